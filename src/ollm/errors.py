@@ -1,0 +1,99 @@
+"""Every error that OLLM raises on purpose.
+
+    OllmError
+    ├── ConfigError            the operator's file or secret is unusable; says the cause and the mend
+    ├── EvidenceRefused        evidence is malformed, not genuine or not wanted; names the check, got and want
+    ├── SealError              a sealed body can't be made or opened; carries an EHBP code, never bytes
+    ├── WireError              a client's or a provider's bytes break the format that was agreed
+    ├── StoreError             the store can't do what was asked
+    ├── ApiError               an answer to the client in OpenAI's shape
+    └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
+        └── ChannelRefused     the peer on a new connection is not the one that was verified
+
+Texts of these errors are written here or by their raiser from fixed words, names from the configuration and numbers.
+They never hold bytes of a request, of an answer, or of a foreign exception's text: that is what keeps content out of
+logs, so foreign exceptions are translated at the boundary with ``from None`` where their text could carry content.
+"""
+
+from collections.abc import Mapping
+
+
+class OllmError(Exception):
+    """Base of all deliberate errors."""
+
+
+class ConfigError(OllmError):
+    """The configuration is unusable. `cause` says what is wrong and `mend` what to do about it."""
+
+    def __init__(self, cause: str, mend: str = "") -> None:
+        super().__init__(f"{cause} ({mend})" if mend else cause)
+        self.cause = cause
+        self.mend = mend
+
+
+class EvidenceRefused(OllmError):
+    """A check of evidence failed: `check` names it; `got` and `want` explain it in words or hex."""
+
+    def __init__(self, check: str, got: str, want: str) -> None:
+        super().__init__(f"{check}: got {got}, want {want}")
+        self.check = check
+        self.got = got
+        self.want = want
+
+
+class SealError(OllmError):
+    """A sealed body can't be made or opened. `code` is one of EHBP's error classes (SPEC §5.5)."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+
+
+class WireError(OllmError):
+    """Bytes that break the agreed format. `reason` is fixed text; `param` names a known field or is None."""
+
+    def __init__(self, reason: str, param: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.param = param
+
+
+class StoreError(OllmError):
+    """The store can't do what was asked: locked, from another installation, or not writable."""
+
+
+class ApiError(OllmError):
+    """An answer to the client in OpenAI's error shape.
+
+    `status` is the HTTP status, `type` and `code` the members of the error object, `headers` extra response headers.
+    """
+
+    def __init__(
+        self, status: int, type: str, code: str | None, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers: Mapping[str, str] = headers or {}
+
+
+class UpstreamError(OllmError):
+    """A provider failed. `phase` is connect, send, headers, first_byte, stream or close; `status` its HTTP status, if any."""
+
+    def __init__(self, phase: str, reason: str, *, status: int | None = None) -> None:
+        super().__init__(f"{phase}: {reason}")
+        self.phase = phase
+        self.reason = reason
+        self.status = status
+
+
+class ChannelRefused(UpstreamError):
+    """The key of the peer on this connection is not one that the verified evidence binds."""
+
+    def __init__(self, got: str, want: str) -> None:
+        super().__init__("connect", f"channel.spki: got {got}, want {want}")
+        self.got = got
+        self.want = want

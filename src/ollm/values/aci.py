@@ -1,0 +1,82 @@
+"""ACI/1 identity: the keyset, the statement that a quote commits to, and their digests (ACI §3).
+
+They stand among the values, below `attest`, because appraisal recomputes them; `receipts` builds documents on them.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from ollm.errors import WireError
+from ollm.values.hexes import Hex32, Sha256, hex32, sha256_of
+from ollm.values.jcs import canonical
+
+API_VERSION = "aci/1"
+HPKE_ALGO = "hpke-x25519-hkdf-sha256-aes-256-gcm"  # our algo name of an EHBP key in e2ee_public_keys; see docs/spec/aci-ehbp.md
+EHBP_VERSION = "ehbp/1"  # what such a service lists in supported_e2ee_versions
+
+
+class SigningKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key_id: str
+    algo: str
+    public_key: str  # lowercase hex
+
+
+class E2eeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key_id: str
+    algo: str
+    public_key: str
+
+
+class TlsKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    spki_sha256: str
+    domain: str | None = None
+
+
+class Keyset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A workload's identity (ACI §3.1): whoever proves the digest proves the keys."""
+
+    subject: str | None
+    not_after: int  # Unix seconds
+    receipt_signing_keys: tuple[SigningKey, ...]
+    e2ee_public_keys: tuple[E2eeKey, ...]
+    tls_public_keys: tuple[TlsKey, ...]
+
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        return document
+
+    def digest(self) -> Sha256:
+        """`workload_keyset_digest` (ACI §3.1)."""
+        return sha256_of(canonical(self.document()))
+
+    def hpke_key(self) -> bytes | None:
+        """The X25519 key to seal to, or None when the keyset lists none of our algorithm. Raises: WireError for a malformed one."""
+        for key in self.e2ee_public_keys:
+            if key.algo == HPKE_ALGO:
+                return bytes.fromhex(hex32(key.public_key))
+        return None
+
+
+def statement(keyset_digest: Sha256, nonce: Hex32 | None) -> bytes:
+    """Exact bytes of the attestation statement (ACI §3.2); `nonce` None is the unchallenged form."""
+    quoted = f'"{nonce}"' if nonce is not None else "null"
+    return f'{{"keyset_digest":"{keyset_digest}","nonce":{quoted},"purpose":"aci.report_data.v1"}}'.encode()
+
+
+def report_data(keyset_digest: Sha256, nonce: Hex32 | None) -> bytes:
+    """The 64 bytes that go into the TEE's report-data slot: SHA-256 of the statement, then zeros."""
+    return hashlib.sha256(statement(keyset_digest, nonce)).digest() + bytes(32)
+
+
+def parse_keyset(document: object) -> tuple[Keyset, Sha256]:
+    """The keyset in `document` (parsed JSON) and the digest of that very document.
+
+    The digest is over what was received, so that members we would drop can't be hidden. Raises: WireError.
+    """
+    try:
+        keyset = msgspec.convert(document, Keyset)
+    except msgspec.ValidationError:
+        raise WireError("not an ACI keyset") from None
+    return keyset, sha256_of(canonical(document))

@@ -1,0 +1,64 @@
+"""Rows that are kept about a request. No field can hold content: ids we mint, names from config, enums, numbers."""
+
+import enum
+
+import msgspec
+
+from ollm.values.usage import Usage
+
+
+class Status(enum.StrEnum):
+    COMPLETED = "completed"  # the whole answer was handed to the client
+    CLIENT_GONE = "client_gone"  # the client left first; usage may be an estimate
+    UPSTREAM_FAILED = "upstream_failed"
+    REFUSED = "refused"  # no verified route; nothing of the prompt left
+    LOST = "lost"  # the gateway died between intent and completion; found at the next start
+
+
+class Intent(msgspec.Struct, frozen=True, gc=False):
+    """Written before the first upstream byte; must survive kill -9 of the process."""
+
+    request_id: str
+    key_id: str
+    model: str  # name of a configured model
+    upstream: str  # name of a configured upstream
+    level: str
+    session_id: str | None  # None on a route without attestation
+    started_ms: int  # Unix milliseconds
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """The one final row of a request; must survive power loss (durability "full") before the last answer byte."""
+
+    request_id: str
+    key_id: str
+    endpoint: str  # a matched route, such as chat.completions
+    model: str | None  # None when the client named no configured model
+    upstream: str | None
+    level: str | None
+    session_id: str | None
+    status: Status
+    http_status: int
+    streamed: bool
+    started_ms: int
+    usage: Usage
+    cost_micro: int | None  # None: price unknown
+    price_version: str | None
+    verify_us: int  # waiting for a verified session
+    headers_us: int  # upstream request sent until its response headers
+    first_us: int  # upstream request sent until its first body byte
+    total_us: int  # request accepted until the last answer byte was handed over
+    receipt: bytes | None  # sealed under a key of the caller's; None when no receipt is due
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """What is kept of an API key: never the secret."""
+
+    key_id: str
+    name: str
+    mac: bytes  # HMAC-SHA-256(pepper, secret)
+    require: str  # lowest level that may serve it; the configuration's floor tightens it further
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    row_mac: bytes  # HMAC over all other columns under a key that the store does not hold
