@@ -1,0 +1,157 @@
+"""Reading the configuration: bytes of `ollm.toml` to `Settings`, with every reference checked before anything starts."""
+
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ollm.config.settings import Settings, UpstreamSettings
+from ollm.errors import ConfigError
+from ollm.values.hexes import Sha256, sha256_of
+from ollm.values.level import Level
+from ollm.values.secret import Sealed
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
+_SEALS = ("ehbp", "tls")
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A configuration with the place it came from and the digest of its exact bytes."""
+
+    settings: Settings
+    directory: Path
+    digest: Sha256
+
+    def path(self, text: str) -> Path:
+        """`text` as a path, relative to the configuration file."""
+        return (self.directory / text).resolve()
+
+    def secret(self, source: str) -> Sealed:
+        """The secret that `source` (`file:PATH` or `env:NAME`) names. Raises: ConfigError."""
+        return read_secret(source, self.directory)
+
+
+def load(path: Path) -> Loaded:
+    """Read and check the configuration at `path`. Raises: ConfigError."""
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise ConfigError(f"can't read {path}: {problem.strerror}", "run `ollm init`, or name the file with -c") from None
+    return Loaded(parse(data), path.resolve().parent, sha256_of(data))
+
+
+def parse(data: bytes) -> Settings:
+    """`data` as settings, all references checked. Raises: ConfigError."""
+    try:
+        tree: dict[str, Any] = tomllib.loads(data.decode())
+    except UnicodeDecodeError:
+        raise ConfigError("the configuration is not UTF-8", "save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"the configuration is not TOML: {problem}", "mend the line it names") from None
+    for name, table in tree.get("policies", {}).items():
+        if isinstance(table, dict):
+            table.setdefault("name", name)
+    try:
+        settings = msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as problem:
+        raise ConfigError(str(problem), "see docs/reference/config.md") from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    for kind, table in (("policy", settings.policies), ("upstream", settings.upstreams), ("model", settings.models)):
+        for name in table:
+            if not _NAME.fullmatch(name):
+                raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
+    if settings.gateway.durability not in ("full", "process"):
+        raise ConfigError("gateway.durability is neither full nor process", "choose one")
+    if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
+        raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
+    for name, policy in settings.policies.items():
+        if policy.name != name:
+            raise ConfigError(f"policies.{name}.name is {policy.name!r}", "leave it out")
+        if (policy.tdx.simulated_root_sha256 is not None) != (policy.level is Level.SIMULATED):
+            raise ConfigError(
+                f"policies.{name} mixes simulated and real hardware", 'level = "simulated" goes with tdx.simulated_root_sha256, and only with it'
+            )
+        if policy.level is Level.ZDR:
+            raise ConfigError(f"policies.{name}.level is zdr", "a policy appraises evidence, and zdr has none")
+    for name, upstream in settings.upstreams.items():
+        _check_upstream(name, upstream, settings)
+    for name, model in settings.models.items():
+        if not model.upstreams:
+            raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
+        for candidate in model.upstreams:
+            if candidate not in settings.upstreams:
+                raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")
+
+
+def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> None:
+    if upstream.adapter != "aci":
+        raise ConfigError(f"upstreams.{name}.adapter {upstream.adapter!r} is unknown", "this release knows: aci")
+    if upstream.seal not in _SEALS:
+        raise ConfigError(f"upstreams.{name}.seal {upstream.seal!r} is unknown", "use ehbp or tls")
+    if upstream.policy not in settings.policies:
+        raise ConfigError(f"upstreams.{name} names policy {upstream.policy!r}, which is not configured", f"add [policies.{upstream.policy}]")
+    parts = _origin(f"upstreams.{name}.url", upstream.url)
+    if parts != "https":
+        raise ConfigError(f"upstreams.{name}.url is not https", "a prompt leaves over TLS only")
+    for field, url in (("pcs_url", upstream.pcs_url), ("root_crl_url", upstream.root_crl_url)):
+        split = urlsplit(url)
+        if split.scheme != "https" and not (split.scheme == "http" and is_loopback(split.hostname or "")):
+            raise ConfigError(f"upstreams.{name}.{field} is not https", "collateral comes over https, or http from loopback")
+
+
+def _origin(field: str, url: str) -> str:
+    split = urlsplit(url)
+    if not split.hostname or split.username or split.password or split.query or split.fragment or split.path not in ("", "/"):
+        raise ConfigError(f"{field} is not an origin", "write it as https://host or https://host:port")
+    return split.scheme
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_secret(source: str, directory: Path) -> Sealed:
+    """The bytes behind `source`; whitespace at the ends is dropped. Raises: ConfigError, which never holds the secret."""
+    kind, _, name = source.partition(":")
+    if kind == "env":
+        value = os.environ.get(name)
+        if not value:
+            raise ConfigError(f"environment variable {name} is not set", "set it, or name another source")
+        return Sealed(value.strip().encode())
+    if kind != "file":
+        raise ConfigError("a secret's source is neither file: nor env:", "secrets are never written into the configuration itself")
+    path = directory / name
+    try:
+        data = path.read_bytes().strip()
+        mode = path.stat().st_mode
+    except OSError as problem:
+        raise ConfigError(f"can't read secret {path}: {problem.strerror}", "run `ollm init`, or restore the file") from None
+    if mode & 0o077:
+        raise ConfigError(f"secret {path} can be read by others", f"chmod 600 {path}")
+    if not data:
+        raise ConfigError(f"secret {path} is empty", "restore it")
+    return Sealed(data)
+
+
+def key_bytes(secret: Sealed, source: str) -> bytes:
+    """A 32-byte key from its hex form. Raises: ConfigError."""
+    try:
+        key = bytes.fromhex(secret.expose().decode("ascii"))
+    except (UnicodeDecodeError, ValueError):
+        raise ConfigError(f"the secret at {source} is not hex", "it must be 64 hexadecimal characters") from None
+    if len(key) != 32:
+        raise ConfigError(f"the secret at {source} is not 32 bytes", "it must be 64 hexadecimal characters")
+    return key

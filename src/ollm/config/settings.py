@@ -1,0 +1,86 @@
+"""The measured configuration, typed. One file, `ollm.toml`, holds every trust anchor; unknown fields are refused.
+
+Secrets are never in it: only where to find them (`file:` or `env:`). Its SHA-256 stands in the gateway's own evidence
+and in every receipt, so an auditor can tell under which rules a prompt was handled.
+"""
+
+import msgspec
+
+from ollm.values.level import Level
+from ollm.values.policy import AttestationPolicy
+from ollm.values.usage import Price
+
+
+class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Seconds. Each phase has its own, since a silent provider must not look like a slow one."""
+
+    verify: float = 15.0  # how long a request waits for a verified session before it is refused
+    connect: float = 5.0  # TCP and TLS, upstream
+    headers: float = 600.0  # request sent until response headers: whole answers of large models take minutes
+    idle: float = 120.0  # between two reads of an answer
+    total: float = 1800.0  # everything
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    listen: str = "127.0.0.1:8400"
+    data_dir: str = "state"  # relative to the configuration file
+    floor: Level = Level.TEE  # no request is served below it, whatever its key says
+    durability: str = "full"  # full: a completed answer survives power loss; process: it survives kill -9
+    max_body_bytes: int = 32 * 1024 * 1024  # images come as base64 inside the body
+    max_concurrent: int = 1024
+    drain_seconds: float = 30.0
+    tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS
+    tls_key: str | None = None
+    public_hostname: str | None = None  # restricts the TLS entry of the keyset to this name
+    timeouts: Timeouts = Timeouts()
+
+
+class SecretSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where secrets come from: `file:PATH` (relative to the configuration) or `env:NAME`. 32 bytes each, in hex."""
+
+    pepper: str = "file:secrets/pepper"  # keys the HMAC of API keys
+    row_key: str = "file:secrets/row-key"  # authenticates rows, so that the store can't forge a key
+    receipt_key: str = "file:secrets/receipt-key"  # Ed25519 seed that signs receipts
+
+
+class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The gateway's own attestation. `quote_source` is `none` or `dstack:PATH` (a dstack guest agent's socket)."""
+
+    quote_source: str = "none"
+    keyset_days: int = 30
+    repo_url: str | None = None
+    repo_commit: str | None = None
+    image_digest: str | None = None
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One provider endpoint and the policy that its machine must meet."""
+
+    url: str  # origin, https only
+    policy: str
+    adapter: str = "aci"
+    seal: str = "ehbp"  # ehbp: sealed to the attested HPKE key, inside attested TLS; tls: attested TLS alone
+    pcs_url: str = "https://api.trustedservices.intel.com"
+    root_crl_url: str = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+    session_seconds: int = 3600  # a verification is used no longer than this
+    api_key: str | None = None  # file: or env:
+    max_connections: int = 256
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model as clients name it."""
+
+    upstreams: tuple[str, ...]  # tried in this order
+    upstream_model: str | None = None  # absent: the same name
+    owned_by: str = "ollm"
+    price: Price | None = None
+    context_length: int | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    gateway: GatewaySettings = GatewaySettings()
+    secrets: SecretSources = SecretSources()
+    evidence: EvidenceSettings = EvidenceSettings()
+    policies: dict[str, AttestationPolicy] = {}
+    upstreams: dict[str, UpstreamSettings] = {}
+    models: dict[str, ModelSettings] = {}
