@@ -1,0 +1,127 @@
+# Every target does its own set-up: it makes .venv, installs what the lock files name, checked by hash, and remembers that by
+# a stamp whose name holds the digest of those files. Needed on the machine: Python 3.11 or newer, pip, make.
+#
+#   make PYTHON=/path/to/python3.12 …   uses another Python
+#   UV_DEFAULT_INDEX, PIP_INDEX_URL     a package mirror of yours (uv reads the first, pip the second)
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+PY := .venv/bin/python
+UV := .venv/bin/uv
+REQ := requirements
+INSTALL = $(UV) pip install --quiet --require-hashes
+
+# The folder is a part of the key: an environment doesn't survive being moved.
+key = $(firstword $(shell { echo "$(CURDIR)"; cat $(1); } 2>/dev/null | cksum))
+RUNTIME := .venv/.ollm-runtime-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
+DEV := .venv/.ollm-dev-$(call key,$(REQ)/uv.txt $(REQ)/dev.txt pyproject.toml)
+NODE := tests/js/node_modules/.ollm-$(call key,tests/js/package-lock.json $(REQ)/node.txt)
+BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
+TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
+
+.PHONY: help setup demo test test-fast test-full coverage check fmt lock bench bench-gate fuzz tutorial
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: $(DEV) $(NODE)  ## the environment for developing, without doing anything with it
+
+demo: $(RUNTIME)  ## a verified chat, end to end, printed step by step; no account, no hardware
+	@$(PY) -m ollm demo
+
+test: $(DEV) $(NODE)  ## all tests but the slow ones (Python, SQLite, node)
+	$(PY) -m pytest -m "not slow"
+
+test-fast: $(DEV)  ## in under a minute: no slow test, none that starts processes
+	$(PY) -m pytest -m "not slow and not process" -q
+
+test-full: test  ## everything: the tests of make test, then the slow ones
+	$(PY) -m pytest -m slow
+
+coverage: $(DEV) $(NODE)  ## branch coverage; fails where a pure package is not covered whole
+	$(PY) -m coverage run -m pytest -m "not slow" -q
+	$(PY) -m tools.check_coverage
+
+check: $(DEV)  ## format, lint, types, import contracts, sizes, documentation, texts
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
+	$(PY) -m tools.check_sizes
+	$(PY) -m tools.check_text
+	$(PY) -m tools.check_docs
+
+fmt: $(DEV)  ## format and mend what ruff can mend
+	$(PY) -m ruff check --fix --quiet . || true
+	$(PY) -m ruff format .
+
+bench: $(DEV) $(BENCH)  ## speed beside Envoy and LiteLLM, in one run
+	$(PY) bench/run.py
+
+bench-gate: $(DEV) $(BENCH)  ## the same five times, interleaved; ends 0 only where the ratios hold
+	$(PY) bench/gate.py
+
+fuzz: $(DEV)  ## parsers and appraisal against mutated input, longer than the tests do
+	OLLM_FUZZ=1 $(PY) -m pytest -m "slow or not slow" -k fuzz -q --timeout=600
+
+tutorial: $(RUNTIME) $(TUTORIAL)  ## the engine and the model that docs/tutorial/real-model.md uses, in .venv-tutorial
+
+LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" $(UPGRADE)
+
+lock: $(DEV)  ## resolve requirements/*.txt anew where an input changed; UPGRADE=--upgrade takes newer versions
+	$(LOCK) -o $(REQ)/uv.txt $(REQ)/uv.in
+	$(LOCK) -o $(REQ)/build.txt $(REQ)/build.in
+	$(LOCK) -o $(REQ)/runtime.txt pyproject.toml
+	$(LOCK) -o $(REQ)/dev.txt -c $(REQ)/runtime.txt -c $(REQ)/build.txt pyproject.toml $(REQ)/dev.in
+	$(LOCK) -o $(REQ)/node.txt $(REQ)/node.in
+	$(LOCK) -o $(REQ)/bench.txt $(REQ)/bench.in
+	$(LOCK) -o $(REQ)/tutorial.txt $(REQ)/tutorial.in
+
+# Environments. `venv --without-pip` and `pip --python` do without ensurepip, which Debian packs apart.
+
+.venv/bin/uv: $(REQ)/uv.txt
+	@test -n "$(PYTHON)" || { echo "OLLM needs Python 3.11 or newer on the PATH (or make PYTHON=…)" >&2; exit 1; }
+	@echo "making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv --without-pip .venv
+	@$(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check --require-hashes --requirement $(REQ)/uv.txt
+	@touch $@
+
+$(RUNTIME): .venv/bin/uv
+	@echo "installing what OLLM needs"
+	@$(INSTALL) --python $(PY) --requirement $(REQ)/runtime.txt --requirement $(REQ)/build.txt
+	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.ollm-runtime-* && touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "installing what its checks and tests need"
+	@$(INSTALL) --python $(PY) --requirement $(REQ)/dev.txt
+	@rm -f .venv/.ollm-dev-* && touch $@
+
+# The tests find node in .venv first, then on the PATH.
+$(NODE): $(RUNTIME)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH"; export PATH; \
+	if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 22)'; } >/dev/null 2>&1; then \
+		echo "installing node"; $(INSTALL) --python $(PY) --requirement $(REQ)/node.txt || exit 1; \
+	fi; \
+	echo "installing the npm packages of tests/js"; \
+	cd tests/js && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+	@rm -f tests/js/node_modules/.ollm-* && touch $@
+
+.venv-bench/bin/python .venv-tutorial/bin/python: .venv/bin/uv
+	@$(UV) venv --quiet --clear --python $(PY) $(@D:/bin=)
+
+$(BENCH): .venv-bench/bin/python
+	@echo "installing the peers of the bench"
+	@$(INSTALL) --python .venv-bench/bin/python --requirement $(REQ)/bench.txt
+	@rm -f .venv-bench/.ollm-* && touch $@
+
+$(TUTORIAL): .venv-tutorial/bin/python
+	@echo "installing an engine and a model"
+	@$(INSTALL) --python .venv-tutorial/bin/python --requirement $(REQ)/tutorial.txt
+	@rm -f .venv-tutorial/.ollm-* && touch $@
