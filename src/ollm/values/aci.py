@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from ollm.errors import WireError
-from ollm.values.hexes import Hex32, Sha256, hex32, sha256_of
+from ollm.values.hexes import Hex32, Sha256, hex32, sha256_name, sha256_of
 from ollm.values.jcs import canonical
 
 API_VERSION = "aci/1"
 HPKE_ALGO = "hpke-x25519-hkdf-sha256-aes-256-gcm"  # our algo name of an EHBP key in e2ee_public_keys; see docs/spec/aci-ehbp.md
 EHBP_VERSION = "ehbp/1"  # what such a service lists in supported_e2ee_versions
+
+_CONFIG_SUBJECT = "ollm-config:"
 
 
 class SigningKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,3 +82,15 @@ def parse_keyset(document: object) -> tuple[Keyset, Sha256]:
     except msgspec.ValidationError:
         raise WireError("not an ACI keyset") from None
     return keyset, sha256_of(canonical(document))
+
+
+def config_subject(config_digest: Sha256) -> str:
+    """The keyset `subject` of a gateway: through it the quote binds the configuration (docs/spec/aci-ehbp.md)."""
+    return _CONFIG_SUBJECT + config_digest
+
+
+def config_digest_of(keyset: Keyset) -> Sha256 | None:
+    """The configuration digest that `keyset` names, or None when it names none. Raises: WireError for a malformed one."""
+    if keyset.subject is None or not keyset.subject.startswith(_CONFIG_SUBJECT):
+        return None
+    return sha256_name(keyset.subject.removeprefix(_CONFIG_SUBJECT))
