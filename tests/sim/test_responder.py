@@ -209,9 +209,10 @@ def test_bad_embedding_requests_are_refused(members: dict[str, Any]) -> None:
         embed(**members)
 
 
-def test_bytes_that_are_no_json_are_refused_without_quoting_them() -> None:
+@pytest.mark.parametrize("body", [b'{"model": "secret', b'{"model":"m","messages":[],"tool_choice":' + b'{"a":' * 50_000, b'{"model":"secret\xff"}'])
+def test_bytes_that_are_no_request_are_refused_without_quoting_them(body: bytes) -> None:
     with pytest.raises(ApiError) as caught:
-        RESPONDER.chat(b'{"model": "secret', chat_id="c", now=0)
+        RESPONDER.chat(body, chat_id="c", now=0)
     assert "secret" not in str(caught.value)
 
 

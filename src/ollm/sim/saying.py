@@ -126,7 +126,7 @@ def _called_tool(request: ChatRequest, words: str) -> Function | None:
 def decode(body: bytes, kind: type[_Request]) -> _Request:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # the text of either could quote content
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the text of either could quote content
         raise bad_request("the body is not a request of this endpoint", None) from None
 
 
