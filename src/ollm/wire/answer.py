@@ -1,0 +1,164 @@
+"""Answers on their way to the client: our id and model put in, usage read, provider errors kept back.
+
+All other members pass through byte for byte, `obfuscation` (OpenAI's padding against traffic analysis) included.
+"""
+
+import msgspec
+
+from ollm.errors import WireError
+from ollm.values.usage import Usage
+from ollm.wire.sse import Event, EventParser, data_event, error_event
+
+DONE = b"data: [DONE]\n\n"
+ERROR_TYPE = "upstream_error"
+ERROR_CODE = "upstream_stream_failed"
+_ERROR = error_event("The provider failed while it was answering.", ERROR_TYPE, ERROR_CODE)
+_NULL = b"null"
+_MAX_TOKENS = 2**40  # a larger count is nonsense, and must not reach the ledger's integers
+
+_Members = dict[str, msgspec.Raw]
+_members = msgspec.json.Decoder(_Members).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Counts(msgspec.Struct):
+    """OpenAI's `CompletionUsage`: prompt_tokens includes the cached ones, completion_tokens the reasoning."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+_counts = msgspec.json.Decoder(_Counts).decode
+
+
+def parse_usage(raw: msgspec.Raw | bytes) -> Usage | None:
+    """Token counts in disjoint buckets, or None when they are no counts: a broken meter must not break an answer."""
+    try:
+        counts = _counts(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    prompt, output = counts.prompt_tokens, counts.completion_tokens or 0
+    cached = (counts.prompt_tokens_details and counts.prompt_tokens_details.cached_tokens) or 0
+    reasoning = (counts.completion_tokens_details and counts.completion_tokens_details.reasoning_tokens) or 0
+    if prompt is None or not all(0 <= count <= _MAX_TOKENS for count in (prompt, output, cached, reasoning)):
+        return None
+    cached = min(cached, prompt)
+    return Usage(input_tokens=prompt - cached, cached_tokens=cached, output_tokens=output, reasoning_tokens=min(reasoning, output))
+
+
+def _object(data: bytes) -> _Members:
+    try:
+        return _members(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise WireError("the provider's answer is not a JSON object") from None
+
+
+def _is_error(members: _Members) -> bool:
+    return "error" in members and bytes(members["error"]) != _NULL
+
+
+def rewrite_whole(body: bytes, *, id: str, model: str) -> tuple[bytes, Usage | None]:
+    """A whole answer with our `id` and `model`, and its usage.
+
+    Raises: WireError when `body` is no JSON object, or is an error object that came with a success status.
+    """
+    members = _object(body)
+    if _is_error(members):
+        raise WireError("the provider answered with an error object")
+    members["id"] = msgspec.Raw(_encode(id))
+    members["model"] = msgspec.Raw(_encode(model))
+    usage = members.get("usage")
+    return _encode(members), parse_usage(usage) if usage is not None else None
+
+
+class StreamRewriter:
+    """Rewrites one chat stream. After `done` or `failed`, whatever else comes is ignored.
+
+    `done`: [DONE] was seen; it is then the last thing that `feed` returned, so that a caller can hold `DONE` back.
+    `failed`: the provider sent an error; the last thing that `feed` returned is our own error event.
+    `usage`: the last counts seen. `content_chunks`: chunks with choices, the estimate of tokens for a cut stream.
+    """
+
+    def __init__(self, *, id: str, model: str, include_usage: bool) -> None:
+        self.usage: Usage | None = None
+        self.done = False
+        self.failed = False
+        self.content_chunks = 0
+        self._id = msgspec.Raw(_encode(id))
+        self._model = msgspec.Raw(_encode(model))
+        self._include_usage = include_usage
+        self._parser = EventParser()
+        self._broken: WireError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether [DONE] or an error ended the stream; an upstream that closes before is a cut, not an end."""
+        return self.done or self.failed
+
+    @property
+    def saw_content(self) -> bool:
+        return self.content_chunks > 0
+
+    def feed(self, data: bytes) -> bytes:
+        """What to send on for `data`: whole events, possibly none.
+
+        Raises: WireError for an event that is no JSON object or too large. Good events before it in the same `data` are
+        returned first and the error is raised by the next call; `done` stays False either way.
+        """
+        if self.ended:
+            return b""
+        if self._broken is not None:
+            raise self._broken
+        output: list[bytes] = []
+        try:
+            for event in self._parser.feed(data):
+                output.append(self._event(event))
+                if self.ended:
+                    break
+        except WireError as error:
+            self._broken = error
+            if not any(output):
+                raise
+        return b"".join(output)
+
+    def _event(self, event: Event) -> bytes:
+        data = event.data
+        if data.startswith(b"[DONE]"):  # as openai-python looks for it
+            self.done = True
+            return DONE
+        if b"\n" in data:  # a line break between tokens; it would cut our single data line
+            data = data.replace(b"\n", b" ")
+        members = _object(data)
+        if _is_error(members) or event.name == "error":
+            self.failed = True
+            return _ERROR
+        choices = members.get("choices")
+        has_choices = choices is not None and bytes(choices).strip(b"[] \t\n\r") != b""
+        if has_choices:
+            self.content_chunks += 1
+        if "usage" in members and self._strip_usage(members, has_choices=has_choices):
+            return b""
+        members["id"] = self._id
+        members["model"] = self._model
+        return data_event(_encode(members))
+
+    def _strip_usage(self, members: _Members, *, has_choices: bool) -> bool:
+        """Reads the usage of a chunk and removes it unless the client asked. True: nothing is left to send."""
+        usage = members["usage"]
+        counted = bytes(usage) != _NULL
+        if counted:
+            self.usage = parse_usage(usage) or self.usage
+        if self._include_usage:
+            return False
+        del members["usage"]
+        return counted and not has_choices

@@ -1,0 +1,99 @@
+"""JSON that has one reading only: RFC 8259, narrowed to what every parser on the way understands alike.
+
+Two parsers that disagree about a body let a caller show the gateway one request and the provider another. So a body is
+refused when it has a duplicate member at any depth, bytes that are not UTF-8, a BOM, a lone surrogate, NaN or Infinity,
+numbers or nestings that some parsers round or refuse. Values are then handed on byte for byte.
+
+Two C parsers share the work: the standard library's sees every object's members (duplicates), msgspec's cuts the top
+level into raw values and refuses control characters, bad escapes and lone surrogates. What either refuses is refused.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from ollm.errors import WireError
+
+MAX_DEPTH = 128  # tool schemas nest some 20 deep
+MAX_DIGITS = 308  # characters of one number; a double's largest exponent, far above any sampling parameter
+MAX_VALUES = 500_000  # members and elements in all: bounds the time that one body can take (about 0.1 s)
+
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def parse_object(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top-level members of the JSON object `body`, each value as its exact bytes.
+
+    Raises: WireError, with a fixed text that never quotes the body.
+    """
+    try:
+        text = body.decode()
+        if body.count(b"{") + body.count(b"[") > MAX_DEPTH or body.count(b",") + body.count(b":") > MAX_VALUES:
+            _Accountant().decode(text)
+        else:  # brackets and separators are too few to break a limit, even if none of them stands inside a string
+            _decode(text)
+        return _raw(body)
+    except RecursionError:
+        raise WireError("the JSON body is nested too deeply") from None
+    except (ValueError, msgspec.MsgspecError):  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise WireError("the body is not one valid JSON object in UTF-8") from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise WireError("the JSON body has a duplicate member")
+
+
+def _number(text: str) -> None:
+    if len(text) > MAX_DIGITS:
+        raise WireError("the JSON body has a number that is too long")
+
+
+def _constant(text: str) -> None:
+    raise WireError("the JSON body has a number that is not finite")
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_members, parse_int=_number, parse_float=_number, parse_constant=_constant).decode
+
+
+class _Accountant:
+    """Checks large bodies: as above, and counts values and depth exactly.
+
+    Each object is handed over as its depth (an int; no other value parses to an int here), innermost first.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def decode(self, text: str) -> None:
+        decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_int=self._number, parse_float=self._number, parse_constant=_constant)
+        self._depth(decoder.decode(text))
+
+    def _spend(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise WireError("the JSON body has too many values")
+
+    def _number(self, text: str) -> None:
+        self._spend(1)
+        _number(text)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> int:
+        self._spend(1 + len(pairs))
+        _members(pairs)
+        depth = 1 + max((self._depth(value) for _, value in pairs), default=0)
+        return self._bounded(depth)
+
+    def _depth(self, value: Any) -> int:
+        if type(value) is int:
+            return value
+        if type(value) is not list:
+            return 0
+        self._spend(len(value))
+        return self._bounded(1 + max(map(self._depth, value), default=0))
+
+    def _bounded(self, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise WireError("the JSON body is nested too deeply")
+        return depth
