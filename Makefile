@@ -48,12 +48,13 @@ coverage: $(DEV) $(NODE)  ## branch coverage; fails where a pure package is not 
 	$(PY) -m coverage run -m pytest -m "not slow" -q
 	$(PY) -m tools.check_coverage
 
-check: $(DEV)  ## format, lint, types, import contracts, sizes, documentation, texts
+check: $(DEV)  ## format, lint, types, import contracts, sizes, test files, texts, documentation
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 	$(PY) -m tools.check_sizes
+	$(PY) -m tools.check_tests
 	$(PY) -m tools.check_text
 	$(PY) -m tools.check_docs
 
