@@ -137,7 +137,7 @@ class SimulatedMachine:
             "compose_hash": self.compose_hash.hex(),
             "key_provider_info": _KEY_PROVIDER.decode(),
             "vm_config": self.vm_config,
-            "tcb_info": json.dumps(tcb_info(self, self.td_report)),
+            "tcb_info": json.dumps(tcb_info(self.td_report, self.events, self.app_compose)),
         }
 
     def pcs_answer(self, path: str, query: dict[str, str]) -> PcsAnswer:
@@ -164,7 +164,7 @@ class SimulatedMachine:
         )
 
 
-def tcb_info(machine: Hardware, report: TdReport) -> dict[str, object]:
+def tcb_info(report: TdReport, events: Sequence[eventlog.Event], app_compose: str) -> dict[str, object]:
     """The object that the guest agent serialises into Info's `tcb_info`."""
     return {
         "mrtd": report.mrtd.hex(),
@@ -172,9 +172,9 @@ def tcb_info(machine: Hardware, report: TdReport) -> dict[str, object]:
         "rtmr1": report.rtmr1.hex(),
         "rtmr2": report.rtmr2.hex(),
         "rtmr3": report.rtmr3.hex(),
-        "compose_hash": hashlib.sha256(machine.app_compose.encode()).hexdigest(),
-        "app_compose": machine.app_compose,
-        "event_log": msgspec.json.decode(machine.event_log_json) if machine.event_log_json else [],
+        "compose_hash": hashlib.sha256(app_compose.encode()).hexdigest(),
+        "app_compose": app_compose,
+        "event_log": [msgspec.to_builtins(event) for event in events],
     }
 
 
