@@ -58,6 +58,17 @@ class Sessions(Protocol):
     async def get(self, session_id: str) -> bytes | None: ...
 
 
+class SealedReceipt(msgspec.Struct, frozen=True):
+    """A receipt at rest: only its caller's secret opens it."""
+
+    key_id: str
+    sealed: bytes
+
+
+class Receipts(Protocol):
+    async def find(self, request_id: str) -> SealedReceipt | None: ...
+
+
 class Signer(Protocol):
     """A receipt-signing key. `sign` is synchronous: Ed25519 takes some tens of microseconds."""
 

@@ -29,6 +29,7 @@ VERIFIED = "upstream.verified"
 RETURNED = "response.returned"
 SEALED = "ollm.sealed"  # ours, like the next: docs/spec/aci-ehbp.md
 CONFIG = "ollm.config"
+EXECUTION = "ollm.execution"
 
 # Steps of verify_receipt in their order, and what each proves. Names are stable: WireError.reason begins with one.
 STEPS = {
@@ -81,6 +82,11 @@ def sealed(body_hash: Sha256) -> Event:
 def policy(config_digest: Sha256) -> Event:
     """The configuration, with its trust anchors and policies, that decided about this request."""
     return {"config_digest": config_digest, "type": CONFIG}
+
+
+def execution(level: str) -> Event:
+    """The execution level of the route that served: tee, zdr or simulated."""
+    return {"level": level, "type": EXECUTION}
 
 
 def verified(model_id: str, session_id: Hex32, required: bool) -> Event:

@@ -1,0 +1,43 @@
+"""May this caller have this, and from whom: step 3 of the path."""
+
+import msgspec
+
+from ollm.config.settings import ModelSettings
+from ollm.errors import ApiError
+from ollm.gateway.authenticate import Caller
+from ollm.gateway.context import Gateway
+from ollm.traffic.routes import Demand, candidates, demand
+from ollm.wire.chat import ChatRequest
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """An admitted request: the model's settings, what must hold, and the upstreams that may serve it, in order."""
+
+    name: str
+    model: ModelSettings
+    demand: Demand
+    candidates: tuple[str, ...]
+
+
+class PolicyRefusal(Exception):
+    """A configured rule forbids it. Answered with `error`, and recorded in a receipt with `reason`."""
+
+    def __init__(self, error: ApiError, reason: str) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason
+
+
+def admit(gateway: Gateway, caller: Caller, request: ChatRequest) -> Ticket:
+    """Raises: ApiError 404 for a model that is not configured, PolicyRefusal (403) when no route meets the required level."""
+    model = gateway.settings.models.get(request.model)
+    if model is None:
+        raise ApiError(404, "invalid_request_error", "model_not_found", "No such model is configured here; GET /v1/models lists them.", param="model")
+    constraint = request.constraint
+    wanted = demand(gateway.settings.gateway.floor, caller.floor, verified=constraint.verified, session_ids=constraint.session_ids)
+    names = candidates(model.upstreams, gateway.levels, wanted.floor)
+    if not names:
+        reason = f"policy: no route of this model reaches level {wanted.floor}"
+        message = f"This request requires execution level '{wanted.floor}', and no route of the model reaches it. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "execution_level", message, param="model"), reason)
+    return Ticket(request.model, model, wanted, tuple(names))

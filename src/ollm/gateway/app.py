@@ -1,0 +1,102 @@
+"""The data plane as a bare ASGI callable: a table of routes, and the last line of defence for errors."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ollm.errors import ApiError, OllmError
+from ollm.gateway import models, trust
+from ollm.gateway.call import Call
+from ollm.gateway.context import Gateway
+from ollm.gateway.pipeline import chat
+from ollm.serving.http import Receive, Scope, Send
+
+log = logging.getLogger("ollm.gateway")
+
+Handler = Callable[[Gateway, Call], Awaitable[None]]
+NamedHandler = Callable[[Gateway, Call, str], Awaitable[None]]
+T = TypeVar("T")
+
+_JSON_OK = b'{"status":"ok"}'
+
+
+async def health(gateway: Gateway, call: Call) -> None:
+    """The process runs."""
+    await call.respond(200, _JSON_OK, [])
+
+
+async def ready(gateway: Gateway, call: Call) -> None:
+    """At least one upstream of each model is verified: requests will be served."""
+    unready = [name for name, model in gateway.settings.models.items() if not any(gateway.keepers[up].held() for up in model.upstreams)]
+    if unready:
+        message = f"No verified machine is held for: {', '.join(unready)}."
+        raise ApiError(503, "api_error", "not_ready", message)
+    await call.respond(200, _JSON_OK, [])
+
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "/v1/chat/completions": {"POST": chat},
+    "/v1/models": {"GET": models.list_models},
+    "/v1/aci/attestation": {"GET": trust.attestation},
+    "/v1/aci/sessions": {"GET": trust.sessions},
+    "/healthz": {"GET": health},
+    "/readyz": {"GET": ready},
+}
+NAMED_ROUTES: dict[str, dict[str, NamedHandler]] = {
+    "/v1/models/": {"GET": models.one_model},
+    "/v1/aci/receipts/": {"GET": trust.receipt},
+    "/v1/aci/sessions/": {"GET": trust.session},
+}
+
+
+class App:
+    """ASGI callable over `gateway`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._base = [(name.encode(), value.encode()) for name, value in gateway.attestation.headers.items()]
+        self._limit = gateway.settings.gateway.max_concurrent
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope, receive, send, self._base)
+        self._running += 1
+        try:
+            await self._serve(call)
+        except ApiError as error:
+            if not call.started:
+                await call.fail(error)
+        except asyncio.CancelledError:
+            return  # the client is gone; what was due is recorded
+        except OllmError as error:
+            # Its text is ours, but may say what a client need not know; the log gets the type alone.
+            log.error("request failed inside", extra={"error": type(error).__name__})
+            if not call.started:
+                await call.fail(ApiError(500, "api_error", "internal_error", "The gateway failed; the request was not completed."))
+        finally:
+            self._running -= 1
+
+    async def _serve(self, call: Call) -> None:
+        path, method = call.scope["path"], call.scope["method"]
+        if self._running > self._limit:
+            message = "The gateway serves as many requests as it may; try again shortly."
+            raise ApiError(503, "api_error", "overloaded", message, headers={"retry-after": "1"})
+        methods = ROUTES.get(path)
+        if methods is not None:
+            handler = _allowed(methods, method)
+            await handler(self._gateway, call)
+            return
+        for prefix, named in NAMED_ROUTES.items():
+            if path.startswith(prefix) and len(path) > len(prefix):
+                await _allowed(named, method)(self._gateway, call, path[len(prefix) :])
+                return
+        raise ApiError(404, "invalid_request_error", "unknown_url", "There is no such endpoint here.")
+
+
+def _allowed(methods: dict[str, T], method: str) -> T:
+    handler = methods.get(method)
+    if handler is None:
+        allow = ", ".join(methods)
+        raise ApiError(405, "invalid_request_error", "method_not_allowed", f"This endpoint answers to {allow} only.", headers={"allow": allow})
+    return handler

@@ -1,0 +1,41 @@
+"""A verified machine for an admitted request: step 4 of the path. Until it returns, nothing of the prompt has left."""
+
+from ollm.errors import ApiError
+from ollm.gateway.admit import Ticket
+from ollm.gateway.context import Gateway
+from ollm.upstream.keeper import Keeper
+from ollm.upstream.session import Unverified, VerifiedSession
+
+
+class TrustRefusal(Exception):
+    """No verified route. Answered with `error`, and recorded in a receipt with `reason`."""
+
+    def __init__(self, error: ApiError, reason: str, upstream: str) -> None:
+        super().__init__("trust refusal")
+        self.error = error
+        self.reason = reason
+        self.upstream = upstream
+
+
+async def attested(gateway: Gateway, ticket: Ticket, name: str) -> VerifiedSession:
+    """A session of upstream `name` that meets the ticket's demand. Raises: TrustRefusal, always before anything is sent."""
+    keeper = gateway.keepers[name]
+    session = keeper.held() or await _verified(gateway, keeper)
+    if ticket.demand.session_ids and session.session_id not in ticket.demand.session_ids:
+        message = "None of the sessions named in provider.aci_session_ids can serve this request now. The prompt was not forwarded."
+        raise TrustRefusal(ApiError(412, "session_not_accepted", None, message), "session_not_accepted", name)
+    return session
+
+
+async def _verified(gateway: Gateway, keeper: Keeper) -> VerifiedSession:
+    try:
+        return await keeper.session(gateway.settings.gateway.timeouts.verify)
+    except Unverified as refusal:
+        raise _refusal(refusal.reason, keeper.name) from None
+    except TimeoutError:
+        raise _refusal("evidence.fetch: got no verdict in time, want a verified session", keeper.name) from None
+
+
+def _refusal(reason: str, name: str) -> TrustRefusal:
+    message = f"The machine behind '{name}' could not be verified ({reason}). The prompt was not forwarded."
+    return TrustRefusal(ApiError(503, "upstream_verification_failed", "upstream_verification_failed", message), reason, name)

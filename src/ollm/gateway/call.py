@@ -1,0 +1,58 @@
+"""One HTTP call: what came in, what goes out, and whether the client is still there."""
+
+import asyncio
+import os
+
+from ollm.errors import ApiError
+from ollm.serving.http import Receive, Scope, Send, error_response, read_body
+
+Headers = list[tuple[bytes, bytes]]
+
+_EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_CACHE = (b"cache-control", b"no-store")
+
+
+class Call:
+    """Ids of one request share one stem: x-request-id `req_<stem>`, receipt `rcpt_<stem>`, answer `chatcmpl-<stem>`."""
+
+    __slots__ = ("_base", "_receive", "_send", "scope", "started", "stem")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.stem = os.urandom(16).hex()
+        self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
+        self.started = False
+
+    async def body(self, limit: int) -> bytes:
+        """The whole request body. Raises: ApiError 400, 413, 415."""
+        return await read_body(self.scope, self._receive, limit)
+
+    async def respond(self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json") -> None:
+        """One whole answer."""
+        self.started = True
+        length = (b"content-length", str(len(body)).encode())
+        all_headers = [*self._base, (b"content-type", content_type), length, _NO_CACHE, *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def fail(self, error: ApiError, headers: Headers | None = None) -> None:
+        """`error` as an answer in OpenAI's shape."""
+        status, own, body = error_response(error)
+        await self.respond(status, body, [*own, *(headers or [])])
+
+    async def start_stream(self, headers: Headers) -> None:
+        """Head of an event stream."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*self._base, _EVENT_STREAM, _NO_CACHE, *headers]})
+
+    async def piece(self, data: bytes, *, last: bool = False) -> None:
+        """A piece of the stream; waits while the client does not read."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def cancel_on_disconnect(self) -> None:
+        """Cancel the running task as soon as the client is gone, whatever it waits for then."""
+        task = asyncio.current_task()
+        if task is not None:
+            self.scope["extensions"]["ollm.disconnect"].on_disconnect(task.cancel)

@@ -1,0 +1,29 @@
+"""Everything that the request path is given: made once by the composition root, never reached for."""
+
+import msgspec
+
+from ollm.config.settings import Settings
+from ollm.ports import Clock, Keys, Ledger, Receipts, Sessions, Signer
+from ollm.serving.attestation import AttestationService
+from ollm.upstream.keeper import Keeper
+from ollm.values.hexes import Sha256
+from ollm.values.level import Level
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    settings: Settings
+    config_digest: Sha256
+    pepper: bytes
+    clock: Clock
+    signer: Signer
+    keys: Keys
+    ledger: Ledger
+    receipts: Receipts
+    sessions: Sessions
+    attestation: AttestationService
+    keepers: dict[str, Keeper]
+    levels: dict[str, Level]  # of each upstream, by its policy
+    started_at: int
+
+    def __repr__(self) -> str:
+        return "<Gateway>"

@@ -1,0 +1,58 @@
+"""Ends of a request that are no answers: refusals, failures of the provider, clients that left. Each leaves a record."""
+
+import asyncio
+import os
+
+from ollm.errors import ApiError, StoreError
+from ollm.gateway.admit import PolicyRefusal
+from ollm.gateway.attested import TrustRefusal
+from ollm.gateway.call import Call
+from ollm.gateway.exchange import Exchange
+from ollm.gateway.relay import receipt_headers
+from ollm.gateway.settle import settle
+from ollm.receipts.receipt import failed
+from ollm.serving.http import error_response
+from ollm.values.ledger import Status
+from ollm.values.usage import Usage
+
+_BYTES_PER_TOKEN = 4  # of the estimate for a request whose provider gave no count; marked as estimate in the ledger
+
+
+async def refuse(exchange: Exchange, call: Call, refusal: PolicyRefusal | TrustRefusal) -> None:
+    """Answer a refusal with its receipt: what was asked, why it was refused, and that nothing was forwarded."""
+    upstream = refusal.upstream if isinstance(refusal, TrustRefusal) else None
+    exchange.upstream = upstream
+    exchange.not_sent()
+    exchange.note(failed(exchange.model or "", refusal.reason, required=True, upstream_name=upstream))
+    await _answer(exchange, call, refusal.error, Status.REFUSED)
+
+
+async def provider_failed(exchange: Exchange, call: Call, error: ApiError) -> None:
+    """Answer a provider's failure in our own words."""
+    await _answer(exchange, call, error, Status.UPSTREAM_FAILED)
+
+
+async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Status) -> None:
+    code, headers, body = error_response(error)
+    exchange.returned.update(body)
+    try:
+        await settle(exchange, status, code, os.urandom(12))
+    except StoreError:
+        await call.respond(code, body, headers)  # the error stands even when it can't be recorded, but without a receipt
+        return
+    await call.respond(code, body, [*headers, *receipt_headers(exchange)])
+
+
+async def client_gone(exchange: Exchange, call: Call, request_bytes: int) -> None:
+    """The client left: the provider's connection is cut already; what was used is settled, as an estimate if need be."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()  # this task goes on for the moment that the record takes
+    if not exchange.intended:
+        return  # the prompt never left: there is nothing to account for
+    if exchange.usage is None:
+        exchange.usage = Usage(input_tokens=request_bytes // _BYTES_PER_TOKEN, output_tokens=exchange.pieces, estimated=True)
+    try:
+        await settle(exchange, Status.CLIENT_GONE, 499, os.urandom(12))
+    except StoreError:
+        return  # the intent remains and becomes a LOST row at the next start

@@ -1,0 +1,122 @@
+"""The way of a prompt, top to bottom. No hooks: what is not on this page does not happen to a request.
+
+    caller  = authenticate   401
+    request = parse          400          only routing fields are looked at; the rest passes through untouched
+    ticket  = admit          403 · 404
+    session = attested       503 · 412    nothing of the prompt has left yet
+    sealed  = session.seal                only a VerifiedSession has it; only upstream/session.py makes one
+    intent  = ledger.intend               survives kill -9 from here on
+    answer  = session.send                to the attested key, checked on that very connection
+    relay   → client                      content lives in that frame only
+    settle  = receipt + row               durable before the last byte of the answer
+"""
+
+import asyncio
+
+from ollm.errors import ApiError, ChannelRefused, SealError, StoreError, UpstreamError, WireError
+from ollm.gateway.admit import PolicyRefusal, Ticket, admit
+from ollm.gateway.attested import TrustRefusal, attested
+from ollm.gateway.authenticate import authenticate
+from ollm.gateway.call import Call
+from ollm.gateway.context import Gateway
+from ollm.gateway.exchange import Exchange
+from ollm.gateway.faults import from_exception, from_status
+from ollm.gateway.outcomes import client_gone, provider_failed, refuse
+from ollm.gateway.relay import relay
+from ollm.gateway.settle import ENDPOINT
+from ollm.receipts.receipt import forwarded, received, sealed, verified
+from ollm.upstream.session import Answer, VerifiedSession
+from ollm.values.hexes import sha256_of
+from ollm.wire.chat import ChatRequest, parse_chat
+
+
+async def chat(gateway: Gateway, call: Call) -> None:
+    """Serve one chat completion. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415)."""
+    call.cancel_on_disconnect()
+    begun = gateway.clock.monotonic()
+    caller = authenticate(gateway, call)
+    body = await call.body(gateway.settings.gateway.max_body_bytes)
+    request = _parse(body)
+    exchange = Exchange(gateway, caller, call.stem, begun)
+    exchange.received(received(sha256_of(body)), request)
+    try:
+        ticket = admit(gateway, caller, request)
+        answer = await _forward(exchange, ticket, request)
+        try:
+            if answer.status != 200:
+                raise from_status(answer.status, answer.retry_after)
+            await relay(exchange, call, request, answer)
+        finally:
+            answer.close()
+    except (PolicyRefusal, TrustRefusal) as refusal:
+        await refuse(exchange, call, refusal)
+    except (UpstreamError, SealError, WireError) as problem:
+        await provider_failed(exchange, call, from_exception(problem))
+    except ApiError as problem:
+        if not exchange.intended:
+            raise
+        await provider_failed(exchange, call, problem)
+    except StoreError:
+        message = "The gateway can't record requests now, so it does not serve them."
+        raise ApiError(503, "api_error", "store_unavailable", message, headers={"retry-after": "5"}) from None
+    except asyncio.CancelledError:
+        await client_gone(exchange, call, len(body))
+
+
+def _parse(body: bytes) -> ChatRequest:
+    try:
+        return parse_chat(body)
+    except WireError as problem:
+        raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
+
+
+async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> Answer:
+    """Send to the first candidate that is verified and can be reached; never to a second one once bytes may have left.
+
+    Raises: TrustRefusal, UpstreamError, SealError, StoreError.
+    """
+    problem: TrustRefusal | UpstreamError | None = None
+    body = None
+    for name in ticket.candidates:
+        for _ in range(2):  # a second time only after the machine changed its key, against a new verification
+            try:
+                session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
+            except TrustRefusal as refusal:
+                problem = refusal
+                break
+            body = body or request.forward(ticket.model.upstream_model or ticket.name)
+            try:
+                answer = await _send(exchange, session, body, name)
+            except ChannelRefused as refusal:
+                problem = refusal
+            except UpstreamError as failure:
+                if failure.phase != "connect":
+                    raise
+                problem = failure
+                exchange.not_sent()
+                break
+            else:
+                if not answer.key_refused:
+                    return answer
+                answer.close()
+                problem = ChannelRefused("a key configuration error", "the attested sealing key")
+            exchange.not_sent()
+            exchange.gateway.keepers[name].distrust(session)
+    raise problem or UpstreamError("connect", "no candidate")
+
+
+async def _send(exchange: Exchange, session: VerifiedSession, body: bytes, name: str) -> Answer:
+    gateway = exchange.gateway
+    request = session.seal(ENDPOINT, body, {})
+    model_id = exchange.model or ""
+    exchange.routed(name, session)
+    exchange.note(forwarded(sha256_of(body)), verified(model_id, session.session_id, required=True))
+    if request.sealed:
+        exchange.note(sealed(sha256_of(request.body)))
+    if not exchange.intended:
+        await gateway.ledger.intend(exchange.intent())
+        exchange.intended = True
+    exchange.sent_at = gateway.clock.monotonic()
+    answer = await session.send(request)
+    exchange.headers_us = exchange.since(exchange.sent_at)
+    return answer

@@ -1,0 +1,103 @@
+"""From the provider's answer to the client, whole or streamed. Content lives in these frames only."""
+
+import os
+
+from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
+from ollm.gateway.call import Call, Headers
+from ollm.gateway.exchange import Exchange
+from ollm.gateway.faults import from_exception
+from ollm.gateway.settle import settle
+from ollm.upstream.session import Answer
+from ollm.values.ledger import Status
+from ollm.wire.answer import StreamRewriter, rewrite_whole
+from ollm.wire.chat import ChatRequest
+from ollm.wire.sse import error_event
+
+_TRAILING_READS = 64  # after [DONE] only the end of the body is due
+
+
+def receipt_headers(exchange: Exchange) -> Headers:
+    """Headers of every answer that a receipt is made for."""
+    headers = [(b"x-receipt-id", b"rcpt_" + exchange.stem.encode())]
+    if exchange.level is not None:
+        headers.append((b"x-ollm-execution", str(exchange.level).encode()))
+    return headers
+
+
+async def relay(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
+    """Hand the answer to the client. Raises: UpstreamError, SealError, WireError while nothing of it was handed out."""
+    if answer.streamed != request.stream:
+        raise WireError("the provider answered in another form than was asked for")
+    if request.stream:
+        await _stream(exchange, call, request, answer)
+    else:
+        await _whole(exchange, call, request, answer)
+
+
+async def _whole(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
+    data = await answer.read_all()
+    exchange.first_us = exchange.since(exchange.sent_at)
+    answer.close()
+    body, exchange.usage = rewrite_whole(data, id="chatcmpl-" + exchange.stem, model=request.model)
+    exchange.returned.update(body)
+    await settle(exchange, Status.COMPLETED, 200, os.urandom(12))
+    await call.respond(200, body, receipt_headers(exchange))
+
+
+async def _stream(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
+    rewriter = StreamRewriter(id="chatcmpl-" + exchange.stem, model=request.model, include_usage=request.include_usage)
+    problem: OllmError | None = None
+    out = b""
+    try:
+        while not rewriter.done and not rewriter.failed:
+            data = await answer.read()
+            if not exchange.first_us:
+                exchange.first_us = exchange.since(exchange.sent_at)
+            if not data:
+                raise UpstreamError("stream", "the stream ended without its end mark")
+            out = rewriter.feed(data)
+            exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_chunks
+            if out and not rewriter.done and not rewriter.failed:
+                await _hand_out(exchange, call, out)
+    except (UpstreamError, SealError, WireError) as broken:
+        if not call.started:
+            raise
+        problem = broken
+        out = _error_event(from_exception(broken))
+    status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
+    await _last(exchange, call, out, status)
+    if status is Status.COMPLETED:
+        await _read_out(answer)
+
+
+async def _hand_out(exchange: Exchange, call: Call, out: bytes) -> None:
+    if not call.started:
+        await call.start_stream(receipt_headers(exchange))
+    exchange.returned.update(out)
+    await call.piece(out)
+
+
+async def _last(exchange: Exchange, call: Call, out: bytes, status: Status) -> None:
+    """The end of the stream leaves only once the row and the receipt are durable."""
+    if not call.started:
+        await call.start_stream(receipt_headers(exchange))
+    exchange.returned.update(out)
+    try:
+        await settle(exchange, status, 200, os.urandom(12))
+    except StoreError:
+        out = error_event("The gateway could not record this answer.", "api_error", "store_unavailable")
+    await call.piece(out, last=True)
+
+
+def _error_event(error: ApiError) -> bytes:
+    return error_event(error.message, error.type, error.code)
+
+
+async def _read_out(answer: Answer) -> None:
+    """Read to the end of the body, so that the connection can carry another request."""
+    try:
+        for _ in range(_TRAILING_READS):
+            if not await answer.read():
+                return
+    except (UpstreamError, SealError):
+        return  # the answer was complete; only the connection is lost

@@ -1,0 +1,34 @@
+"""The machine's clock, and the sanity checks on it that verification rests on."""
+
+import time
+
+from ollm.errors import ConfigError
+
+BUILD_TIME = 1795392000  # 2026-11-23: no genuine clock is before the day this release was made
+
+
+class SystemClock:
+    """Wall time that refuses to run backwards: the host sets it, and expired collateral would come to life again."""
+
+    def __init__(self, newest_seen: int = 0) -> None:
+        """`newest_seen`: newest Unix time in ledger and log. Raises: ConfigError when the clock is before it, or before the build."""
+        now = int(time.time())
+        if now < max(BUILD_TIME, newest_seen):
+            raise ConfigError("the machine's clock is before the newest time that was recorded here", "set the clock; evidence can't be judged without it")
+        self._newest = time.time()
+
+    def _read(self) -> float:
+        now = time.time()
+        if now < self._newest:
+            return self._newest  # stand still rather than go back; real time catches up
+        self._newest = now
+        return now
+
+    def now(self) -> int:
+        return int(self._read())
+
+    def now_ms(self) -> int:
+        return int(self._read() * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic()

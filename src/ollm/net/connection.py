@@ -1,0 +1,302 @@
+"""One HTTP/1.1 connection to one peer whose key is known before the first request byte leaves.
+
+Written on asyncio's transport and httptools, because the key check has to sit on the very connection that carries the
+prompt: a pool that reconnects, a DNS change or a renewed certificate must not be able to come between.
+
+    open_connection(origin, …)    TCP + TLS 1.3 handshake, peer's SPKI read from this connection
+    connection.exchange(…)        one request; returns once the response's headers are in
+    response.read()               next piece of the body, b"" at its end; reading pauses when nobody reads
+
+One exchange at a time. After a failure or an early close the connection is gone; it is never reused in doubt.
+"""
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import Mapping
+
+import httptools
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ollm.errors import ChannelRefused, UpstreamError
+
+_MAX_HEADER_BYTES = 64 * 1024
+_READ_AHEAD = 256 * 1024  # bytes held for a slow reader before the socket is no longer read
+
+
+def client_tls() -> ssl.SSLContext:
+    """TLS 1.3 without tickets: every connection is a full handshake with the attested key.
+
+    The certificate's chain is not judged: what counts is its key, which is compared with the attested one. A CA's word
+    would add nothing to that, and providers' enclaves use self-signed certificates.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.options |= ssl.OP_NO_TICKET
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Origin:
+    """Where a connection goes: `https://host[:port]`, fixed when the configuration is read."""
+
+    __slots__ = ("host", "port", "text")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        name = f"[{host}]" if ":" in host else host
+        self.text = f"https://{name}" if port == 443 else f"https://{name}:{port}"
+
+    @property
+    def authority(self) -> str:
+        return self.text.removeprefix("https://")
+
+
+class Connection(asyncio.Protocol):
+    """See the module. `peer_spki` is hex SHA-256 of the peer's SubjectPublicKeyInfo on this connection."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._response: Response | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._header_bytes = 0
+        self._keep_alive = False
+        self.peer_spki = ""
+        self.deadline: float | None = None  # loop time at which the pool's sweeper fails the running phase
+        self.phase = "idle"
+        self.idle_since = loop.time()
+        self.closed = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # asyncio types this callback by the base class
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None or self._parser is None:
+            self.abort("close", "bytes from the provider that nobody asked for")
+            return
+        if not response.headers_done:
+            self._header_bytes += len(data)
+            if self._header_bytes > _MAX_HEADER_BYTES:
+                self.abort("headers", "response headers too large")
+                return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.abort(self.phase, "the provider's answer is not valid HTTP")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        response = self._response
+        if response is not None and not response.complete and response.error is None:
+            # A body that ends with the connection can't be told from a cut one, so it is treated as cut.
+            response.error = UpstreamError(self.phase, "connection closed before the answer was complete")
+        self._wake()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # httptools callbacks
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._response is not None:
+            self._response.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        response, parser = self._response, self._parser
+        if response is None or parser is None:
+            return
+        status = parser.get_status_code()
+        if status < 200:  # 103 and the like: the real response follows
+            response.headers.clear()
+            return
+        response.status = status
+        response.headers_done = True
+        self._keep_alive = parser.should_keep_alive()
+        self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        response = self._response
+        if response is None:
+            return
+        response.chunks.append(body)
+        response.buffered += len(body)
+        if response.buffered > _READ_AHEAD and self._transport is not None and not response.paused:
+            response.paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        response = self._response
+        if response is None or not response.headers_done:
+            return
+        response.complete = True
+        self._wake()
+
+    # the caller's side
+
+    async def exchange(self, head: bytes, body: bytes, *, headers_timeout: float) -> "Response":
+        """Send one request and wait for the response's headers. `head` ends with an empty line. Raises: UpstreamError."""
+        if self._transport is None or self.closed or self._response is not None:
+            raise UpstreamError("send", "connection is not free")
+        self._header_bytes = 0
+        self._parser = httptools.HttpResponseParser(self)
+        response = self._response = Response(self)
+        self.phase = "headers"
+        self.deadline = self._loop.time() + headers_timeout
+        self._transport.write(head + body if body else head)
+        if self._writable is not None:
+            await self._writable
+        while not response.headers_done:
+            if response.error is not None:
+                raise response.error
+            await self.wait()
+        self.phase = "first_byte"
+        return response
+
+    async def wait(self) -> None:
+        """Wait for the next thing that happens on this connection."""
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
+
+    def finished(self) -> bool:
+        """End the exchange. True when the connection can carry another one."""
+        response, self._response = self._response, None
+        self.deadline = None
+        self.phase = "idle"
+        self.idle_since = self._loop.time()
+        reusable = response is not None and response.complete and response.error is None and self._keep_alive and not self.closed
+        if not reusable:
+            self.abort("close", "not reusable")
+        return reusable
+
+    def abort(self, phase: str, reason: str) -> None:
+        """Close at once: the provider sees the request cancelled."""
+        response = self._response
+        if response is not None and response.error is None and not response.complete:
+            response.error = UpstreamError(phase, reason)
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Response:
+    """A response being read. `headers` has lowercase names; a repeated header keeps its last value."""
+
+    __slots__ = ("_connection", "buffered", "chunks", "complete", "error", "headers", "headers_done", "paused", "status")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.headers_done = False
+        self.chunks: list[bytes] = []
+        self.buffered = 0
+        self.paused = False
+        self.complete = False
+        self.error: UpstreamError | None = None
+
+    async def read(self, idle_timeout: float) -> bytes:
+        """All bytes of the body that are in, waiting for some; b"" at its end. Raises: UpstreamError when it was cut."""
+        connection = self._connection
+        while True:
+            if self.chunks:
+                data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+                self.chunks.clear()
+                self.buffered = 0
+                if self.paused:
+                    self.paused = False
+                    connection.resume_reading()
+                connection.phase = "stream"
+                return data
+            if self.complete:
+                return b""
+            if self.error is not None:
+                raise self.error
+            connection.deadline = asyncio.get_running_loop().time() + idle_timeout
+            await connection.wait()
+
+    async def read_all(self, limit: int, idle_timeout: float) -> bytes:
+        """The whole body. Raises: UpstreamError when it is cut or larger than `limit`."""
+        parts = []
+        size = 0
+        while data := await self.read(idle_timeout):
+            size += len(data)
+            if size > limit:
+                self._connection.abort("stream", "answer too large")
+                raise UpstreamError("stream", "answer too large")
+            parts.append(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def header_view(self) -> Mapping[bytes, bytes]:
+        return self.headers
+
+
+async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float, pinned: str | None) -> Connection:
+    """Connect to `origin`; with `pinned` (hex SHA-256 of SPKI) the peer's key must be that one.
+
+    Raises: ChannelRefused for another key or a resumed session, UpstreamError when there is no connection.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            transport, connection = await loop.create_connection(lambda: Connection(loop), origin.host, origin.port, ssl=tls)
+    except TimeoutError:
+        raise UpstreamError("connect", "timed out") from None
+    except (OSError, ssl.SSLError) as problem:
+        raise UpstreamError("connect", type(problem).__name__) from None
+    tls_object = transport.get_extra_info("ssl_object")
+    connection.peer_spki = _spki(tls_object)
+    if not connection.peer_spki:
+        connection.abort("connect", "no usable certificate")
+        raise UpstreamError("connect", "the peer's certificate can't be read")
+    if tls_object.session_reused:
+        connection.abort("connect", "TLS session was resumed")
+        raise ChannelRefused("a resumed TLS session", "a full handshake")
+    if pinned is not None and connection.peer_spki != pinned:
+        connection.abort("connect", "peer's key is not the attested one")
+        raise ChannelRefused(connection.peer_spki, pinned)
+    return connection
+
+
+def _spki(tls_object: ssl.SSLObject) -> str:
+    certificate = tls_object.getpeercert(binary_form=True)
+    if certificate is None:
+        return ""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except ValueError:
+        return ""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

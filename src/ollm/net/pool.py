@@ -1,0 +1,115 @@
+"""Connections to one verified machine: made on demand, checked when made, swept for deadlines."""
+
+import asyncio
+import collections
+import ssl
+
+from ollm.errors import UpstreamError
+from ollm.net.connection import Connection, Origin, open_connection
+
+_SWEEP_SECONDS = 0.25
+_MAX_IDLE_SECONDS = 20.0  # below the keep-alive of common servers, so that a reused connection is rarely one they just closed
+
+
+class Pool:
+    """At most `size` connections to `origin`, each pinned to `spki`. Newest idle connection first."""
+
+    def __init__(self, origin: Origin, spki: str, tls: ssl.SSLContext, *, size: int, connect_timeout: float) -> None:
+        self._origin = origin
+        self._spki = spki
+        self._tls = tls
+        self._size = size
+        self._connect_timeout = connect_timeout
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._opening = 0
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._closed = False
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def adopt(self, connection: Connection) -> None:
+        """Take over a connection that was opened before the pool, when its peer is the pinned one."""
+        if connection.peer_spki == self._spki and not connection.closed and not self._closed:
+            self._idle.append(connection)
+            self._arm()
+        else:
+            connection.abort("close", "not the pinned peer")
+
+    async def acquire(self) -> Connection:
+        """A free connection. Raises: ChannelRefused, UpstreamError."""
+        while True:
+            if self._closed:
+                raise UpstreamError("connect", "the verified session has ended")
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.closed:
+                    self._busy.add(connection)
+                    return connection
+            if len(self._busy) + self._opening < self._size:
+                return await self._open()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                async with asyncio.timeout(self._connect_timeout):
+                    await waiter
+            except TimeoutError:
+                raise UpstreamError("connect", "no free connection") from None
+
+    async def _open(self) -> Connection:
+        self._opening += 1
+        try:
+            connection = await open_connection(self._origin, self._tls, timeout=self._connect_timeout, pinned=self._spki)
+        except BaseException:
+            self._wake_one()
+            raise
+        finally:
+            self._opening -= 1
+        self._busy.add(connection)
+        self._arm()
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """Give a connection back after its exchange, whatever became of it."""
+        self._busy.discard(connection)
+        if connection.finished() and not self._closed:
+            self._idle.append(connection)
+        elif not connection.closed:
+            connection.abort("close", "pool is closed")
+        self._wake_one()
+
+    def close(self) -> None:
+        """Close idle connections; running exchanges finish."""
+        self._closed = True
+        for connection in self._idle:
+            connection.abort("close", "pool is closed")
+        self._idle.clear()
+        while self._waiting:
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _arm(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        # One timer for all connections: a timer for each phase of each request would cost more than the request's crypto.
+        self._sweeper = None
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._busy):
+            if connection.deadline is not None and now > connection.deadline:
+                connection.abort(connection.phase, "timed out")
+        fresh = []
+        for connection in self._idle:
+            if now - connection.idle_since > _MAX_IDLE_SECONDS:
+                connection.abort("close", "idle")
+            elif not connection.closed:
+                fresh.append(connection)
+        self._idle = fresh
+        if self._busy or self._idle:
+            self._arm()

@@ -1,0 +1,12 @@
+"""What an answer costs: integers only, buckets that do not overlap."""
+
+from ollm.values.usage import Price, Usage
+
+_MILLION = 1_000_000
+
+
+def cost_micro(usage: Usage, price: Price) -> int:
+    """Micro-units of currency for `usage`, rounded up so that use is never free by rounding."""
+    cached = price.input if price.cached is None else price.cached
+    total = usage.input_tokens * price.input + usage.cached_tokens * cached + usage.output_tokens * price.output
+    return -(-total // _MILLION)

@@ -1,0 +1,134 @@
+"""Holds one verified session per upstream: single flight, renewal before expiry, re-verification on a key change.
+
+While nothing valid is held, requests wait for the running verification (bounded by the caller) or are refused; they are
+never sent. A refusal is remembered for a moment, so that a failing provider is not asked for evidence by every request.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from ollm.ports import Clock, Sessions
+from ollm.upstream.session import Unverified, VerifiedSession
+from ollm.values.checks import Appraisal
+
+_RENEW_AT = 0.7  # of a session's life, plus up to 0.15 of jitter, so that many upstreams don't verify at once
+_REFUSAL_SECONDS = 2.0
+_RETRY_SECONDS = 15.0  # between background attempts while an older session still holds
+
+
+class State(msgspec.Struct, frozen=True):
+    """What people may see of an upstream's verification."""
+
+    upstream: str
+    session_id: str | None
+    verified_at: int | None
+    expires_at: int | None
+    last_result: str  # verified | refused | never
+    reason: str | None  # of the last refusal
+    appraisal: Appraisal | None
+
+
+class Keeper:
+    """Sessions of one upstream. `establish` makes a new one or raises Unverified."""
+
+    def __init__(self, name: str, establish: Callable[[], Awaitable[VerifiedSession]], clock: Clock, archive: Sessions) -> None:
+        self.name = name
+        self._establish = establish
+        self._clock = clock
+        self._archive = archive
+        self._session: VerifiedSession | None = None
+        self._running: asyncio.Task[VerifiedSession] | None = None
+        self._renewal: asyncio.TimerHandle | None = None
+        self._refusal: tuple[float, Unverified] | None = None
+        self._last: Appraisal | None = None
+        self._last_reason: str | None = None
+        self._closed = False
+
+    def held(self) -> VerifiedSession | None:
+        """The valid session, if there is one now."""
+        session = self._session
+        if session is not None and self._clock.now() < session.expires_at:
+            return session
+        return None
+
+    async def session(self, timeout: float) -> VerifiedSession:
+        """A valid session, verifying now if none is held. Raises: Unverified, TimeoutError."""
+        session = self.held()
+        if session is not None:
+            return session
+        if self._refusal is not None and self._clock.monotonic() < self._refusal[0]:
+            raise self._refusal[1]
+        # Shielded: a client that leaves must not stop a verification that others wait for.
+        return await asyncio.wait_for(asyncio.shield(self._verify()), timeout)
+
+    def _verify(self) -> "asyncio.Task[VerifiedSession]":
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._run(), name=f"verify {self.name}")
+            self._running.add_done_callback(_retrieve)
+        return self._running
+
+    async def _run(self) -> VerifiedSession:
+        try:
+            session = await self._establish()
+        except Unverified as refusal:
+            self._last, self._last_reason = refusal.appraisal, refusal.reason
+            self._refusal = (self._clock.monotonic() + _REFUSAL_SECONDS * random.uniform(0.75, 1.25), refusal)
+            if self.held() is not None:
+                self._renew_in(_RETRY_SECONDS)
+            raise
+        # Stored before it is used: a receipt must never cite a session that can't be fetched.
+        await self._archive.put(session.session_id, self.name, session.expires_at, session.document)
+        old, self._session = self._session, session
+        self._refusal = None
+        self._last, self._last_reason = session.appraisal, None
+        if old is not None:
+            old.close()
+        self._renew_in((session.expires_at - session.established_at) * random.uniform(_RENEW_AT, _RENEW_AT + 0.15))
+        return session
+
+    def _renew_in(self, seconds: float) -> None:
+        if self._closed:
+            return
+        if self._renewal is not None:
+            self._renewal.cancel()
+        self._renewal = asyncio.get_running_loop().call_later(max(seconds, 1.0), self._verify)
+
+    def distrust(self, session: VerifiedSession) -> None:
+        """The peer showed another key than `session` binds: drop it and verify anew."""
+        if self._session is session:
+            self._session = None
+            session.close()
+            if not self._closed:
+                self._verify()
+
+    def state(self) -> State:
+        session = self.held()
+        result = "never" if self._last is None else "refused" if self._last_reason is not None else "verified"
+        return State(
+            self.name,
+            session.session_id if session else None,
+            session.established_at if session else None,
+            session.expires_at if session else None,
+            result,
+            self._last_reason,
+            self._last,
+        )
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._running is not None and not self._running.done():
+            self._running.cancel()
+            await asyncio.wait([self._running])
+        if self._session is not None:
+            self._session.close()
+
+
+def _retrieve(task: "asyncio.Task[VerifiedSession]") -> None:
+    # A background renewal that fails has told `state` why; asyncio would print the exception otherwise.
+    if not task.cancelled():
+        task.exception()
