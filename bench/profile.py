@@ -1,0 +1,90 @@
+"""`python -m bench.profile full`: where the gateway's time goes, under the load of the benchmark.
+
+Samples one OLLM variant with py-spy (from the peers' environment) while wrk loads it; leaves the stacks in bench/var for a flame graph.
+"""
+
+import argparse
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import needs
+from bench.load import WORKLOADS, Workload, check, drive
+from bench.ollm import VARIANTS
+from bench.procs import BenchError, end_on_signals
+from bench.run import talk
+from bench.stacks import Shares, listing, shares
+from bench.stage import Stage, staged
+
+RATE = 400  # samples a second; more would itself slow the gateway
+LEAD_SECONDS = 1.5
+
+
+def sample(stage: Stage, variant: str, workload: Workload, options: argparse.Namespace) -> Shares:
+    """Loads the variant, and samples it from after the first second until shortly before the end. Raises: BenchError."""
+    target = stage.targets[variant]
+    check(target, workload)
+    assert target.process is not None
+    stacks = stage.directory / f"stacks-{variant}-{workload.name}.txt"
+    load = threading.Thread(
+        target=drive,
+        args=(target, workload),
+        kwargs={"seconds": options.seconds + 2 * LEAD_SECONDS, "cores": stage.cores, "directory": stage.directory},
+    )
+    load.start()
+    try:
+        threading.Event().wait(LEAD_SECONDS)
+        _record(target.process.pid, stacks, options, stage)
+    finally:
+        load.join()
+    talk(f"stacks: {stacks}")
+    return shares(stacks.read_text().splitlines())
+
+
+def _record(pid: int, stacks: Path, options: argparse.Namespace, stage: Stage) -> None:
+    py_spy = needs.peers_venv() / "bin" / "py-spy"
+    command = ["taskset", "-c", str(stage.cores.load), str(py_spy), "record", "--pid", str(pid), "--format", "raw", "--threads", "--nonblocking"]
+    command += ["--rate", str(RATE), "--duration", str(round(options.seconds)), "--output", str(stacks)]
+    if options.native:
+        command.remove("--nonblocking")  # native stacks need the process stopped for each sample
+        command.append("--native")
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=options.seconds + 60)
+    except FileNotFoundError:
+        raise BenchError(f"no py-spy in {needs.peers_venv()}") from None
+    if run.returncode != 0 or not stacks.exists():
+        raise BenchError(f"py-spy failed (it needs the right to trace: root, or ptrace_scope 0):\n{run.stderr[-2000:]}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("variant", choices=VARIANTS)
+    parser.add_argument("--load", choices=[workload.name for workload in WORKLOADS], default="whole")
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--top", type=int, default=30)
+    parser.add_argument("--native", action="store_true", help="also name C functions (slows the gateway while it is sampled)")
+    options = parser.parse_args(arguments)
+    end_on_signals()
+    workload = next(each for each in WORKLOADS if each.name == options.load)
+    try:
+        with staged((options.variant,), talk) as stage:
+            found = sample(stage, options.variant, workload, options)
+    except BenchError as problem:
+        talk(f"profile failed: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    parts = [
+        listing("by thread", found.threads, found.total, 10),
+        listing("by package, own time of its innermost Python function", found.packages, found.total, options.top),
+        listing("own time of functions", found.own, found.total, options.top),
+        listing("functions with all they call", found.within, found.total, 2 * options.top),
+    ]
+    sys.stdout.write(f"{found.total} samples, {workload.title}\n\n" + "\n".join(parts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

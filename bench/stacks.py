@@ -1,0 +1,72 @@
+"""py-spy's collapsed stacks to shares of time: by function, by package, by thread. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_THREAD = re.compile(r"^thread \(([^)]*)\)(?:: (.*))?$|^(?:process .*)$")
+_FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^()]*?)(?::(?P<line>\d+))?\)$")
+
+
+@dataclass
+class Shares:
+    """Samples: `total`, and how many fell into what. `within` counts each function once per stack, however deep it recurses."""
+
+    total: int = 0
+    own: Counter[str] = field(default_factory=Counter)
+    within: Counter[str] = field(default_factory=Counter)
+    packages: Counter[str] = field(default_factory=Counter)
+    threads: Counter[str] = field(default_factory=Counter)
+
+
+def package_of(file: str) -> str:
+    """Where `file` belongs: `ollm.gateway`, a library's name, `python` for the standard library, `native` for machine code."""
+    if match := re.search(r"(?:^|/)(ollm(?:/[a-z_0-9]+)*)\.py$", file):
+        return ".".join(match[1].split("/")[:2])
+    if match := re.search(r"(?:site-packages/|^)([A-Za-z0-9_]+)/.*\.(?:py|pyx|so)", file):
+        return match[1]
+    return "python" if file.endswith(".py") else "native"
+
+
+def _frame(text: str) -> tuple[str, str]:
+    match = _FRAME.match(text)
+    if match is None:
+        return text, "native"
+    package = package_of(match["file"])
+    short = match["file"].rpartition("/")[2]
+    return f"{match['function']} ({short})", package
+
+
+def shares(lines: Iterable[str]) -> Shares:
+    """Adds up `frame;frame;… count` lines, root first, as `py-spy record --format raw --threads` writes them.
+
+    A sample belongs to the package of its innermost Python frame: what a C library does is charged to the one who called it.
+    """
+    out = Shares()
+    for line in lines:
+        stack, _, number = line.rstrip().rpartition(" ")
+        if not stack or not number.isdigit():
+            continue
+        count = int(number)
+        frames = stack.split(";")
+        thread = "main"
+        while frames and (match := _THREAD.match(frames[0])):
+            thread = match[2] or match[1] or thread
+            frames.pop(0)
+        named = [_frame(frame) for frame in frames]
+        if not named:
+            continue
+        out.total += count
+        out.threads[thread] += count
+        out.own[named[-1][0]] += count
+        out.packages[next((package for _, package in reversed(named) if package != "native"), "native")] += count
+        for name in {name for name, _ in named}:
+            out.within[name] += count
+    return out
+
+
+def listing(title: str, counter: Counter[str], total: int, top: int) -> str:
+    """The `top` largest shares of `counter`, one a line."""
+    lines = [f"{count / total:7.1%}  {name}" for name, count in counter.most_common(top)]
+    return f"{title}\n" + "\n".join(lines) + "\n"
