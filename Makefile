@@ -63,10 +63,10 @@ fmt: $(DEV)  ## format and mend what ruff can mend
 	$(PY) -m ruff format .
 
 bench: $(DEV) $(BENCH)  ## speed beside Envoy and LiteLLM, in one run
-	$(PY) bench/run.py
+	$(PY) -m bench.run
 
 bench-gate: $(DEV) $(BENCH)  ## the same five times, interleaved; ends 0 only where the ratios hold
-	$(PY) bench/gate.py
+	$(PY) -m bench.gate
 
 fuzz: $(DEV)  ## parsers and appraisal against mutated input, longer than the tests do
 	OLLM_FUZZ=1 $(PY) -m pytest -m "slow or not slow" -k fuzz -q --timeout=600
