@@ -1,6 +1,231 @@
-"""Whether a quote is genuine: roots, certificates, revocation, signatures, TCB level (work in progress: constants first)."""
+"""Whether a quote is genuine: made by the hardware it names, vouched for by the root we pin, not revoked.
+
+Roots are types. `VendorRoot` is what dcap-qvl has compiled in and takes no argument, so no configuration can replace it;
+`SimulatedRoot` exists only for a policy that pins one, and such a policy accepts nothing of the vendor's.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import dcap_qvl
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ollm.attest.evidence import CollateralNeed
+from ollm.attest.tdx import refusals
+from ollm.attest.tdx.collateral import ParsedCollateral, Period, certificate_period, check_periods
+from ollm.attest.tdx.layout import PckChain, TdxQuote
+from ollm.errors import EvidenceRefused
+from ollm.values.policy import TdxPolicy
 
 # Marks the PCK certificate of simulated hardware; see docs/decisions/0002-simulated-marker.md. Non-critical, value DER NULL.
 # Arcs under RFC 5612's enterprise number for examples, then a random UUID as four 32-bit numbers.
 SIMULATED_MARKER_OID = "1.3.6.1.4.1.32473.1528790030.2637843538.2322476877.1908423480"
-SIMULATED_MARKER_VALUE = b"\x05\x00"
+
+# SHA-256 of the DER of "Intel SGX Root CA", https://certificates.trustedservices.intel.com/IntelSGXRootCA.der (2018 to 2049)
+INTEL_ROOT_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
+
+_T = TypeVar("_T")
+
+
+class VendorRoot:
+    """Intel's root, as dcap-qvl has it compiled in."""
+
+    sha256 = INTEL_ROOT_SHA256
+    simulated = False
+
+    def verifier(self, root_der: bytes) -> dcap_qvl.QuoteVerifier:
+        """A verifier under the compiled-in root; the quote's copy of the root is only compared with its digest."""
+        return dcap_qvl.QuoteVerifier()
+
+
+class SimulatedRoot:
+    """The root of one installation's simulated hardware, named by its SHA-256 in the policy that admits it."""
+
+    simulated = True
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+
+    def verifier(self, root_der: bytes) -> dcap_qvl.QuoteVerifier:
+        """A verifier under `root_der`, whose digest `check_root` has compared with the pin."""
+        return dcap_qvl.QuoteVerifier(root_der)
+
+
+def root_of(policy: TdxPolicy) -> VendorRoot | SimulatedRoot:
+    """The one root that `policy` admits."""
+    return VendorRoot() if policy.simulated_root_sha256 is None else SimulatedRoot(policy.simulated_root_sha256)
+
+
+class PckCertificates(msgspec.Struct, frozen=True):
+    """The chain of the platform's key, parsed."""
+
+    leaf: x509.Certificate
+    ca: x509.Certificate
+    root: x509.Certificate
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        return (
+            certificate_period(self.leaf, "PCK certificate"),
+            certificate_period(self.ca, "PCK CA certificate"),
+            certificate_period(self.root, "root certificate"),
+        )
+
+
+class PlatformClaims(msgspec.Struct, frozen=True):
+    """What the library found about the platform, under the collateral given to it."""
+
+    tcb_status: str  # the worst of platform, TDX module and QE
+    advisories: tuple[str, ...]
+    tcb_evaluation_data_number: int  # the lower of TCB info's and QE identity's
+    fmspc: str  # 12 uppercase hex
+    dynamic_platform: str  # "True", "False", or "Undefined" when the PCK certificate doesn't say
+    cached_keys: str
+    smt: str
+
+
+def load_chain(chain: PckChain) -> PckCertificates:
+    """Parse the certificates. Raises: EvidenceRefused with quote.certification_data."""
+    try:
+        return PckCertificates(*(x509.load_der_x509_certificate(der) for der in (chain.leaf, chain.ca, chain.root)))
+    except ValueError:
+        raise EvidenceRefused("quote.certification_data", "bytes that are no certificate", "X.509 certificates") from None
+
+
+def collateral_need(quote: TdxQuote) -> CollateralNeed:
+    """FMSPC and CA from the PCK certificate. Raises: EvidenceRefused with quote.certification_data."""
+    try:
+        parsed = _library(lambda: dcap_qvl.parse_quote(quote.raw))
+        return CollateralNeed(str(parsed.fmspc()), str(parsed.ca()))
+    except ValueError:
+        raise EvidenceRefused("quote.certification_data", "a PCK certificate without FMSPC", "Intel's SGX extension in it") from None
+
+
+def check_marker(chain: PckCertificates, root: VendorRoot | SimulatedRoot) -> None:
+    """Simulated hardware says so in its certificate; each path takes its own kind only. Raises: EvidenceRefused."""
+    try:
+        marked = any(extension.oid.dotted_string == SIMULATED_MARKER_OID for extension in chain.leaf.extensions)
+    except (ValueError, x509.DuplicateExtension):
+        raise EvidenceRefused("quote.certification_data", "a PCK certificate with malformed extensions", "well-formed ones") from None
+    if marked and not root.simulated:
+        raise EvidenceRefused("platform.marker", "simulated hardware", "hardware")
+    if root.simulated and not marked:
+        raise EvidenceRefused("platform.marker", "no marker of simulated hardware", "simulated hardware, which is all this policy admits")
+
+
+def check_root(chain: PckChain, root: VendorRoot | SimulatedRoot) -> None:
+    """The root in the quote is, byte for byte, the pinned one. Raises: EvidenceRefused."""
+    digest = hashlib.sha256(chain.root).hexdigest()
+    if digest != root.sha256:
+        raise EvidenceRefused("chain.root", f"root with SHA-256 {digest}", root.sha256)
+
+
+def check_pck_chain(chain: PckCertificates, now: int) -> None:
+    """Root signed CA, CA signed leaf, and all hold now. Raises: EvidenceRefused."""
+    check_periods(chain.periods, now, "chain.pck")
+    _check_issued(chain.leaf, chain.ca, "chain.pck", "PCK certificate")
+    _check_issued(chain.ca, chain.root, "chain.pck", "PCK CA certificate")
+
+
+def check_signers(collateral: ParsedCollateral, chain: PckCertificates) -> None:
+    """The certificates that sign TCB info and QE identity were issued by the same root. Raises: EvidenceRefused."""
+    for signer, name in ((collateral.tcb_signing, "TCB info signer"), (collateral.qe_signing, "QE identity signer")):
+        _check_issued(signer, chain.root, "chain.tcb_signing", name)
+
+
+def check_revocation(collateral: ParsedCollateral, chain: PckCertificates) -> None:
+    """Both CRLs are by their issuers, and none lists a certificate that we rely on. Raises: EvidenceRefused."""
+    root_signed = (
+        (chain.root, "root certificate"),
+        (chain.ca, "PCK CA certificate"),
+        (collateral.tcb_signing, "TCB signing certificate"),
+        (collateral.qe_signing, "QE identity signing certificate"),
+    )
+    _check_crl(collateral.root_crl, chain.root, "root CRL", root_signed)
+    _check_crl(collateral.pck_crl, chain.ca, "PCK CRL", ((chain.leaf, "PCK certificate"),))
+
+
+def verify(quote: TdxQuote, collateral: ParsedCollateral, root: VendorRoot | SimulatedRoot, now: int) -> PlatformClaims:
+    """Let the library verify everything: chains, CRLs, signed collateral, QE, quote signature, TCB level.
+
+    It also refuses revoked platforms, and nothing else by policy: what status is good enough is judged in `wanted`.
+    Raises: EvidenceRefused with the check that its sentence is mapped to.
+    """
+    source = msgspec.structs.asdict(collateral.source)
+    try:
+        claims = _library(
+            lambda: root.verifier(quote.pck_chain.root).verify_with_policy(
+                quote.raw, dcap_qvl.QuoteCollateralV3(**source), now, dcap_qvl.QuotePolicy.claims_only(now)
+            )
+        )
+    except ValueError as error:
+        raise refusals.refusal(str(error)) from None
+    return _platform_claims(claims.to_json())
+
+
+class _Tcb(msgspec.Struct):
+    status: str
+    advisory_ids: tuple[str, ...]
+    eval_data_number: int
+
+
+class _Pck(msgspec.Struct):
+    fmspc: list[int]
+    dynamic_platform: str
+    cached_keys: str
+    smt_enabled: str
+
+
+class _Platform(msgspec.Struct):
+    pck: _Pck
+
+
+class _Claims(msgspec.Struct):
+    tcb: _Tcb
+    platform: _Platform
+
+
+def _platform_claims(document: str) -> PlatformClaims:
+    try:
+        claims = msgspec.json.decode(document, type=_Claims)
+        fmspc = bytes(claims.platform.pck.fmspc).hex().upper()
+    except (msgspec.MsgspecError, ValueError):
+        raise EvidenceRefused(refusals.CATCH_ALL, "claims in a form that is not known", "the claims of dcap-qvl 0.7") from None
+    pck, tcb = claims.platform.pck, claims.tcb
+    return PlatformClaims(tcb.status, tcb.advisory_ids, tcb.eval_data_number, fmspc, pck.dynamic_platform, pck.cached_keys, pck.smt_enabled)
+
+
+def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        raise EvidenceRefused(check, f"{name} by another issuer", "one issued by the certificate above it") from None
+
+
+def _check_crl(
+    crl: x509.CertificateRevocationList, issuer: x509.Certificate, name: str, certificates: tuple[tuple[x509.Certificate, str], ...]
+) -> None:
+    key = issuer.public_key()
+    try:
+        authentic = isinstance(key, ec.EllipticCurvePublicKey) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
+    except (ValueError, TypeError):
+        authentic = False
+    if not authentic:
+        raise EvidenceRefused("chain.revocation", f"{name} by another issuer", "one signed by the issuer of the certificates")
+    for certificate, what in certificates:
+        if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+            raise EvidenceRefused("chain.revocation", f"{what} revoked", "not on the CRL")
+
+
+def _library(call: Callable[[], _T]) -> _T:
+    """Run a call into dcap-qvl. Its Rust panics arrive as a BaseException that would stop the event loop: they become ValueError."""
+    try:
+        return call()
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise ValueError("panic") from None
+        raise
