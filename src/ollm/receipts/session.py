@@ -20,31 +20,8 @@ from ollm.values.checks import Claims
 from ollm.values.hexes import Hex32, sha256_of
 from ollm.values.jcs import canonical
 
-_DATA_URI = re.compile(r"data:([!-+\--~]+);base64,([A-Za-z0-9+/]*={0,2})")  # a media type has no comma and no space here
-
-
-# --- channel bindings (ACI §8.2) ----------------------------------------------------------------------------------------
-
-
-def tls_binding(origin: str, spki_sha256: Hex32) -> dict[str, str]:
-    """The upstream was reached only over TLS with this key."""
-    return {"type": "tls_spki_sha256", "origin": origin, "spki_sha256": spki_sha256}
-
-
-def e2ee_binding(provider: str, algorithm: str, public_key: bytes, key_id: str | None = None) -> dict[str, str]:
-    """Bodies were sealed to this key; the record holds its SHA-256."""
-    binding = {
-        "type": "e2ee_public_key_sha256",
-        "provider": provider,
-        "algorithm": algorithm,
-        "public_key_sha256": hashlib.sha256(public_key).hexdigest(),
-    }
-    if key_id is not None:
-        binding["key_id"] = key_id
-    return binding
-
-
-# --- documents ----------------------------------------------------------------------------------------------------------
+_MEDIA_TYPE = re.compile(r"[!-+\--~]+")  # printable ASCII without a comma, which would end the URI's head
+_DATA_URI = re.compile(rf"data:({_MEDIA_TYPE.pattern});base64,([A-Za-z0-9+/]*={{0,2}})")
 
 
 def build_session(
@@ -65,6 +42,8 @@ def build_session(
     Times are Unix seconds; `evidence` is the exact bytes that were appraised, of media type `evidence_type`; `identity` None
     leaves the member away. Raises: WireError for a value without a canonical form.
     """
+    if not _MEDIA_TYPE.fullmatch(evidence_type):
+        raise WireError("the evidence's media type does not fit into a data URI")
     document: dict[str, Any] = {
         "api_version": API_VERSION,
         "upstream_name": upstream_name,

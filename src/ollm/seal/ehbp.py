@@ -19,7 +19,7 @@ Every AEAD failure is the one error AEAD_DECRYPT_FAILED; after any failure an op
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -209,15 +209,6 @@ class ResponseSealer:
 
 
 # --- the request's direction --------------------------------------------------------------------------------------------
-
-
-def only_nonce(values: Sequence[str]) -> str:
-    """The one value of an answer's nonce headers. Raises: SealError MISSING_RESPONSE_NONCE, DUPLICATE_RESPONSE_NONCE."""
-    if not values:
-        raise SealError("MISSING_RESPONSE_NONCE")
-    if len(values) > 1:
-        raise SealError("DUPLICATE_RESPONSE_NONCE")
-    return values[0]
 
 
 class RequestSealer:
