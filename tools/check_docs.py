@@ -1,0 +1,214 @@
+"""Documentation says what the code does: links resolve, and configuration keys, commands, checks, error codes and breaks are all there.
+
+Each parity goes both ways: what exists is documented, and what is documented exists.
+"""
+
+import ast
+import enum
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import typer.main
+
+from ollm.cli import app as cli_app
+from ollm.config.settings import Settings
+from ollm.sim.breaks import BREAKS
+from tools.check_text import project_files
+
+ROOT = Path(__file__).parent.parent
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^\| `([^`]+)` \| ([^|]*?) \|", re.MULTILINE)
+
+
+def read(name: str, root: Path = ROOT) -> str:
+    """The text of a document."""
+    return (root / name).read_text(encoding="utf-8")
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of the headings in `text`, as forges make them."""
+    titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.replace("`", "").lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(root: Path) -> Iterator[str]:
+    """Links between documents that lead nowhere, and documents that no other document leads to."""
+    documents = [name for name in project_files(root) if name.endswith(".md")]
+    reached = {"README.md"}
+    for name in documents:
+        for target in _LINK.findall(_FENCE.sub("", read(name, root))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (root / name).parent / path if path else root / name
+            if not file.exists():
+                yield f"{name}: link to {target}, which doesn't exist"
+            elif anchor and anchor not in anchors(file.read_text(encoding="utf-8")):
+                yield f"{name}: link to {target}, which has no such heading"
+            else:
+                reached.add(file.resolve().relative_to(root.resolve()).as_posix())
+    for name in sorted(set(documents) - reached):
+        yield f"{name}: no document links to it"
+
+
+# --- the two ways of a parity -----------------------------------------------------------------------------------------
+
+
+def differences(document: str, kind: str, documented: set[str], existing: set[str]) -> Iterator[str]:
+    """What exists and isn't documented, and the reverse."""
+    for name in sorted(existing - documented):
+        yield f"{document}: {kind} {name} is not documented"
+    for name in sorted(documented - existing):
+        yield f"{document}: {kind} {name} doesn't exist"
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+_GIVEN_BY_THE_LOADER = {"policies.NAME.name"}
+
+
+def _spelled(value: object) -> str:
+    """`value` as TOML writes it, in backquotes."""
+    if value is None:
+        return "absent"
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str):
+        return f'`"{value}"`'
+    if isinstance(value, (tuple, list)):
+        return "`[" + ", ".join(_spelled(item).strip("`") for item in value) + "]`"
+    return f"`{value}`"
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _table_of(kind: Any) -> tuple[str, Any] | None:
+    """How a key of type `kind` continues into another struct: (what stands between, the struct), or None for a plain value."""
+    if _is_struct(kind):
+        return "", kind
+    arguments = typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if origin is dict and _is_struct(arguments[1]):
+        return ".NAME", arguments[1]
+    if origin is tuple and _is_struct(arguments[0]):
+        return "[]", arguments[0]
+    if origin is types.UnionType:
+        return next((table for each in arguments if (table := _table_of(each))), None)
+    return None
+
+
+def config_keys(struct: Any = Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every key that the configuration knows, with its default as the documents spell it."""
+    for field in msgspec.structs.fields(struct):
+        key = f"{prefix}{field.encode_name}"
+        table = _table_of(field.type)
+        if table is not None:
+            yield from config_keys(table[1], f"{key}{table[0]}.")
+        elif key not in _GIVEN_BY_THE_LOADER:
+            yield key, "required" if field.default is msgspec.NODEFAULT else _spelled(field.default)
+
+
+def config_findings(text: str) -> Iterator[str]:
+    """Keys and defaults that docs/reference/config.md gets wrong."""
+    documented = dict(_ROW.findall(text))
+    existing = dict(config_keys())
+    yield from differences("docs/reference/config.md", "key", set(documented), set(existing))
+    for key in sorted(set(documented) & set(existing)):
+        if documented[key] != existing[key]:
+            yield f"docs/reference/config.md: {key} has the default {existing[key]}, not {documented[key]}"
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, set[str]]]:
+    """Every command with its options; groups are not commands."""
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            if not child.hidden:
+                yield from commands(child, f"{path} {name}")
+        return
+    options = {
+        max(parameter.opts, key=len) for parameter in command.params if isinstance(parameter, click.Option) and not parameter.hidden and parameter.opts
+    }
+    yield path, options - {"--help"}
+
+
+def cli_findings(text: str) -> Iterator[str]:
+    """Commands and options that docs/reference/cli.md gets wrong. A command's section is headed by its name in backquotes."""
+    document = "docs/reference/cli.md"
+    sections = re.split(r"^#+ `(ollm[^`]*)`.*$", text, flags=re.MULTILINE)
+    documented = dict(zip(sections[1::2], sections[2::2], strict=True))
+    existing = dict(commands(typer.main.get_command(cli_app), "ollm"))
+    yield from differences(document, "command", set(documented), set(existing))
+    for command in sorted(set(documented) & set(existing)):
+        named = set(re.findall(r"^\| `(--[a-z0-9-]+)", documented[command], re.MULTILINE))
+        yield from differences(document, f"option of {command}", named, existing[command])
+
+
+# --- checks, breaks, error codes --------------------------------------------------------------------------------------
+
+_CHECK = re.compile(r"[a-z_]+\.[a-z0-9_]+")
+
+
+def check_names() -> set[str]:
+    """Names of every check that an appraisal can report."""
+    from ollm.attest.checks import CHECKS
+
+    return set(CHECKS)
+
+
+def error_codes(root: Path) -> set[str]:
+    """Codes of every error object that the source can answer with: the third argument of ApiError."""
+    codes = set()
+    for path in (root / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ApiError" and len(node.args) > 2:
+                code = node.args[2]
+                if isinstance(code, ast.Constant) and isinstance(code.value, str):
+                    codes.add(code.value)
+    return codes
+
+
+def table_findings(root: Path) -> Iterator[str]:
+    """Names in the tables of checks, breaks and errors that differ from the source's."""
+    for document, kind, existing in (
+        ("docs/reference/checks.md", "check", check_names()),
+        ("docs/reference/breaks.md", "break", set(BREAKS)),
+        ("docs/reference/errors.md", "code", error_codes(root)),
+    ):
+        yield from differences(document, kind, {name for name, _ in _ROW.findall(read(document, root))}, existing)
+
+
+def main(root: Path = ROOT) -> int:
+    """Print what the documentation gets wrong; the exit status."""
+    bad = [
+        *broken_links(root),
+        *config_findings(read("docs/reference/config.md", root)),
+        *cli_findings(read("docs/reference/cli.md", root)),
+        *table_findings(root),
+    ]
+    for finding in bad:
+        print(finding)
+    print(f"documentation: {len(bad)} differences from the source")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
