@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ollm.attest.tdx.genuine import SIMULATED_MARKER_OID, SIMULATED_MARKER_VALUE
+from ollm.attest.tdx.genuine import SIMULATED_MARKER_OID
 from ollm.errors import ConfigError
 from ollm.sim import sgx_extension
 from ollm.sim.sgx_extension import PlatformIdentity
@@ -78,7 +78,7 @@ class SimulatedPki(msgspec.Struct, frozen=True):
             x509.UnrecognizedExtension(x509.ObjectIdentifier(sgx_extension.OID), sgx_extension.encode(platform))
         ]
         if marked:
-            extensions.append(x509.UnrecognizedExtension(x509.ObjectIdentifier(SIMULATED_MARKER_OID), SIMULATED_MARKER_VALUE))
+            extensions.append(x509.UnrecognizedExtension(x509.ObjectIdentifier(SIMULATED_MARKER_OID), b"\x05\x00"))  # NULL: its presence says it all
         return _certificate(
             "SIMULATED SGX PCK Certificate", public_key, self.platform_ca, now, now + days * DAY, crl_url=PCK_CRL_URL, extensions=extensions
         )
