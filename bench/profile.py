@@ -45,10 +45,9 @@ def sample(stage: Stage, variant: str, workload: Workload, options: argparse.Nam
 
 def _record(pid: int, stacks: Path, options: argparse.Namespace, stage: Stage) -> None:
     py_spy = needs.peers_venv() / "bin" / "py-spy"
-    command = ["taskset", "-c", str(stage.cores.load), str(py_spy), "record", "--pid", str(pid), "--format", "raw", "--threads", "--nonblocking"]
+    command = ["taskset", "-c", str(stage.cores.load), str(py_spy), "record", "--pid", str(pid), "--format", "raw", "--threads"]
     command += ["--rate", str(RATE), "--duration", str(round(options.seconds)), "--output", str(stacks)]
     if options.native:
-        command.remove("--nonblocking")  # native stacks need the process stopped for each sample
         command.append("--native")
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=options.seconds + 60)

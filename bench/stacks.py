@@ -1,6 +1,7 @@
 """py-spy's collapsed stacks to shares of time: by function, by package, by thread. Pure."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ def package_of(file: str) -> str:
     if match := re.search(r"(?:^|/)(ollm(?:/[a-z_0-9]+)*)\.py$", file):
         return ".".join(match[1].split("/")[:2])
     if match := re.search(r"(?:site-packages/|^)([A-Za-z0-9_]+)/.*\.(?:py|pyx|so)", file):
-        return match[1]
+        return "python" if match[1] in sys.stdlib_module_names else match[1]
     return "python" if file.endswith(".py") else "native"
 
 

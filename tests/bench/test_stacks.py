@@ -28,6 +28,7 @@ def test_packages_are_told_from_file_names() -> None:
     assert package_of("/x/site-packages/uvicorn/protocols/http.py") == "uvicorn"
     assert package_of("uvicorn/protocols/http.py") == "uvicorn"
     assert package_of("/usr/lib/python3.11/ssl.py") == "python"
+    assert package_of("json/decoder.py") == "python"
     assert package_of("libssl.so.3") == "native"
 
 
