@@ -36,7 +36,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int = 200
     content_type: bytes = JSON
-    length: int | None = None  # bytes of the whole body, when that is known
+    length: int | None = None  # bytes of the whole body, when that is known; unknown lets the headers go ahead of the body
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]] = _nothing_to_close
 
@@ -72,7 +72,7 @@ class BuiltIn:
             case Operation.MODELS:
                 answer = self._responder.list_models()
         await _wait(answer.pace.headers)
-        length = None if answer.streamed or answer.cut else len(answer.parts[0])
+        length = None if answer.streamed or answer.cut or answer.pace.first else len(answer.parts[0])
         return Reply(content_type=EVENT_STREAM if answer.streamed else JSON, length=length, chunks=_paced(answer))
 
     async def close(self) -> None:
