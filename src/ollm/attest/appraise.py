@@ -19,7 +19,6 @@ from ollm.values.checks import Appraisal, Check, Claims
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, ReferenceValues
 
-_REPORT = ("report.format", "report.version", "keyset.format", "keyset.digest", "keyset.expiry")
 _QUOTE = (
     "quote.format",
     "quote.certification_data",
@@ -39,7 +38,6 @@ _QUOTE = (
     "chain.revocation",
     "tcb.info",
     "tcb.qe_identity",
-    "quote.qe_report",
     "quote.signature",
     "tcb.level",
     "quote.library_verdict",
@@ -48,9 +46,9 @@ _QUOTE = (
     "tcb.evaluation_number",
     "platform.configuration",
 )
-_LIBRARY = ("tcb.info", "tcb.qe_identity", "quote.qe_report", "quote.signature", "tcb.level", "quote.library_verdict")
-_LOG = ("event_log.format", "event_log.replay", "event_log.boot")
-_COMPOSE = ("compose.hash", "compose.mr_config_id")
+_LIBRARY = ("tcb.info", "tcb.qe_identity", "quote.signature", "tcb.level", "quote.library_verdict")
+_LOG = ("event_log.format", "event_log.replay")
+_COMPOSE = ("compose.hash", "compose.mr_config_id", "compose.accepted")
 
 
 class _Genuine(msgspec.Struct, frozen=True):
@@ -67,12 +65,21 @@ def needed_collateral(evidence: AciEvidence) -> CollateralNeed:
 
 
 def appraise(
-    evidence: AciEvidence, collateral: TdxCollateral, policy: AttestationPolicy, now: int, *, require_hpke: bool
+    evidence: AciEvidence,
+    collateral: TdxCollateral,
+    policy: AttestationPolicy,
+    now: int,
+    *,
+    require_hpke: bool,
+    require_channel: bool = True,
 ) -> tuple[Appraisal, Binding | None]:
-    """Appraise an ACI/1 service at `now` (Unix seconds). A Binding comes with acceptance only; bad evidence never raises."""
-    plan = Trail(_service_plan(policy, require_hpke))
+    """Appraise an ACI/1 service at `now` (Unix seconds). A Binding comes with acceptance only; bad evidence never raises.
+
+    `require_channel` False establishes a keyset for receipts alone: the Binding then names no key to connect to.
+    """
+    plan = Trail(_service_plan(policy, require_hpke=require_hpke, require_channel=require_channel))
     try:
-        return _appraise_service(plan, evidence, collateral, policy, now, require_hpke)
+        return _appraise_service(plan, evidence, collateral, policy, now)
     except EvidenceRefused as error:
         return _refusal(policy, plan.refused(error)), None
 
@@ -94,7 +101,7 @@ def appraise_quote(quote: bytes, collateral: TdxCollateral, policy: AttestationP
 
 def refused(policy: AttestationPolicy, error: EvidenceRefused, *, before: Sequence[Check] = ()) -> Appraisal:
     """The appraisal of evidence that never came to `appraise`; `before` are checks already made, as in another appraisal."""
-    plan = Trail(name for name in _service_plan(policy, require_hpke=False) if name not in {check.name for check in before})
+    plan = Trail(name for name in _service_plan(policy, require_hpke=False, require_channel=True) if name not in {check.name for check in before})
     return _refusal(policy, (*before, *plan.refused(error)))
 
 
@@ -102,18 +109,24 @@ def _refusal(policy: AttestationPolicy, checks: tuple[Check, ...]) -> Appraisal:
     return Appraisal(policy.name, policy.level, checks)
 
 
-def _service_plan(policy: AttestationPolicy, require_hpke: bool) -> tuple[str, ...]:
+def _service_plan(policy: AttestationPolicy, *, require_hpke: bool, require_channel: bool) -> tuple[str, ...]:
     """Names of the checks that this policy demands of a service, in order."""
     optional = {
+        "evidence.fetch": False,
+        "channel.spki": require_channel,
         "channel.hpke_key": require_hpke,
-        **dict.fromkeys(_LOG, policy.require_event_log or policy.require_compose),
-        **dict.fromkeys((*_COMPOSE, "compose.accepted"), policy.require_compose),
+        **dict.fromkeys(_LOG, policy.require_event_log or policy.require_compose),  # the log is what proves the compose file
+        **dict.fromkeys(_COMPOSE, policy.require_compose),
     }
     return tuple(name for name in CHECKS if optional.get(name, True))
 
 
 def _appraise_service(
-    plan: Trail, evidence: AciEvidence, collateral: TdxCollateral, policy: AttestationPolicy, now: int, require_hpke: bool
+    plan: Trail,
+    evidence: AciEvidence,
+    collateral: TdxCollateral,
+    policy: AttestationPolicy,
+    now: int,
 ) -> tuple[Appraisal, Binding]:
     # 0. The policy is one of attested machines.
     plan.step("policy.level", _check_level, policy)
@@ -131,8 +144,8 @@ def _appraise_service(
 
     # 3. The machine stated this keyset for our nonce, and the channel ends at its keys.
     plan.step("binding.report_data", aci.check_report_data, td_report, digest, evidence.nonce)
-    spki = plan.step("channel.spki", aci.check_spki, keyset, evidence)
-    hpke_key = plan.step("channel.hpke_key", aci.check_hpke_key, keyset, evidence.hpke_key_config) if require_hpke else None
+    spki = plan.step("channel.spki", aci.check_spki, keyset, evidence) if "channel.spki" in plan else None
+    hpke_key = plan.step("channel.hpke_key", aci.check_hpke_key, keyset, evidence.hpke_key_config) if "channel.hpke_key" in plan else None
 
     # 4. What booted, and what it runs, is wanted.
     result = _wanted_software(plan, report, td_report, policy, found.claims)
@@ -184,22 +197,21 @@ def _genuine_quote(plan: Trail, data: bytes, collateral: TdxCollateral, policy: 
 
 
 def _wanted_software(plan: Trail, report: aci.Report, td_report: layout.TdReport, policy: AttestationPolicy, base: Claims) -> Claims:
-    boot: dict[str, bytes] = {}
-    if policy.require_event_log or policy.require_compose:  # the log is what proves the compose file
+    runtime: tuple[eventlog.RuntimeEvent, ...] = ()
+    if "event_log.format" in plan:
         if report.event_log is None:
             raise EvidenceRefused("event_log.format", "no event log", "one that replays to RTMR0-3")
-        extensions = plan.step("event_log.format", eventlog.parse, report.event_log)
-        plan.step("event_log.replay", eventlog.replay, extensions, td_report)
-        boot = plan.step("event_log.boot", eventlog.boot_events, extensions)
+        events = plan.step("event_log.format", eventlog.parse, report.event_log)
+        runtime = plan.step("event_log.replay", eventlog.replay, events, td_report)
 
     matching = plan.step("measurement.reference_values", wanted.matching_reference_values, td_report, policy.reference_values)
 
     compose_hash: str | None = None
     accepting: ReferenceValues | None = None
-    if policy.require_compose:
+    if "compose.hash" in plan:
         if report.app_compose is None:
             raise EvidenceRefused("compose.hash", "no app-compose", "the one that was measured")
-        compose_hash = plan.step("compose.hash", compose.check_hash, report.app_compose, boot)
+        compose_hash = plan.step("compose.hash", compose.check_hash, report.app_compose, runtime)
         plan.step("compose.mr_config_id", compose.check_mr_config_id, td_report.mr_config_id, compose_hash)
         accepting = plan.step("compose.accepted", compose.accepting, compose_hash, matching)
     return claims.service_claims(base, matching, compose_hash, accepting, simulated=_simulated(policy))

@@ -31,6 +31,7 @@ _OWN = "OLLM attestation policy"
 _DSTACK = "dstack attestation guide"
 
 CHECKS: dict[str, Proof] = {
+    "evidence.fetch": Proof("evidence and collateral could be fetched (made by whoever fetches, before appraisal)", _OWN),
     "policy.level": Proof("the policy is for attested machines, and simulated exactly when it pins a simulated root", _OWN),
     "report.format": Proof("the report is one JSON document with the members of an attestation report, each once", f"{_ACI} §4"),
     "report.version": Proof("the report is of the version and the kind of machine that this verifier understands", f"{_ACI} §4"),
@@ -54,9 +55,8 @@ CHECKS: dict[str, Proof] = {
     "chain.tcb_signing": Proof("the signers of the collateral were certified by that root", _PCS),
     "chain.revocation": Proof("no certificate relied upon is revoked, by CRLs of their own issuers", _PCK),
     "tcb.info": Proof("the TCB info is signed and is about this platform", f"{_PCS}, TCB info"),
-    "tcb.qe_identity": Proof("the identity of the quoting enclave is signed", f"{_PCS}, QE identity"),
-    "quote.qe_report": Proof("the attestation key belongs to Intel's quoting enclave on that platform", _QUOTE),
-    "quote.signature": Proof("the TD report was signed by that attestation key, and no bit of it was changed", _QUOTE),
+    "tcb.qe_identity": Proof("the quoting enclave is the one that Intel's signed identity describes", f"{_PCS}, QE identity"),
+    "quote.signature": Proof("the platform vouches for the attestation key, that key signed the TD report, and no bit was changed", _QUOTE),
     "tcb.level": Proof("the platform's firmware and TDX module have a known level", f"{_PCS}, TCB levels"),
     "quote.library_verdict": Proof("the verifying library accepts quote and collateral as a whole", "dcap-qvl 0.7"),
     "tcb.status": Proof("the level's status is one that the policy accepts", _OWN),
@@ -66,11 +66,10 @@ CHECKS: dict[str, Proof] = {
     "binding.report_data": Proof("the machine itself stated this keyset, freshly, for our nonce", f"{_ACI} §3.2"),
     "channel.spki": Proof("the connection ends at a key of that keyset", f"{_ACI} §5"),
     "channel.hpke_key": Proof("what is sealed can be opened only with a key of that keyset", "OLLM specification: ACI with EHBP"),
-    "event_log.format": Proof("the event log is well-formed, and each runtime event has the digest of its own name and payload", _DSTACK),
-    "event_log.replay": Proof("the event log is the one that the machine measured", _DSTACK),
-    "event_log.boot": Proof("each boot event happened once, before any application ran", _DSTACK),
+    "event_log.format": Proof("the event log is well-formed", _DSTACK),
+    "event_log.replay": Proof("the event log is what the machine measured; each runtime event has the digest of its name and payload", _DSTACK),
     "measurement.reference_values": Proof("firmware and operating system are a build that the policy lists", "RFC 9334 §8.4"),
-    "compose.hash": Proof("the application's definition is the one that was measured", _DSTACK),
+    "compose.hash": Proof("the application's definition is the one that was measured, once, before any application ran", _DSTACK),
     "compose.mr_config_id": Proof("the configuration that the host fixed at start does not contradict it", _DSTACK),
     "compose.accepted": Proof("that definition is one that the policy lists for this build", "RFC 9334 §8.4"),
 }
@@ -82,6 +81,9 @@ class Trail:
     def __init__(self, plan: Iterable[str]) -> None:
         self._plan = tuple(plan)
         self._passed: dict[str, Check] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._plan
 
     def step(self, name: str, check: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Run one check and record that it passed. Raises: EvidenceRefused from it."""

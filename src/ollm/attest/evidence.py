@@ -45,6 +45,6 @@ class Binding(msgspec.Struct, frozen=True):
 
     keyset: Keyset
     keyset_digest: Sha256
-    spki_sha256: Hex32
+    spki_sha256: Hex32 | None  # None only when no channel was asked for
     hpke_public_key: bytes | None  # present only when sealing was required, attested and served
     quote_identity: Hex32

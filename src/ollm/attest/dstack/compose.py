@@ -10,23 +10,23 @@ Source: Dstack-TEE/dstack, dstack-types/src/mr_config.rs.
 import hashlib
 
 from ollm.attest import strict_json
-from ollm.attest.dstack.eventlog import COMPOSE_HASH
+from ollm.attest.dstack.eventlog import RuntimeEvent, boot_payload
 from ollm.errors import EvidenceRefused
 from ollm.values.policy import ReferenceValues
 
 MAX_COMPOSE = 1024 * 1024
+COMPOSE_HASH = "compose-hash"
+_HASH = "compose.hash"
 
 
-def check_hash(app_compose: str, boot: dict[str, bytes]) -> str:
+def check_hash(app_compose: str, events: tuple[RuntimeEvent, ...]) -> str:
     """The text is the one that was measured; its hash in lowercase hex. Raises: EvidenceRefused with compose.hash."""
     if len(app_compose) > MAX_COMPOSE:
-        raise EvidenceRefused("compose.hash", f"{len(app_compose)} characters", f"at most {MAX_COMPOSE}")
-    digest = hashlib.sha256(strict_json.encoded(app_compose, "compose.hash")).digest()
-    measured = boot.get(COMPOSE_HASH)
-    if measured is None:
-        raise EvidenceRefused("compose.hash", f"no {COMPOSE_HASH} event before system-ready", "one")
+        raise EvidenceRefused(_HASH, f"{len(app_compose)} characters", f"at most {MAX_COMPOSE}")
+    digest = hashlib.sha256(strict_json.encoded(app_compose, _HASH)).digest()
+    measured = boot_payload(events, COMPOSE_HASH, _HASH)
     if measured != digest:
-        raise EvidenceRefused("compose.hash", f"app-compose with SHA-256 {digest.hex()}", f"{measured[:64].hex()}, as measured")
+        raise EvidenceRefused(_HASH, f"app-compose with SHA-256 {digest.hex()}", f"{measured[:32].hex()}, as measured")
     return digest.hex()
 
 

@@ -22,12 +22,11 @@ from ollm.attest.tdx.layout import TdReport
 from ollm.errors import EvidenceRefused
 
 RUNTIME_EVENT = 0x08000001
-COMPOSE_HASH = "compose-hash"
 SYSTEM_READY = "system-ready"
 MAX_LOG = 1024 * 1024
 MAX_EVENTS = 4096
-_CHECK = "event_log.format"
-_MAY_REPEAT = frozenset({"init-script-hash"})  # an ordered list of scripts; all other boot events occur once
+_FORMAT = "event_log.format"
+_REPLAY = "event_log.replay"
 _DIGEST = re.compile(r"[0-9a-f]{96}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
@@ -44,81 +43,84 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preimage: str | None = None
 
 
-class Extension(msgspec.Struct, frozen=True):
-    """One extension of register `imr`: its digest and, for runtime events, the name and payload that the digest proves."""
+class RuntimeEvent(msgspec.Struct, frozen=True):
+    """A runtime event whose name and payload are proven by RTMR3."""
 
-    imr: int
-    digest: bytes
-    name: str | None
+    name: str
     payload: bytes
 
 
-def parse(text: str) -> tuple[Extension, ...]:
-    """The log's extensions, digests of runtime events computed by us. Raises: EvidenceRefused with event_log.format."""
-    document = strict_json.parse(text, limit=MAX_LOG, check=_CHECK)
+def parse(text: str) -> tuple[Event, ...]:
+    """The log's events, well-formed but not yet believed. Raises: EvidenceRefused with event_log.format."""
+    document = strict_json.parse(text, limit=MAX_LOG, check=_FORMAT)
     try:
         events = msgspec.convert(document, tuple[Event, ...])
     except msgspec.ValidationError:
-        raise EvidenceRefused(_CHECK, "JSON that is no event log", "a list of dstack events") from None
+        raise EvidenceRefused(_FORMAT, "JSON that is no event log", "a list of dstack events") from None
     if len(events) > MAX_EVENTS:
-        raise EvidenceRefused(_CHECK, f"{len(events)} events", f"at most {MAX_EVENTS}")
-    return tuple(_extension(event, index) for index, event in enumerate(events))
+        raise EvidenceRefused(_FORMAT, f"{len(events)} events", f"at most {MAX_EVENTS}")
+    for index, event in enumerate(events):
+        _check_form(event, index)
+    return events
 
 
-def replay(extensions: tuple[Extension, ...], report: TdReport) -> None:
-    """The log leads to the very registers of the report. Raises: EvidenceRefused with event_log.replay."""
-    for imr, measured in enumerate(report.rtmrs):
-        register = bytes(48)
-        for extension in extensions:
-            if extension.imr == imr:
-                register = hashlib.sha384(register + extension.digest).digest()
-        if register != measured:
-            raise EvidenceRefused("event_log.replay", f"RTMR{imr} {register.hex()}", measured.hex())
+def replay(events: tuple[Event, ...], report: TdReport) -> tuple[RuntimeEvent, ...]:
+    """The log leads to the very registers of the report; its runtime events, in order. Raises: EvidenceRefused with event_log.replay."""
+    registers = [bytes(48)] * 4
+    runtime: list[RuntimeEvent] = []
+    for index, event in enumerate(events):
+        if (event.event_type == RUNTIME_EVENT) != (event.imr == 3):
+            raise EvidenceRefused(
+                _REPLAY, f"event {index} of type {event.event_type:#x} in RTMR{event.imr}", "runtime events in RTMR3, all others below"
+            )
+        if event.imr == 3:
+            runtime.append(RuntimeEvent(event.event, bytes.fromhex(event.event_payload)))
+            digest = _runtime_digest(event, index)
+        else:
+            digest = bytes.fromhex(event.digest)
+        registers[event.imr] = hashlib.sha384(registers[event.imr] + digest).digest()
+    for imr, (replayed, measured) in enumerate(zip(registers, report.rtmrs, strict=True)):
+        if replayed != measured:
+            raise EvidenceRefused(_REPLAY, f"RTMR{imr} {replayed.hex()}", measured.hex())
+    return tuple(runtime)
 
 
-def boot_events(extensions: tuple[Extension, ...]) -> dict[str, bytes]:
-    """Payloads by name of the runtime events before `system-ready`, each name once. Raises: EvidenceRefused with event_log.boot.
+def boot_payload(events: tuple[RuntimeEvent, ...], name: str, check: str) -> bytes:
+    """Payload of the one event called `name`, which must stand before the first `system-ready` and nowhere else.
 
-    The compose hash may not occur again later either: whoever looks for it by name must find one.
+    Raises: EvidenceRefused naming `check`.
     """
-    runtime = [extension for extension in extensions if extension.name is not None]
-    names = [extension.name for extension in runtime]
-    if SYSTEM_READY not in names:
-        raise EvidenceRefused("event_log.boot", f"no {SYSTEM_READY} event", "a completed boot")
-    if names.count(COMPOSE_HASH) > 1:
-        raise EvidenceRefused("event_log.boot", f"{names.count(COMPOSE_HASH)} {COMPOSE_HASH} events", "one")
-    boot: dict[str, bytes] = {}
-    for extension in runtime[: names.index(SYSTEM_READY)]:
-        if extension.name in boot and extension.name not in _MAY_REPEAT:
-            raise EvidenceRefused("event_log.boot", f"a second {extension.name[:40]!a} event", "each once before system-ready")
-        boot[str(extension.name)] = extension.payload
-    return boot
+    names = [event.name for event in events]
+    if names.count(name) != 1:
+        raise EvidenceRefused(check, f"{names.count(name)} {name} events", "one")
+    if SYSTEM_READY not in names[names.index(name) :]:
+        raise EvidenceRefused(check, f"a {name} event that no {SYSTEM_READY} follows", "one of a completed boot")
+    if SYSTEM_READY in names[: names.index(name)]:
+        raise EvidenceRefused(check, f"a {name} event after {SYSTEM_READY}", "one from before applications ran")
+    return events[names.index(name)].payload
 
 
-def _extension(event: Event, index: int) -> Extension:
+def _check_form(event: Event, index: int) -> None:
     if not 0 <= event.imr <= 3 or not 0 <= event.event_type < 2**32:
-        raise EvidenceRefused(_CHECK, f"event {index} with register {event.imr} and type {event.event_type}", "registers 0 to 3, types of 32 bits")
+        raise EvidenceRefused(_FORMAT, f"event {index} with register {event.imr} and type {event.event_type}", "registers 0 to 3, types of 32 bits")
     if event.version != 1 or event.preimage is not None:
-        raise EvidenceRefused(_CHECK, f"event {index} of version {event.version}", "version 1")
-    runtime = event.event_type == RUNTIME_EVENT
-    if runtime != (event.imr == 3):
-        raise EvidenceRefused(_CHECK, f"event {index} of type {event.event_type:#x} in RTMR{event.imr}", "runtime events in RTMR3, all others below")
+        raise EvidenceRefused(_FORMAT, f"event {index} of version {event.version}", "version 1")
     if event.digest and not _DIGEST.fullmatch(event.digest):
-        raise EvidenceRefused(_CHECK, f"event {index} with a malformed digest", "96 lowercase hex characters")
-    if not runtime:
+        raise EvidenceRefused(_FORMAT, f"event {index} with a malformed digest", "96 lowercase hex characters")
+    if event.imr != 3:
         if not event.digest:
-            raise EvidenceRefused(_CHECK, f"event {index} without a digest", "one, as its payload proves nothing")
-        return Extension(event.imr, bytes.fromhex(event.digest), None, b"")
-    return _runtime_extension(event, index)
+            raise EvidenceRefused(_FORMAT, f"event {index} without a digest", "one, as its payload proves nothing")
+    elif not _HEX.fullmatch(event.event_payload):
+        raise EvidenceRefused(_FORMAT, f"event {index} with a malformed payload", "lowercase hex")
+    elif ":" in event.event:
+        raise EvidenceRefused(_FORMAT, f"event {index} with a colon in its name", "a name that its digest delimits")
+    else:
+        strict_json.encoded(event.event, _FORMAT)
 
 
-def _runtime_extension(event: Event, index: int) -> Extension:
-    if not _HEX.fullmatch(event.event_payload):
-        raise EvidenceRefused(_CHECK, f"event {index} with a malformed payload", "lowercase hex")
-    if ":" in event.event:
-        raise EvidenceRefused(_CHECK, f"event {index} with a colon in its name", "a name that its digest delimits")
-    name, payload = strict_json.encoded(event.event, _CHECK), bytes.fromhex(event.event_payload)
-    digest = hashlib.sha384(event.event_type.to_bytes(4, "little") + b":" + name + b":" + payload).digest()
+def _runtime_digest(event: Event, index: int) -> bytes:
+    name, payload = event.event.encode(), bytes.fromhex(event.event_payload)
+    digest = hashlib.sha384(RUNTIME_EVENT.to_bytes(4, "little") + b":" + name + b":" + payload).digest()
     if event.digest and event.digest != digest.hex():
-        raise EvidenceRefused(_CHECK, f"event {index} with the digest of another", "the digest of its own name and payload")
-    return Extension(3, digest, event.event, payload)
+        raise EvidenceRefused(_REPLAY, f"event {index} with the digest of another", "the digest of its own name and payload")
+    return digest
