@@ -59,7 +59,15 @@ class WireError(OllmError):
 
 
 class StoreError(OllmError):
-    """The store can't do what was asked: locked, from another installation, or not writable."""
+    """The store can't do what was asked: locked, from another installation, or not writable.
+
+    `cause` says what is wrong and `mend` what to do about it.
+    """
+
+    def __init__(self, cause: str, mend: str = "") -> None:
+        super().__init__(f"{cause} ({mend})" if mend else cause)
+        self.cause = cause
+        self.mend = mend
 
 
 class ApiError(OllmError):

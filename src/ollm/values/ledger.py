@@ -1,6 +1,7 @@
 """Rows that are kept about a request. No field can hold content: ids we mint, names from config, enums, numbers."""
 
 import enum
+from collections.abc import Iterator
 
 import msgspec
 
@@ -62,3 +63,11 @@ class KeyRow(msgspec.Struct, frozen=True):
     expires_at: int | None
     revoked_at: int | None
     row_mac: bytes  # HMAC over all other columns under a key that the store does not hold
+
+    def __repr__(self) -> str:
+        return f"KeyRow({self.key_id!r}, {self.name!r}, require={self.require!r}, mac=<hidden>)"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        yield "key_id", self.key_id
+        yield "name", self.name
+        yield "require", self.require

@@ -1,0 +1,151 @@
+"""Keys in the database, and their copy in memory that requests are authenticated against."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import DatabaseError
+
+from ollm.errors import StoreError
+from ollm.store.database import store_error, writing
+from ollm.store.keys import RANDOM_BYTES, authenticated, is_authentic, mint_key
+from ollm.store.schema import api_keys
+from ollm.values.ledger import KeyRow
+from ollm.values.level import Level
+
+POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
+MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
+
+
+class SqlKeys:
+    """ports.Keys, and the administration of keys. Rows that aren't authentic are absent and listed in `rejected`."""
+
+    def __init__(self, engine: Engine, path: Path, row_key: bytes) -> None:
+        self._engine = engine
+        self._row_key = row_key
+        self._rows: Mapping[str, KeyRow] = {}
+        self._generation = -1
+        self._misses = 0
+        self._poller: asyncio.Task[None] | None = None
+        # Of its own, used on the event loop only: reading one row of a WAL database waits for nobody.
+        self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        self.rejected: tuple[str, ...] = ()
+
+    def lookup(self, key_id: str) -> KeyRow | None:
+        return self._rows.get(key_id)
+
+    async def start(self) -> None:
+        """Read all rows, then watch for changes by other processes. Raises: StoreError."""
+        await self.refresh()
+        self._poller = asyncio.get_running_loop().create_task(self._poll(), name="ollm.store.keys")
+
+    async def close(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._poller
+        self._watch.close()
+
+    async def create(self, *, name: str, require: Level, pepper: bytes, now: int, expires_at: int | None = None) -> tuple[str, KeyRow]:
+        """A new key: its text, which is not kept, and its row. Raises: StoreError when `name` isn't 1-64 plain characters."""
+        text, row = mint_key(
+            pepper=pepper,
+            row_key=self._row_key,
+            name=name,
+            require=require,
+            created_at=now,
+            expires_at=expires_at,
+            random=os.urandom(RANDOM_BYTES),
+        )
+        await asyncio.to_thread(self._insert, row)
+        await self.refresh()
+        return text, row
+
+    async def list(self) -> Sequence[KeyRow]:
+        """All authentic rows, revoked and expired ones too, oldest first."""
+        await self.refresh()
+        return sorted(self._rows.values(), key=lambda row: (row.created_at, row.key_id))
+
+    async def revoke(self, key_id: str, now: int) -> KeyRow:
+        """Make the key invalid from `now` on; a second time keeps the first time. Raises: StoreError when there is no such key."""
+        row = await asyncio.to_thread(self._change, key_id, revoked_at=now)
+        await self.refresh()
+        return row
+
+    async def expire(self, key_id: str, at: int) -> KeyRow:
+        """Let the key end at `at` (Unix seconds), or earlier if it already would. Raises: StoreError when there is no such key."""
+        row = await asyncio.to_thread(self._change, key_id, expires_at=at)
+        await self.refresh()
+        return row
+
+    async def refresh(self) -> None:
+        """Bring memory up to the database now. Raises: StoreError."""
+        generation, found = await asyncio.to_thread(self._read)
+        if generation < self._generation:
+            return  # a refresh that began later has ended earlier
+        known = self._rows
+        rows, rejected = {}, []
+        for row in found:
+            if known.get(row.key_id) == row or is_authentic(row, self._row_key):
+                rows[row.key_id] = row
+            else:
+                rejected.append(row.key_id)
+        self._rows, self.rejected, self._generation = rows, tuple(rejected), generation
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                (generation,) = self._watch.execute("SELECT key_generation FROM installation").fetchone()
+                if generation != self._generation:
+                    self._generation = -1  # also when it went back: someone put an older database in place
+                    await self.refresh()
+                self._misses = 0
+            except (sqlite3.Error, StoreError, TypeError):
+                self._misses += 1
+                if self._misses >= MAX_MISSES:
+                    self._rows, self._generation = {}, -1
+
+    def _read(self) -> tuple[int, Sequence[KeyRow]]:
+        try:
+            with self._engine.begin() as connection:
+                generation = connection.exec_driver_sql("SELECT key_generation FROM installation").scalar_one()
+                found = connection.execute(select(*(api_keys.c[name] for name in KeyRow.__struct_fields__))).all()
+        except DatabaseError as error:
+            raise store_error(error, "reading the keys") from None
+        return int(generation), [KeyRow(*row) for row in found]
+
+    def _insert(self, row: KeyRow) -> None:
+        try:
+            with writing(self._engine).begin() as connection:
+                connection.execute(insert(api_keys).values(msgspec.structs.asdict(row)))
+        except DatabaseError as error:
+            raise store_error(error, "storing the key") from None
+
+    def _change(self, key_id: str, *, revoked_at: int | None = None, expires_at: int | None = None) -> KeyRow:
+        try:
+            with writing(self._engine).begin() as connection:
+                columns = (api_keys.c[name] for name in KeyRow.__struct_fields__)
+                found = connection.execute(select(*columns).where(api_keys.c.key_id == key_id)).one_or_none()
+                row = None if found is None else KeyRow(*found)
+                if row is None or not is_authentic(row, self._row_key):
+                    raise StoreError("there is no such key", "list the keys to see their ids")
+                row = authenticated(
+                    msgspec.structs.replace(row, revoked_at=_earliest(row.revoked_at, revoked_at), expires_at=_earliest(row.expires_at, expires_at)),
+                    self._row_key,
+                )
+                changed = {"revoked_at": row.revoked_at, "expires_at": row.expires_at, "row_mac": row.row_mac}
+                connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(changed))
+        except DatabaseError as error:
+            raise store_error(error, "changing the key") from None
+        return row
+
+
+def _earliest(first: int | None, second: int | None) -> int | None:
+    """What the store keeps only ever tightens."""
+    return second if first is None else first if second is None else min(first, second)

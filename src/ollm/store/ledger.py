@@ -1,0 +1,139 @@
+"""ports.Ledger over the intents journal, the writer and the database, and the reports that are read from it."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Engine, case, func, select
+from sqlalchemy.exc import DatabaseError
+
+from ollm.errors import StoreError
+from ollm.store.database import store_error
+from ollm.store.journal import Journal
+from ollm.store.rows import COLUMNS, entry_of, lost
+from ollm.store.schema import ledger, receipts
+from ollm.store.writer import Durability, Writer
+from ollm.values.ledger import Entry, Intent, Status
+
+_ENTRY = [ledger.c[name] for name in COLUMNS]
+
+
+class ModelTotals(msgspec.Struct, frozen=True):
+    """Sums over the entries of one model; `model` is None for requests that named none of ours."""
+
+    model: str | None
+    requests: int
+    completed: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_micro: int  # of the entries whose price is known
+    unpriced: int  # entries with tokens whose price isn't known
+
+
+class SqlLedger:
+    """The ledger. Opened without `start`, as administration does, it can only be read."""
+
+    def __init__(self, engine: Engine, path: Path, installation_id: str, durability: Durability) -> None:
+        self._engine = engine
+        self._path = path
+        self._installation_id = installation_id
+        self._durability = durability
+        self._journal: Journal | None = None
+        self._writer: Writer | None = None
+
+    async def start(self) -> None:
+        """Begin to write: first, every intent that has no entry becomes a LOST one. Raises: StoreError."""
+        journal = Journal(self._path.with_name(self._path.name + "-intents"), self._installation_id)
+        writer = Writer(self._path, self._durability, under_way=lambda: journal.under_way, settled=journal.settle)
+        try:
+            if journal.found:
+                await asyncio.gather(*(writer.write(lost(intent)) for intent in journal.found))
+            journal.clear()
+        except StoreError:
+            await writer.close()
+            journal.close()
+            raise
+        self._journal, self._writer = journal, writer
+
+    async def close(self) -> None:
+        if self._writer is not None and self._journal is not None:
+            await self._writer.close()
+            self._journal.close()
+            self._writer = self._journal = None
+
+    async def intend(self, intent: Intent) -> None:
+        if self._journal is None or self._writer is None:
+            raise _not_writing()
+        if self._writer.broken is not None:
+            raise self._writer.broken
+        self._journal.add(intent)
+
+    async def complete(self, entry: Entry) -> None:
+        if self._writer is None:
+            raise _not_writing()
+        await self._writer.write(entry)
+
+    @property
+    def under_way(self) -> int:
+        """Requests with an intent and no entry yet."""
+        return 0 if self._journal is None else self._journal.under_way
+
+    async def find(self, request_id: str) -> Entry | None:
+        """The entry of this request with its sealed receipt. Raises: StoreError."""
+        return await asyncio.to_thread(self._find, request_id)
+
+    async def recent(self, limit: int, key_id: str | None = None) -> list[Entry]:
+        """The last `limit` entries, newest first, without their receipts. Raises: StoreError."""
+        return await asyncio.to_thread(self._recent, limit, key_id)
+
+    async def totals(self, since_ms: int = 0) -> list[ModelTotals]:
+        """Sums by model over requests that started at or after `since_ms`, most requests first. Raises: StoreError."""
+        return await asyncio.to_thread(self._totals, since_ms)
+
+    def _find(self, request_id: str) -> Entry | None:
+        query = select(receipts.c.sealed, *_ENTRY).join_from(ledger, receipts, isouter=True).where(ledger.c.request_id == request_id)
+        try:
+            with self._engine.begin() as connection:
+                row = connection.execute(query).one_or_none()
+        except DatabaseError as error:
+            raise store_error(error, "reading the ledger") from None
+        return None if row is None else entry_of(row[1:], row[0])
+
+    def _recent(self, limit: int, key_id: str | None) -> list[Entry]:
+        query = select(*_ENTRY).order_by(ledger.c.entry.desc()).limit(limit)
+        if key_id is not None:
+            query = query.where(ledger.c.key_id == key_id)
+        try:
+            with self._engine.begin() as connection:
+                return [entry_of(row, None) for row in connection.execute(query)]
+        except DatabaseError as error:
+            raise store_error(error, "reading the ledger") from None
+
+    def _totals(self, since_ms: int) -> list[ModelTotals]:
+        tokens = ledger.c.input_tokens + ledger.c.cached_tokens + ledger.c.output_tokens
+        requests = func.count()
+        query = (
+            select(
+                ledger.c.model,
+                requests,
+                func.sum(case((ledger.c.status == Status.COMPLETED, 1), else_=0)),
+                func.sum(ledger.c.input_tokens),
+                func.sum(ledger.c.cached_tokens),
+                func.sum(ledger.c.output_tokens),
+                func.coalesce(func.sum(ledger.c.cost_micro), 0),
+                func.sum(case((ledger.c.cost_micro.is_(None) & (tokens > 0), 1), else_=0)),
+            )
+            .where(ledger.c.started_ms >= since_ms)
+            .group_by(ledger.c.model)
+            .order_by(requests.desc(), ledger.c.model)
+        )
+        try:
+            with self._engine.begin() as connection:
+                return [ModelTotals(*row) for row in connection.execute(query)]
+        except DatabaseError as error:
+            raise store_error(error, "reading the ledger") from None
+
+
+def _not_writing() -> StoreError:
+    return StoreError("the store isn't open for serving", "open it with role gateway, and start it")

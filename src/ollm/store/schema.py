@@ -1,0 +1,143 @@
+"""Tables of the store, and the rule that none of their columns can hold content.
+
+Every TEXT column has a CHECK that bounds its length and its characters, or lists its values; every BLOB column has a
+CHECK on its length, and only sealed receipts, MACs and session documents are BLOBs. On SQLite the tables are STRICT,
+so that an integer column can't hold text. `trim(x, chars) = ''` is the one spelling of "only these characters" that
+SQLite and PostgreSQL share, and unlike GLOB and length() it isn't fooled by NUL.
+
+The ledger is append-only: triggers refuse UPDATE and DELETE. A trigger counts changes of keys, so that every process
+notices them whoever wrote.
+
+`migrations/` builds these tables; a test holds the two equal.
+"""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+
+LOWER = "abcdefghijklmnopqrstuvwxyz"
+DIGITS = "0123456789"
+HEX = "0123456789abcdef"
+ID = LOWER + DIGITS  # ids that we mint
+WORD = LOWER + "_."  # routes such as chat.completions
+NAME = LOWER + DIGITS + "-._/:@+" + LOWER.upper()  # names from the configuration: models, upstreams, price versions
+LABEL = NAME + " "  # names that an admin gives to keys
+
+LEVELS = ("tee", "zdr", "simulated")
+STATUSES = ("completed", "client_gone", "upstream_failed", "refused", "lost")
+
+MAX_RECEIPT = 65_536  # bytes; a receipt of five events is about 2 KB
+MAX_DOCUMENT = 4_194_304  # bytes; a session with its evidence is about 60 KB
+
+BIGINT = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER only
+metadata = MetaData()
+
+
+def chars(column: str, charset: str, *, shortest: int = 1, longest: int) -> CheckConstraint:
+    """`column` holds `shortest` to `longest` characters of `charset` and nothing else (NULL passes)."""
+    return CheckConstraint(f"length({column}) BETWEEN {shortest} AND {longest} AND trim({column}, '{charset}') = ''", name=f"{column}_is_a_name")
+
+
+def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    """`column` is one of `values` (NULL passes)."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
+
+
+def size(column: str, *, smallest: int, largest: int) -> CheckConstraint:
+    """The BLOB in `column` has `smallest` to `largest` bytes."""
+    return CheckConstraint(f"length({column}) BETWEEN {smallest} AND {largest}", name=f"{column}_is_bounded")
+
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("one", Integer, primary_key=True),  # there is one row
+    Column("installation_id", Text, nullable=False),
+    Column("row_key_check", LargeBinary, nullable=False),  # proves that the caller's row key is the one of this database
+    Column("key_generation", BIGINT, nullable=False),  # grows with each change of api_keys
+    CheckConstraint("one = 1", name="one_row"),
+    chars("installation_id", HEX, shortest=32, longest=32),
+    size("row_key_check", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Column("require", Text, nullable=False),
+    Column("created_at", BIGINT, nullable=False),
+    Column("expires_at", BIGINT),
+    Column("revoked_at", BIGINT),
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("key_id", ID, longest=32),
+    chars("name", LABEL, longest=64),
+    one_of("require", LEVELS),
+    size("mac", smallest=32, largest=32),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("entry", BIGINT, primary_key=True, autoincrement=False),  # order of completion
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("key_id", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text),
+    Column("upstream", Text),
+    Column("level", Text),
+    Column("session_id", Text),
+    Column("status", Text, nullable=False),
+    Column("http_status", Integer, nullable=False),
+    Column("streamed", Integer, nullable=False),
+    Column("started_ms", BIGINT, nullable=False),
+    Column("input_tokens", BIGINT, nullable=False),
+    Column("cached_tokens", BIGINT, nullable=False),
+    Column("output_tokens", BIGINT, nullable=False),
+    Column("reasoning_tokens", BIGINT, nullable=False),
+    Column("estimated", Integer, nullable=False),
+    Column("cost_micro", BIGINT),
+    Column("price_version", Text),
+    Column("verify_us", BIGINT, nullable=False),
+    Column("headers_us", BIGINT, nullable=False),
+    Column("first_us", BIGINT, nullable=False),
+    Column("total_us", BIGINT, nullable=False),
+    chars("request_id", HEX, shortest=32, longest=32),
+    chars("key_id", ID, longest=32),
+    chars("endpoint", WORD, longest=64),
+    chars("model", NAME, longest=128),
+    chars("upstream", NAME, longest=64),
+    one_of("level", LEVELS),
+    chars("session_id", HEX, shortest=64, longest=64),
+    one_of("status", STATUSES),
+    chars("price_version", NAME, longest=64),
+    CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1)", name="flags"),
+    CheckConstraint("input_tokens >= 0 AND cached_tokens >= 0 AND output_tokens >= 0 AND reasoning_tokens >= 0", name="tokens_are_counts"),
+    sqlite_strict=True,
+)
+
+# Apart from the ledger, so that receipts can be let go by retention while the ledger stays whole.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("entry", BIGINT, ForeignKey("ledger.entry"), primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+    size("sealed", smallest=1, largest=MAX_RECEIPT),
+    sqlite_strict=True,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("expires_at", BIGINT, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    chars("session_id", HEX, shortest=64, longest=64),
+    chars("upstream", NAME, longest=64),
+    size("document", smallest=1, largest=MAX_DOCUMENT),
+    sqlite_strict=True,
+)

@@ -1,0 +1,239 @@
+"""The ledger's writer: group commit on the event loop, the disk on a thread.
+
+How an entry becomes durable:
+
+    complete() ─► waiting ─► one transaction for all that wait, on the loop ─► fdatasync(WAL), on a thread ─► answered
+                  ▲                                                                  │
+                  └────────── the next batch gathers while the disk is busy ◄────────┘
+
+The transaction runs with synchronous=NORMAL, so COMMIT only writes to the page cache; the fdatasync of the WAL before
+anyone is answered makes it as durable as synchronous=FULL would. Doing the two apart keeps SQLite's write lock free
+while the disk works (an admin's `keys revoke` gets its turn), and keeps all of SQLite on the loop's thread, since the
+driver lets go of the GIL at each row, which on another thread means waiting to get it back. With durability "process"
+there is no fdatasync: what is committed survives kill -9, not power loss.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ollm.errors import StoreError
+from ollm.store.database import BUSY_MS, store_error
+from ollm.store.rows import INSERT_ENTRY, INSERT_RECEIPT, row_of
+from ollm.store.syncer import Syncer
+from ollm.values.ledger import Entry
+
+Durability = Literal["full", "process"]
+Waiter = tuple[Entry, asyncio.Future[None]]
+
+# Under load, a flush to the disk costs 0.2 ms of CPU and more: one that begins too soon serves too few. It waits this
+# long after the one before began, unless every request under way already waits for it: idle callers pay nothing.
+PACE_SECONDS = 0.002
+RETRY_SECONDS = 0.001  # when another process holds the write lock
+CHECKPOINT_SECONDS = 1.0
+MAX_WAL_PAGES = 16_384  # 64 MiB: beyond this a checkpoint gets a moment without writes, so that the WAL can start over
+
+
+class Writer:
+    """Writes entries in batches. Used from one event loop. `under_way` tells how many requests could still join a batch."""
+
+    def __init__(self, path: Path, durability: Durability, *, under_way: Callable[[], int], settled: Callable[[str], None]) -> None:
+        self._path = path
+        self._durability = durability
+        self._under_way = under_way
+        self._settled = settled
+        self._loop = asyncio.get_running_loop()
+        self._db = sqlite3.connect(path, timeout=0, isolation_level=None, cached_statements=16)
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.execute("PRAGMA wal_autocheckpoint=0")  # copies on the loop's time otherwise
+        self._db.execute("PRAGMA cache_size=-16384")
+        self._db.execute("PRAGMA trusted_schema=OFF")
+        self._next = int(self._db.execute("SELECT coalesce(max(entry), 0) + 1 FROM ledger").fetchone()[0])
+        self._syncer = Syncer(path.with_name(path.name + "-wal"), self._loop) if durability == "full" else None
+        self._waiting: list[Waiter] = []
+        self._timer: asyncio.Handle | None = None
+        self._syncing: list[Waiter] = []
+        self._sync_began = float("-inf")
+        self._busy_since: float | None = None
+        self._held = False
+        self._written = 0  # entries since the last checkpoint
+        self._broken: StoreError | None = None
+        self._checkpoints = self._loop.create_task(self._checkpoint_often(), name="ollm.store.checkpoint")
+
+    async def write(self, entry: Entry) -> None:
+        """Return once the entry is as durable as configured. Raises: StoreError; the entry is then not acknowledged."""
+        if self._broken is not None:
+            raise self._broken
+        written = self._loop.create_future()
+        self._waiting.append((entry, written))
+        if self._timer is None and not self._syncing and not self._held:
+            self._timer = self._loop.call_soon(self._flush)
+        await written
+
+    @property
+    def broken(self) -> StoreError | None:
+        """Why nothing can be written any more until a restart, or None."""
+        return self._broken
+
+    async def close(self) -> None:
+        """Write what waits, then let go of the database."""
+        self._checkpoints.cancel()
+        await asyncio.wait([self._checkpoints])
+        self._held = False
+        while self._waiting or self._syncing:
+            if self._timer is None and not self._syncing:
+                self._flush()
+            await asyncio.wait([written for _, written in (self._syncing or self._waiting)])
+        if self._syncer is not None:
+            self._syncer.close()
+        self._db.close()
+
+    def _flush(self) -> None:
+        """Commit all that wait in one transaction. One step of the cycle drawn above."""
+        self._timer = None
+        if not self._waiting or self._syncing or self._held:
+            return
+        pause = self._pause()
+        if pause > 0:
+            self._timer = self._loop.call_later(pause, self._flush)
+            return
+        batch, self._waiting = self._waiting, []
+        try:
+            written = self._commit(batch)
+        except sqlite3.Error as error:
+            self._give_up(batch, error)
+            return
+        self._busy_since = None
+        self._written += len(written)
+        if self._syncer is None or not written:
+            self._answer(written)
+            return
+        self._syncing, self._sync_began = written, self._loop.time()
+        self._syncer.ask(self._synced)
+
+    def _pause(self) -> float:
+        if self._syncer is None or len(self._waiting) >= self._under_way():
+            return 0.0
+        return self._sync_began + PACE_SECONDS - self._loop.time()
+
+    def _commit(self, batch: list[Waiter]) -> list[Waiter]:
+        """Those of `batch` that have a row now; the others are told why not. Raises: sqlite3.Error when none could be tried."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            try:
+                self._insert_all(batch)
+                written = batch
+            except sqlite3.IntegrityError:
+                self._db.execute("ROLLBACK")
+                self._db.execute("BEGIN IMMEDIATE")
+                written = self._insert_each(batch)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._next += len(batch)
+        return written
+
+    def _insert_all(self, batch: Sequence[Waiter]) -> None:
+        first = self._next
+        rows = [row_of(number, entry) for number, (entry, _) in enumerate(batch, first)]
+        if self._db.executemany(INSERT_ENTRY, rows).rowcount != len(rows):
+            raise sqlite3.IntegrityError  # a request that has its row already: its receipt must not be stored either
+        self._db.executemany(INSERT_RECEIPT, [(number, entry.receipt) for number, (entry, _) in enumerate(batch, first) if entry.receipt is not None])
+
+    def _insert_each(self, batch: Sequence[Waiter]) -> list[Waiter]:
+        """The way for a batch with a repeated request, or with a value that a column refuses: each entry stands for itself."""
+        written = []
+        for number, (entry, waiter) in enumerate(batch, self._next):
+            self._db.execute("SAVEPOINT entry")
+            try:
+                stored = self._db.execute(INSERT_ENTRY, row_of(number, entry)).rowcount
+                if stored and entry.receipt is not None:
+                    self._db.execute(INSERT_RECEIPT, (number, entry.receipt))
+                written.append((entry, waiter))
+            except sqlite3.IntegrityError as error:
+                self._db.execute("ROLLBACK TO entry")
+                _refuse(waiter, store_error(error, "storing the ledger entry"))
+            self._db.execute("RELEASE entry")
+        return written
+
+    def _give_up(self, batch: list[Waiter], error: sqlite3.Error) -> None:
+        """Try again for a while when another writer has the lock; otherwise tell everyone."""
+        now = self._loop.time()
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            self._busy_since = now if self._busy_since is None else self._busy_since
+            if now - self._busy_since < BUSY_MS / 1000:
+                self._waiting = batch + self._waiting
+                self._timer = self._loop.call_later(RETRY_SECONDS, self._flush)
+                return
+        self._busy_since = None
+        for _, waiter in batch:
+            _refuse(waiter, store_error(error, "storing the ledger entry"))
+        self._go_on()
+
+    def _synced(self, failure: OSError | None) -> None:
+        batch, self._syncing = self._syncing, []
+        if failure is not None or self._broken is not None:
+            # The kernel may have dropped the pages it couldn't write, and a second fdatasync would claim success.
+            self._break(batch, "the disk failed to keep the ledger")
+            return
+        self._answer(batch)
+
+    def _answer(self, batch: list[Waiter]) -> None:
+        for entry, waiter in batch:
+            self._settled(entry.request_id)
+            if not waiter.done():
+                waiter.set_result(None)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting and self._timer is None and not self._syncing and not self._held:
+            self._timer = self._loop.call_soon(self._flush)
+
+    def _break(self, batch: list[Waiter], cause: str) -> None:
+        self._broken = StoreError(cause, "look at the disk, then restart the gateway")
+        for _, waiter in batch + self._waiting:
+            _refuse(waiter, StoreError(cause, "look at the disk, then restart the gateway"))
+        self._waiting = []
+
+    async def _checkpoint_often(self) -> None:
+        """Copy the WAL into the database while there is something to copy. Never on the loop: it writes and waits for the disk."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            if self._syncer is not None and not self._syncer.is_current():
+                self._break([], "the database's files were replaced under the running gateway")
+                return
+            if self._written == 0:
+                continue
+            self._written = 0
+            pages = await asyncio.to_thread(_checkpoint, self._path)
+            if pages > MAX_WAL_PAGES:
+                # New frames came in behind the copying: let it finish once without, so that writing restarts at the front.
+                self._held = True
+                try:
+                    await asyncio.to_thread(_checkpoint, self._path)
+                finally:
+                    self._held = False
+                    self._go_on()
+
+
+def _checkpoint(path: Path) -> int:
+    """Copy what can be copied without making anyone wait. Returns the pages in the WAL."""
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return 0  # tried again in a second; a database that is really unusable says so when written
+    return int(pages)
+
+
+def _refuse(waiter: asyncio.Future[None], error: StoreError) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
