@@ -86,14 +86,14 @@ class StreamRewriter:
 
     `done`: [DONE] was seen; it is then the last thing that `feed` returned, so that a caller can hold `DONE` back.
     `failed`: the provider sent an error; the last thing that `feed` returned is our own error event.
-    `usage`: the last counts seen. `content_chunks`: chunks with choices, the estimate of tokens for a cut stream.
+    `usage`: the last counts seen. `content_events`: events with choices, the estimate of tokens for a cut stream.
     """
 
     def __init__(self, *, id: str, model: str, include_usage: bool) -> None:
         self.usage: Usage | None = None
         self.done = False
         self.failed = False
-        self.content_chunks = 0
+        self.content_events = 0
         self._id = msgspec.Raw(_encode(id))
         self._model = msgspec.Raw(_encode(model))
         self._include_usage = include_usage
@@ -107,7 +107,7 @@ class StreamRewriter:
 
     @property
     def saw_content(self) -> bool:
-        return self.content_chunks > 0
+        return self.content_events > 0
 
     def feed(self, data: bytes) -> bytes:
         """What to send on for `data`: whole events, possibly none.
@@ -119,6 +119,9 @@ class StreamRewriter:
             return b""
         if self._broken is not None:
             raise self._broken
+        return self._rewrite(data)
+
+    def _rewrite(self, data: bytes) -> bytes:
         output: list[bytes] = []
         try:
             for event in self._parser.feed(data):
@@ -145,7 +148,7 @@ class StreamRewriter:
         choices = members.get("choices")
         has_choices = choices is not None and bytes(choices).strip(b"[] \t\n\r") != b""
         if has_choices:
-            self.content_chunks += 1
+            self.content_events += 1
         if "usage" in members and self._strip_usage(members, has_choices=has_choices):
             return b""
         members["id"] = self._id

@@ -1,0 +1,112 @@
+"""What every ASGI application of ours does with a request and an answer, without a framework."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ollm.errors import ApiError
+from ollm.wire.errors import error_body
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON = b"application/json"
+_MAX_QUERY_FIELDS = 32
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of the header `name` (lowercase), or None when it is absent or stands there more than once."""
+    found = None
+    for key, value in scope["headers"]:
+        if key == name:
+            if found is not None:
+                return None
+            found = value
+    return found
+
+
+def bearer(scope: Scope) -> str | None:
+    """The token of `Authorization: Bearer` (RFC 6750 §2.1), or None when there is none or more than one."""
+    value = header(scope, b"authorization")
+    if value is None or value[:7].lower() != b"bearer ":
+        return None
+    token = value[7:].strip()
+    return token.decode() if token and token.isascii() else None
+
+
+def query(scope: Scope) -> dict[str, str]:
+    """Fields of the query string. Raises: ApiError 400 for a repeated field, too many, or bytes that are no UTF-8."""
+    raw = scope["query_string"]
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
+    except ValueError:
+        raise ApiError(400, "invalid_request_error", "invalid_query", "The query string can't be read.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ApiError(400, "invalid_request_error", "invalid_query", "A field of the query string is repeated.")
+    return fields
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole request body, at most `limit` bytes.
+
+    Raises: ApiError 413 as soon as it is known to be too large, before it is read if it says so; 415 for a compressed body,
+    whose real size shows only when it is too late; 400 when the client leaves before its end.
+    """
+    length = None
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = int(value)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise ApiError(415, "invalid_request_error", "unsupported_content_encoding", "Send the body without Content-Encoding.")
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    return await _read_rest(message, receive, limit)
+
+
+async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] != "http.request":
+            raise ApiError(400, "invalid_request_error", "incomplete_body", "The connection ended before the body did.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"The body is larger than {limit} bytes."
+    return ApiError(413, "invalid_request_error", "request_too_large", message, headers={"x-should-retry": "false"})
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Iterable[Header] = (), content_type: bytes = JSON) -> None:
+    """Send one whole answer."""
+    head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def error_response(error: ApiError) -> tuple[int, Sequence[Header], bytes]:
+    """Status, extra headers and body of `error`; clients are told not to repeat a request that would be refused again."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in error.headers.items()]
+    if error.status < 500 and error.status not in (408, 409, 429) and "x-should-retry" not in error.headers:
+        headers.append((b"x-should-retry", b"false"))
+    return error.status, headers, error_body(error.type, error.code, error.message, error.param)
