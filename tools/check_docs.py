@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import typer.main
 
+from ollm.attest.checks import CHECKS
 from ollm.cli import app as cli_app
 from ollm.config.settings import Settings
+from ollm.gateway.app import NAMED_ROUTES, ROUTES
+from ollm.receipts.receipt import STEPS
 from ollm.sim.breaks import BREAKS
+from ollm.wire.answer import ERROR_CODE
 from tools.check_text import project_files
 
 ROOT = Path(__file__).parent.parent
@@ -137,17 +140,16 @@ def config_findings(text: str) -> Iterator[str]:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def commands(command: click.Command, path: str) -> Iterator[tuple[str, set[str]]]:
-    """Every command with its options; groups are not commands."""
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+def commands(command: Any, path: str) -> Iterator[tuple[str, set[str]]]:
+    """Every command with its options, from a click command as typer makes it; groups are not commands."""
+    children = getattr(command, "commands", None)
+    if children is not None:
+        for name, child in children.items():
             if not child.hidden:
                 yield from commands(child, f"{path} {name}")
         return
-    options = {
-        max(parameter.opts, key=len) for parameter in command.params if isinstance(parameter, click.Option) and not parameter.hidden and parameter.opts
-    }
-    yield path, options - {"--help"}
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option" and not parameter.hidden]
+    yield path, {max(option.opts, key=len) for option in options} - {"--help"}
 
 
 def cli_findings(text: str) -> Iterator[str]:
@@ -164,36 +166,74 @@ def cli_findings(text: str) -> Iterator[str]:
 
 # --- checks, breaks, error codes --------------------------------------------------------------------------------------
 
-_CHECK = re.compile(r"[a-z_]+\.[a-z0-9_]+")
+# Checks of a session document against the id that a receipt cites.
+SESSION_CHECKS = {
+    "session.format": "the session is one strict JSON document with the members of a session",
+    "session.id": "the document hashes to the id by which it is cited",
+    "session.version": "it is of ACI version aci/1",
+    "session.period": "it expires after it was established",
+    "session.evidence": "the evidence in it hashes to the digest that stands beside it",
+}
 
 
-def check_names() -> set[str]:
-    """Names of every check that an appraisal can report."""
-    from ollm.attest.checks import CHECKS
+def check_proofs() -> dict[str, str]:
+    """Every check that a refusal can name, and what it proves."""
+    return {**{name: proof.proves for name, proof in CHECKS.items()}, **STEPS, **SESSION_CHECKS}
 
-    return set(CHECKS)
+
+def named_checks(root: Path) -> set[str]:
+    """Names of checks that the source raises, found as the first argument of EvidenceRefused."""
+    names = {_text(call.args[0]) for call in _calls(root / "src", "EvidenceRefused") if call.args}
+    return {name for name in names if name}
+
+
+# Where the calls that make an error object hold its code; behind it, what stands for a code that is None.
+_CODE_ARGUMENTS = {"ApiError": (2, 1), "Refusal": (1,), "error_event": (2,)}
 
 
 def error_codes(root: Path) -> set[str]:
-    """Codes of every error object that the source can answer with: the third argument of ApiError."""
-    codes = set()
-    for path in (root / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ApiError" and len(node.args) > 2:
-                code = node.args[2]
-                if isinstance(code, ast.Constant) and isinstance(code.value, str):
-                    codes.add(code.value)
+    """Codes (else types) of every error object that the gateway can answer with, found in the calls that make one."""
+    codes = {ERROR_CODE}
+    for folder in ("gateway", "serving"):
+        for function, positions in _CODE_ARGUMENTS.items():
+            for call in _calls(root / "src" / "ollm" / folder, function):
+                texts = [_text(call.args[position]) for position in positions if position < len(call.args)]
+                codes.update([text for text in texts if text][:1])
     return codes
 
 
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _calls(folder: Path, name: str) -> Iterator[ast.Call]:
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+                yield node
+
+
+def endpoints() -> set[str]:
+    """Method and path of every endpoint of the gateway, as headings write them."""
+    plain = {f"{method} {path}" for path, methods in ROUTES.items() for method in methods}
+    return plain | {f"{method} {path}" for path, methods in NAMED_ROUTES.items() for method in methods}
+
+
 def table_findings(root: Path) -> Iterator[str]:
-    """Names in the tables of checks, breaks and errors that differ from the source's."""
+    """Names in the tables of checks, breaks, errors and endpoints that differ from the source's."""
+    checks = dict(_ROW.findall(read("docs/reference/checks.md", root)))
+    proofs = check_proofs()
+    yield from differences("docs/reference/checks.md", "check", set(checks), set(proofs) | named_checks(root))
+    for name in sorted(set(checks) & set(proofs)):
+        if checks[name] != proofs[name]:
+            yield f"docs/reference/checks.md: {name} proves that {proofs[name]!r}, not {checks[name]!r}"
     for document, kind, existing in (
-        ("docs/reference/checks.md", "check", check_names()),
         ("docs/reference/breaks.md", "break", set(BREAKS)),
         ("docs/reference/errors.md", "code", error_codes(root)),
     ):
         yield from differences(document, kind, {name for name, _ in _ROW.findall(read(document, root))}, existing)
+    headings = re.findall(r"^## `((?:GET|POST|DELETE) [^`{]+)", read("docs/reference/http-api.md", root), re.MULTILINE)
+    yield from differences("docs/reference/http-api.md", "endpoint", set(headings), endpoints())
 
 
 def main(root: Path = ROOT) -> int:
