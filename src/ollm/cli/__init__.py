@@ -1,0 +1,33 @@
+"""The command line. Every verb explains itself with --help, and answers programs with --json."""
+
+import logging
+
+import typer
+
+from ollm.cli import keys, sim, verify
+from ollm.cli.demo import demo
+from ollm.cli.doctor import doctor
+from ollm.cli.models import models
+from ollm.cli.serve import init, serve
+
+app = typer.Typer(
+    name="ollm",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, and those can hold prompts
+    help="OLLM, a confidential AI gateway: the OpenAI API in, hardware attestation verified before a prompt leaves, a signed receipt out.",
+)
+app.command()(demo)
+app.command()(init)
+app.command()(serve)
+app.command()(models)
+app.command()(doctor)
+app.add_typer(keys.app, name="keys")
+app.add_typer(verify.app, name="verify")
+app.add_typer(sim.app, name="sim")
+
+
+def main() -> None:
+    """Entry point of the `ollm` script."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    app()

@@ -59,6 +59,10 @@ class App:
         self._limit = gateway.settings.gateway.max_concurrent
         self._running = 0
 
+    def base_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers of every answer, also of those that the server makes below us."""
+        return self._base
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive, send, self._base)
         self._running += 1

@@ -3,7 +3,7 @@
 import msgspec
 
 from ollm.config.settings import Settings
-from ollm.ports import Clock, Keys, Ledger, Receipts, Sessions, Signer
+from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.upstream.keeper import Keeper
 from ollm.values.hexes import Sha256
@@ -18,7 +18,6 @@ class Gateway(msgspec.Struct, frozen=True):
     signer: Signer
     keys: Keys
     ledger: Ledger
-    receipts: Receipts
     sessions: Sessions
     attestation: AttestationService
     keepers: dict[str, Keeper]

@@ -31,10 +31,10 @@ async def receipt(gateway: Gateway, call: Call, name: str) -> None:
     match = _RECEIPT_ID.fullmatch(name)
     if match is None:
         raise missing
-    held = await gateway.receipts.find(match[1])
-    if held is None or held.key_id != caller.key_id:
+    entry = await gateway.ledger.find(match[1])
+    if entry is None or entry.receipt is None or entry.key_id != caller.key_id:
         raise missing
-    await call.respond(200, open_receipt(caller.secret.expose(), match[1], held.sealed), [])
+    await call.respond(200, open_receipt(caller.secret.expose(), match[1], entry.receipt), [])
 
 
 async def session(gateway: Gateway, call: Call, name: str) -> None:

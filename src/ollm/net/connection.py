@@ -278,7 +278,7 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float
     except (OSError, ssl.SSLError) as problem:
         raise UpstreamError("connect", type(problem).__name__) from None
     tls_object = transport.get_extra_info("ssl_object")
-    connection.peer_spki = _spki(tls_object)
+    connection.peer_spki = _spki(tls_object) or ""
     if not connection.peer_spki:
         connection.abort("connect", "no usable certificate")
         raise UpstreamError("connect", "the peer's certificate can't be read")
@@ -291,12 +291,13 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float
     return connection
 
 
-def _spki(tls_object: ssl.SSLObject) -> str:
+def _spki(tls_object: ssl.SSLObject) -> str | None:
+    """Hex SHA-256 of the peer's SubjectPublicKeyInfo on a TLS connection; None when its certificate can't be read."""
     certificate = tls_object.getpeercert(binary_form=True)
     if certificate is None:
-        return ""
+        return None
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
     except ValueError:
-        return ""
+        return None
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

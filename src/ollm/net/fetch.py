@@ -17,13 +17,14 @@ class HttpFetch:
         self._client = httpx2.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False)
         self._max_body = max_body
 
-    async def get(self, url: str) -> Fetched:
-        """GET `url`. Raises: UpstreamError."""
+    async def get(self, url: str, *, authorization: str | None = None) -> Fetched:
+        """GET `url`. Raises: UpstreamError, whose text never holds the URL's query or the credential."""
         split = urlsplit(url)
         if split.scheme != "https" and not (split.scheme == "http" and split.hostname in ("127.0.0.1", "::1", "localhost")):
             raise UpstreamError("connect", "only https is fetched from other machines")
         try:
-            async with self._client.stream("GET", url) as response:
+            headers = {"authorization": authorization} if authorization else {}
+            async with self._client.stream("GET", url, headers=headers) as response:
                 parts = []
                 size = 0
                 async for part in response.aiter_bytes():
@@ -31,8 +32,8 @@ class HttpFetch:
                     if size > self._max_body:
                         raise UpstreamError("stream", "answer too large")
                     parts.append(part)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Fetched(response.status_code, headers, b"".join(parts))
+                answered = {name.lower(): value for name, value in response.headers.items()}
+                return Fetched(response.status_code, answered, b"".join(parts))
         except httpx2.HTTPError as problem:
             raise UpstreamError("connect", type(problem).__name__) from None
 

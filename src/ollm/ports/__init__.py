@@ -22,12 +22,11 @@ class Clock(Protocol):
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """A whole HTTP answer. Header names are lowercase. `peer_spki_sha256` is the key of the TLS peer, if any."""
+    """A whole HTTP answer. Header names are lowercase."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    peer_spki_sha256: str | None = None
 
 
 # No redirects, capped in size and time, http only to loopback. Raises UpstreamError on any failure but a status.
@@ -56,17 +55,6 @@ class Sessions(Protocol):
     async def put(self, session_id: str, upstream: str, expires_at: int, document: bytes) -> None: ...
 
     async def get(self, session_id: str) -> bytes | None: ...
-
-
-class SealedReceipt(msgspec.Struct, frozen=True):
-    """A receipt at rest: only its caller's secret opens it."""
-
-    key_id: str
-    sealed: bytes
-
-
-class Receipts(Protocol):
-    async def find(self, request_id: str) -> SealedReceipt | None: ...
 
 
 class Signer(Protocol):

@@ -215,7 +215,7 @@ async def establish(
         # 3. Appraisal, under the policy and nothing else.
         now = clock.now()
         appraisal, binding = await asyncio.to_thread(appraise, evidence, collateral, policy, now, require_hpke=settings.seal == "ehbp")
-        if binding is None or not appraisal.accepted:
+        if binding is None or binding.spki_sha256 is None or not appraisal.accepted:
             raise Unverified(appraisal)
     except EvidenceRefused as refusal:
         _drop(connection)

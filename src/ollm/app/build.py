@@ -1,0 +1,168 @@
+"""Composition root: from a configuration to a gateway with everything it needs, and back to nothing."""
+
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ollm.app.identity import gateway_keyset
+from ollm.config.load import Loaded, key_bytes
+from ollm.config.settings import UpstreamSettings
+from ollm.errors import ConfigError
+from ollm.gateway.context import Gateway
+from ollm.net.clock import SystemClock
+from ollm.net.collateral import PcsCollateral
+from ollm.net.connection import client_tls
+from ollm.net.dstack import DstackAgent
+from ollm.net.fetch import HttpFetch
+from ollm.net.signer import Ed25519Signer
+from ollm.ports import QuoteSource
+from ollm.receipts.report import Provenance
+from ollm.serving.attestation import AttestationService
+from ollm.store.sqlite import Role, Store, open_store
+from ollm.upstream.keeper import Keeper
+from ollm.upstream.registry import ADAPTERS
+from ollm.upstream.session import VerifiedSession, establish
+from ollm.values.level import Level
+
+
+def data_directory(loaded: Loaded) -> Path:
+    """The directory for state, made if absent, readable by its owner alone. Raises: ConfigError."""
+    path = loaded.path(loaded.settings.gateway.data_dir)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(path, 0o700)
+    except OSError as problem:
+        raise ConfigError(f"can't use data directory {path}: {problem.strerror}", "set gateway.data_dir to a directory of ours") from None
+    return path
+
+
+def store_of(loaded: Loaded, *, role: Role) -> Store:
+    """The store of this installation; `role` is gateway (the one writer of the ledger) or admin. Raises: ConfigError, StoreError."""
+    source = loaded.settings.secrets.row_key
+    row_key = key_bytes(loaded.secret(source), source)
+    url = f"sqlite:///{data_directory(loaded) / 'ollm.db'}"
+    return open_store(url, row_key=row_key, durability=loaded.settings.gateway.durability, role=role)
+
+
+class Assembly:
+    """`async with Assembly(loaded) as gateway:` opens the store, makes the keepers and closes all of it again."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._store = store_of(loaded, role="gateway")
+        self._fetch = HttpFetch()
+        self._agent: DstackAgent | None = None
+        self._gateway: Gateway | None = None
+
+    async def __aenter__(self) -> Gateway:
+        loaded, settings = self._loaded, self._loaded.settings
+        await self._store.start()
+        clock = SystemClock()
+        signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
+        keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
+        evidence = settings.evidence
+        attestation = AttestationService(
+            keyset,
+            self._quote_source(),
+            serving="aggregator",
+            provenance=Provenance(evidence.repo_url, evidence.repo_commit, evidence.image_digest),
+            e2ee_versions=(),
+            tee_type="tdx",
+            extra={"config_digest": loaded.digest},
+        )
+        tls = client_tls()
+        self._gateway = Gateway(
+            settings=settings,
+            config_digest=loaded.digest,
+            pepper=_key(loaded, settings.secrets.pepper),
+            clock=clock,
+            signer=signer,
+            keys=self._store.keys,
+            ledger=self._store.ledger,
+            sessions=self._store.sessions,
+            attestation=attestation,
+            keepers={name: self._keeper(name, upstream, clock, tls) for name, upstream in settings.upstreams.items()},
+            levels={name: settings.policies[upstream.policy].level for name, upstream in settings.upstreams.items()},
+            started_at=clock.now(),
+        )
+        return self._gateway
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._gateway is not None:
+            for keeper in self._gateway.keepers.values():
+                await keeper.close()
+        await self._fetch.close()
+        if self._agent is not None:
+            await self._agent.close()
+        await self._store.close()
+
+    def _quote_source(self) -> QuoteSource | None:
+        source = self._loaded.settings.evidence.quote_source
+        if source == "none":
+            return None
+        kind, _, path = source.partition(":")
+        if kind != "dstack" or not path:
+            raise ConfigError(f"evidence.quote_source {source!r} is unknown", "use none or dstack:PATH")
+        self._agent = DstackAgent(self._loaded.path(path))
+        return self._agent
+
+    def _keeper(self, name: str, upstream: UpstreamSettings, clock: SystemClock, tls: ssl.SSLContext) -> Keeper:
+        settings = self._loaded.settings
+        api_key = self._loaded.secret(upstream.api_key) if upstream.api_key else None
+        adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
+        endorser = _endorser(upstream, self._fetch, clock)
+        policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
+
+        def make() -> Coroutine[Any, Any, VerifiedSession]:
+            return establish(name, upstream, policy, adapter, endorser, clock=clock, tls=tls, timeouts=timeouts)
+
+        return Keeper(name, make, clock, self._store.sessions)
+
+
+def _key(loaded: Loaded, source: str) -> bytes:
+    return key_bytes(loaded.secret(source), source)
+
+
+def _endorser(upstream: UpstreamSettings, fetch: HttpFetch, clock: SystemClock) -> PcsCollateral:
+    return PcsCollateral(fetch, clock, pcs_url=upstream.pcs_url, root_crl_url=upstream.root_crl_url)
+
+
+def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: SystemClock) -> PcsCollateral:
+    """Collateral from where the upstreams of `policy` get theirs; from Intel when it has none."""
+    settings = loaded.settings
+    simulated = settings.policies[policy].level if policy in settings.policies else None
+    for upstream in settings.upstreams.values():
+        if upstream.policy == policy or settings.policies[upstream.policy].level is simulated is Level.SIMULATED:
+            return _endorser(upstream, fetch, clock)
+    return _endorser(UpstreamSettings(url="https://unused.invalid", policy=policy), fetch, clock)
+
+
+@contextlib.asynccontextmanager
+async def provider_session(loaded: Loaded, name: str) -> AsyncIterator[VerifiedSession]:
+    """A session of upstream `name`, verified now, without a store. Raises: Unverified."""
+    settings = loaded.settings
+    upstream = settings.upstreams[name]
+    clock, tls, fetch = SystemClock(), client_tls(), HttpFetch()
+    api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
+    adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
+    try:
+        session = await establish(
+            name,
+            upstream,
+            settings.policies[upstream.policy],
+            adapter,
+            _endorser(upstream, fetch, clock),
+            clock=clock,
+            tls=tls,
+            timeouts=settings.gateway.timeouts,
+        )
+        try:
+            yield session
+        finally:
+            session.close()
+    finally:
+        await fetch.close()

@@ -1,0 +1,82 @@
+"""`ollm serve`: the data plane as a process. Ends on SIGTERM or SIGINT once running requests are done."""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import uvloop
+
+from ollm.app.build import Assembly
+from ollm.config.load import Loaded
+from ollm.errors import ConfigError
+from ollm.gateway.app import App
+from ollm.gateway.context import Gateway
+from ollm.serving.server import Server
+from ollm.serving.tls import TlsIdentity
+
+log = logging.getLogger("ollm.serve")
+_PR_SET_DUMPABLE = 4  # prctl(2)
+
+
+def harden() -> None:
+    """No core dumps, no attaching by others of the same user: memory holds prompts while they pass."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _server(loaded: Loaded, gateway: Gateway) -> Server:
+    settings = loaded.settings.gateway
+    host, _, port = settings.listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"gateway.listen {settings.listen!r} is not host:port", 'for example "127.0.0.1:8400"')
+    tls = None
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        tls = TlsIdentity.from_files(loaded.path(settings.tls_certificate), loaded.path(settings.tls_key))
+    app = App(gateway)
+    return Server(app, host=host.strip("[]"), port=int(port), tls=tls, headers=app.base_headers)
+
+
+@contextlib.asynccontextmanager
+async def running(loaded: Loaded) -> AsyncIterator[tuple[Gateway, Server]]:
+    """A gateway that accepts requests, for as long as the context lasts; then it drains."""
+    async with Assembly(loaded) as gateway:
+        server = _server(loaded, gateway)
+        await server.start()
+        warm = [asyncio.ensure_future(_warm(gateway, name)) for name in gateway.keepers]
+        try:
+            yield gateway, server
+        finally:
+            await server.drain(loaded.settings.gateway.drain_seconds)
+            for task in warm:
+                task.cancel()
+
+
+async def _warm(gateway: Gateway, name: str) -> None:
+    """Verify an upstream before the first request asks for it; whether it succeeds shows in /v1/models and /readyz."""
+    try:
+        await gateway.keepers[name].session(gateway.settings.gateway.timeouts.verify)
+    except Exception as problem:  # noqa: BLE001 - a background start-up step; requests meet the same refusal and report it
+        log.warning("upstream not verified at start", extra={"upstream": name, "error": type(problem).__name__})
+
+
+async def serve(loaded: Loaded, announce: Callable[[Gateway, Server], None]) -> None:
+    """Serve until a signal. `announce` is told where, once requests are accepted."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(loaded) as (gateway, server):
+        announce(gateway, server)
+        await stop.wait()
+
+
+def run(loaded: Loaded, announce: Callable[[Gateway, Server], None]) -> None:
+    """The whole life of the process."""
+    harden()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(loaded, announce))

@@ -1,0 +1,47 @@
+"""What the commands share: finding the configuration, running coroutines, turning our errors into one line."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from ollm.cli.output import fail
+from ollm.config.load import Loaded, load
+from ollm.errors import ConfigError, OllmError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="OLLM_CONFIG", help="The configuration file. It holds every trust anchor; `ollm init` writes one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+DEFAULT_CONFIG = Path("ollm.toml")
+
+
+def configuration(path: Path) -> Loaded:
+    """The configuration at `path`. Raises: ConfigError."""
+    return load(path)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end."""
+    return asyncio.run(work)
+
+
+def one_line(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn our own errors into one line and exit code 2; anything else is a defect and keeps its traceback."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except ConfigError as problem:
+            fail(problem.cause, problem.mend)
+        except OllmError as problem:
+            fail(str(problem))
+
+    return guarded
