@@ -19,13 +19,15 @@ INSTALL = $(UV) pip install --quiet --require-hashes
 
 # The folder is a part of the key: an environment doesn't survive being moved.
 key = $(firstword $(shell { echo "$(CURDIR)"; cat $(1); } 2>/dev/null | cksum))
+READY := .venv/.ollm-uv-$(call key,$(REQ)/uv.txt)
 RUNTIME := .venv/.ollm-runtime-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
-DEV := .venv/.ollm-dev-$(call key,$(REQ)/uv.txt $(REQ)/dev.txt pyproject.toml)
+DEV := .venv/.ollm-dev-$(call key,$(REQ)/uv.txt $(REQ)/dev.txt)
 NODE := tests/js/node_modules/.ollm-$(call key,tests/js/package-lock.json $(REQ)/node.txt)
 BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
 .PHONY: help setup demo test test-fast test-full coverage check fmt lock bench bench-gate fuzz tutorial
+.PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -48,15 +50,22 @@ coverage: $(DEV) $(NODE)  ## branch coverage; fails where a pure package is not 
 	$(PY) -m coverage run -m pytest -m "not slow" -q
 	$(PY) -m tools.check_coverage
 
-check: $(DEV)  ## format, lint, types, import contracts, sizes, test files, texts, documentation
-	$(PY) -m ruff format --check .
-	$(PY) -m ruff check .
+check: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs  ## everything that needs no run of the code; make -k check goes on after a failure
+
+check-format: $(DEV)
+	$(PY) -m ruff format --quiet --check . || { $(PY) -m ruff format --check . 2>&1 | grep -E "^ *-->|would be"; exit 1; }
+
+check-lint: $(DEV)
+	$(PY) -m ruff check --output-format concise .
+
+check-types: $(DEV)
 	$(PY) -m mypy
-	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
-	$(PY) -m tools.check_sizes
-	$(PY) -m tools.check_tests
-	$(PY) -m tools.check_text
-	$(PY) -m tools.check_docs
+
+check-imports: $(DEV)
+	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint(prog_name="lint-imports")' --no-logo
+
+check-sizes check-tests check-text check-docs: $(DEV)
+	$(PY) -m tools.$(subst -,_,$@)
 
 fmt: $(DEV)  ## format and mend what ruff can mend
 	$(PY) -m ruff check --fix --quiet . || true
@@ -86,43 +95,43 @@ lock: $(DEV)  ## resolve requirements/*.txt anew where an input changed; UPGRADE
 
 # Environments. `venv --without-pip` and `pip --python` do without ensurepip, which Debian packs apart.
 
-.venv/bin/uv: $(REQ)/uv.txt
+$(READY):
 	@test -n "$(PYTHON)" || { echo "OLLM needs Python 3.11 or newer on the PATH (or make PYTHON=…)" >&2; exit 1; }
 	@echo "making .venv with $(PYTHON)"
 	@$(PYTHON) -m venv --without-pip .venv
 	@$(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check --require-hashes --requirement $(REQ)/uv.txt
-	@touch $@
+	@rm -f .venv/.ollm-uv-* && touch $@
 
-$(RUNTIME): .venv/bin/uv
+$(RUNTIME): | $(READY)
 	@echo "installing what OLLM needs"
 	@$(INSTALL) --python $(PY) --requirement $(REQ)/runtime.txt --requirement $(REQ)/build.txt
 	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@rm -f .venv/.ollm-runtime-* && touch $@
 
-$(DEV): $(RUNTIME)
+$(DEV): | $(RUNTIME)
 	@echo "installing what its checks and tests need"
 	@$(INSTALL) --python $(PY) --requirement $(REQ)/dev.txt
 	@rm -f .venv/.ollm-dev-* && touch $@
 
 # The tests find node in .venv first, then on the PATH.
-$(NODE): $(RUNTIME)
+$(NODE): | $(RUNTIME)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"; export PATH; \
-	if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 22)'; } >/dev/null 2>&1; then \
+	if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)'; } >/dev/null 2>&1; then \
 		echo "installing node"; $(INSTALL) --python $(PY) --requirement $(REQ)/node.txt || exit 1; \
 	fi; \
 	echo "installing the npm packages of tests/js"; \
 	cd tests/js && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@rm -f tests/js/node_modules/.ollm-* && touch $@
 
-.venv-bench/bin/python .venv-tutorial/bin/python: .venv/bin/uv
+.venv-bench/bin/python .venv-tutorial/bin/python: | $(READY)
 	@$(UV) venv --quiet --clear --python $(PY) $(@D:/bin=)
 
-$(BENCH): .venv-bench/bin/python
+$(BENCH): | .venv-bench/bin/python
 	@echo "installing the peers of the bench"
 	@$(INSTALL) --python .venv-bench/bin/python --requirement $(REQ)/bench.txt
 	@rm -f .venv-bench/.ollm-* && touch $@
 
-$(TUTORIAL): .venv-tutorial/bin/python
+$(TUTORIAL): | .venv-tutorial/bin/python
 	@echo "installing an engine and a model"
 	@$(INSTALL) --python .venv-tutorial/bin/python --requirement $(REQ)/tutorial.txt
 	@rm -f .venv-tutorial/.ollm-* && touch $@
