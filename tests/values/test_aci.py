@@ -109,6 +109,7 @@ def test_the_digest_is_over_what_was_received() -> None:
         document(receipt_signing_keys=[{"key_id": "a", "algo": "ed25519"}]),
         document(receipt_signing_keys=[{"key_id": "a", "algo": "ed25519", "public_key": "00", "private_key": "00"}]),
         document(tls_public_keys=[{"domain": "a"}]),
+        document(e2ee_public_keys=[{"key_id": name, "algo": HPKE_ALGO, "public_key": name * 64} for name in "ab"]),
         {name: value for name, value in document().items() if name != "not_after"},
         {name: value for name, value in document().items() if name != "subject"},
     ],

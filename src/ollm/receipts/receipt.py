@@ -103,7 +103,7 @@ def failed(model_id: str, reason: str, required: bool, upstream_name: str | None
 
 
 def returned(body_hash: Sha256) -> Event:
-    """The body as it left on the wire: an SSE stream with its framing, or the error body of a refusal."""
+    """The body as it left on the wire: an SSE stream with its framing, EHBP frames for a sealed answer, the error body of a refusal."""
     return {"body_hash": body_hash, "type": RETURNED}
 
 
@@ -205,7 +205,7 @@ def verify_receipt(document: bytes, keyset: Keyset, keyset_digest: Sha256 | None
 def verify_bodies(receipt: dict[str, Any], *, request: bytes | None = None, response: bytes | None = None) -> None:
     """Compare the hashes of a verified `receipt` with the exact bytes that the client sent and received (ACI §9.3, 3 and 4).
 
-    For a sealed exchange these are the plaintexts. Raises: WireError receipt.bodies.
+    Of a sealed exchange, `request` is the plaintext and `response` the frames off the wire. Raises: WireError receipt.bodies.
     """
     hashes = {event["type"]: event["body_hash"] for event in receipt["event_log"] if event["type"] in (RECEIVED, RETURNED)}
     for event_type, body in ((RECEIVED, request), (RETURNED, response)):
