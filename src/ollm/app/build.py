@@ -19,7 +19,7 @@ from ollm.net.connection import client_tls
 from ollm.net.dstack import DstackAgent
 from ollm.net.fetch import HttpFetch
 from ollm.net.signer import Ed25519Signer
-from ollm.ports import QuoteSource
+from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
@@ -78,6 +78,7 @@ class Assembly:
         self._gateway = Gateway(
             settings=settings,
             config_digest=loaded.digest,
+            keyset_digest=keyset.digest(),
             pepper=_key(loaded, settings.secrets.pepper),
             clock=clock,
             signer=signer,
@@ -127,11 +128,11 @@ def _key(loaded: Loaded, source: str) -> bytes:
     return key_bytes(loaded.secret(source), source)
 
 
-def _endorser(upstream: UpstreamSettings, fetch: HttpFetch, clock: SystemClock) -> PcsCollateral:
+def _endorser(upstream: UpstreamSettings, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
     return PcsCollateral(fetch, clock, pcs_url=upstream.pcs_url, root_crl_url=upstream.root_crl_url)
 
 
-def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: SystemClock) -> PcsCollateral:
+def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
     """Collateral from where the upstreams of `policy` get theirs; from Intel when it has none."""
     settings = loaded.settings
     simulated = settings.policies[policy].level if policy in settings.policies else None

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from ollm.attest.checks import CHECKS
 from ollm.values.checks import Appraisal, Check, Outcome
 
 TRUSTED, REFUSED, UNUSABLE = 0, 1, 2  # exit codes of every `verify`
@@ -47,7 +48,12 @@ def show_checks(checks: tuple[Check, ...]) -> None:
         elif check.outcome is Outcome.FAILED:
             say(f"{line} got [red]{quiet(check.got)}[/], want {quiet(check.want)}")
         else:
-            say(f"{line} [dim]{quiet(short(check.got))}[/]")
+            say(f"{line} [dim]{quiet(short(check.got or _proves(check)))}[/]")
+
+
+def _proves(check: Check) -> str:
+    proof = CHECKS.get(check.name)
+    return proof.proves if proof is not None else ""
 
 
 def short(text: str, length: int = 92) -> str:

@@ -43,7 +43,7 @@ def serve(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
     def announce(gateway: Gateway, server: Server) -> None:
         url = f"{'https' if gateway.settings.gateway.tls_certificate else 'http'}://{loaded.settings.gateway.listen.rpartition(':')[0]}:{server.port}"
         if as_json:
-            emit({"url": url, "config_digest": gateway.config_digest, "keyset_digest": gateway.attestation.keyset_digest})
+            emit({"url": url, "config_digest": gateway.config_digest, "keyset_digest": gateway.keyset_digest})
         else:
             say(f"ollm serves {url}/v1 (configuration {gateway.config_digest[:19]}…)")
 

@@ -69,8 +69,6 @@ def _check(settings: Settings) -> None:
         for name in table:
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
-    if settings.gateway.durability not in ("full", "process"):
-        raise ConfigError("gateway.durability is neither full nor process", "choose one")
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
     for name, policy in settings.policies.items():

@@ -4,6 +4,8 @@ Secrets are never in it: only where to find them (`file:` or `env:`). Its SHA-25
 and in every receipt, so an auditor can tell under which rules a prompt was handled.
 """
 
+from typing import Literal
+
 import msgspec
 
 from ollm.values.level import Level
@@ -25,7 +27,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     listen: str = "127.0.0.1:8400"
     data_dir: str = "state"  # relative to the configuration file
     floor: Level = Level.TEE  # no request is served below it, whatever its key says
-    durability: str = "full"  # full: a completed answer survives power loss; process: it survives kill -9
+    durability: Literal["full", "process"] = "full"  # full: a completed answer survives power loss; process: it survives kill -9
     max_body_bytes: int = 32 * 1024 * 1024  # images come as base64 inside the body
     max_concurrent: int = 1024
     drain_seconds: float = 30.0

@@ -13,6 +13,7 @@ from ollm.values.level import Level
 class Gateway(msgspec.Struct, frozen=True):
     settings: Settings
     config_digest: Sha256
+    keyset_digest: Sha256
     pepper: bytes
     clock: Clock
     signer: Signer

@@ -62,7 +62,7 @@ class Exchange:
         self.upstream = name
         self.session = session
         self.level = session.level
-        self.note(execution(session.level))
+        self.note(execution(str(session.level)))
 
     def note(self, *events: Event) -> None:
         self.events.extend(events)

@@ -38,7 +38,7 @@ async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Statu
     try:
         await settle(exchange, status, code, os.urandom(12))
     except StoreError:
-        await call.respond(code, body, headers)  # the error stands even when it can't be recorded, but without a receipt
+        await call.respond(code, body, [*headers])  # the error stands even when it can't be recorded, but without a receipt
         return
     await call.respond(code, body, [*headers, *receipt_headers(exchange)])
 

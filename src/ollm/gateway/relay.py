@@ -49,15 +49,15 @@ async def _stream(exchange: Exchange, call: Call, request: ChatRequest, answer: 
     problem: OllmError | None = None
     out = b""
     try:
-        while not rewriter.done and not rewriter.failed:
+        while not rewriter.ended:
             data = await answer.read()
             if not exchange.first_us:
                 exchange.first_us = exchange.since(exchange.sent_at)
             if not data:
                 raise UpstreamError("stream", "the stream ended without its end mark")
             out = rewriter.feed(data)
-            exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_chunks
-            if out and not rewriter.done and not rewriter.failed:
+            exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_events
+            if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
     except (UpstreamError, SealError, WireError) as broken:
         if not call.started:

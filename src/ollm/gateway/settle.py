@@ -53,7 +53,7 @@ def _receipt(exchange: Exchange) -> bytes:
         receipt_id="rcpt_" + exchange.stem,
         chat_id="chatcmpl-" + exchange.stem,
         model=exchange.model,
-        keyset_digest=gateway.attestation.keyset_digest,
+        keyset_digest=gateway.keyset_digest,
         endpoint=ENDPOINT,
         method="POST",
         served_at=gateway.clock.now(),

@@ -8,7 +8,8 @@ import msgspec
 
 
 class Break(msgspec.Struct, frozen=True):
-    """One defect. `checks` are the checks any one of which may be the first to refuse it; one name, save where two see the same thing."""
+    """One defect. `checks` are the checks any one of which may be the first to refuse it: one name, save where fetching
+    and appraising see the same thing."""
 
     kind: str
     layer: str  # hardware | report | channel
@@ -25,7 +26,7 @@ BREAKS: dict[str, Break] = _table(
     Break("spki-mismatch", "channel", ("channel.spki",), "TLS is served with a key that the attested keyset doesn't list"),
     Break("hpke-mismatch", "channel", ("channel.hpke_key",), "the sealing key that is published is not the attested one"),
     # The report around the quote.
-    Break("no-evidence", "report", ("report.format",), "there is no attestation report"),
+    Break("no-evidence", "report", ("evidence.fetch",), "there is no attestation report"),
     Break("malformed-report", "report", ("report.format",), "the report is not a JSON object of the agreed shape"),
     Break("unknown-report-version", "report", ("report.version",), "the report is of a version that nobody speaks"),
     Break("malformed-keyset", "report", ("keyset.format",), "the keyset lacks members"),
@@ -41,14 +42,16 @@ BREAKS: dict[str, Break] = _table(
     Break("malformed-quote-header", "hardware", ("quote.header",), "the header names an unknown quoting enclave vendor"),
     Break("malformed-certification-data", "hardware", ("quote.certification_data",), "the certification data is of another type"),
     Break("bad-quote-signature", "hardware", ("quote.signature",), "measurements are changed after signing"),
-    Break("bad-qe-signature", "hardware", ("quote.signature",), "the attestation key is not the one that the quoting enclave vouches for"),
+    Break("bad-qe-signature", "hardware", ("quote.signature",), "no platform vouches for the quoting enclave and its attestation key"),
     # The quote: the state of the machine.
     Break("debug-bit", "hardware", ("quote.debug",), "the host can read the machine's memory"),
     Break("sept-ve-disable-clear", "hardware", ("quote.sept_ve_disable",), "the host can inject exceptions by unmapping pages"),
     Break("reserved-attributes", "hardware", ("quote.reserved_attributes",), "an attribute bit is set whose meaning nobody knows"),
+    Break("migratable-td", "hardware", ("quote.migratable",), "the machine may move to hardware that nobody appraised"),
     Break("service-td", "hardware", ("quote.service_td",), "another trust domain, unappraised, serves this one"),
     Break("seam-signer", "hardware", ("quote.seam_signer",), "the TDX module is not signed by the vendor"),
     # The platform and its certificates.
+    Break("cached-keys", "hardware", ("platform.configuration",), "the platform keeps its keys with the vendor's registration service"),
     Break("unmarked-leaf", "hardware", ("platform.marker",), "the PCK certificate hides that the hardware is simulated"),
     Break("forged-root", "hardware", ("chain.root",), "everything is in order, under a root that nobody pinned"),
     Break("expired-pck", "hardware", ("chain.pck",), "the PCK certificate's time is over"),
@@ -58,11 +61,13 @@ BREAKS: dict[str, Break] = _table(
     Break("tcb-out-of-date", "hardware", ("tcb.status",), "the platform lacks a security update"),
     Break("tcb-below-every-level", "hardware", ("tcb.level",), "the platform is older than every level that is still described"),
     # The collateral.
+    Break("no-collateral", "hardware", ("evidence.fetch", "collateral.format"), "nobody endorses the platform: the collateral service knows it not"),
     Break("malformed-collateral", "hardware", ("collateral.format",), "tcbInfo lacks a member"),
     Break("stale-collateral", "hardware", ("collateral.validity",), "the collateral's nextUpdate is past"),
     Break("collateral-from-future", "hardware", ("collateral.validity",), "the collateral's issueDate is yet to come"),
     Break("stale-crl", "hardware", ("collateral.validity",), "the revocation lists' nextUpdate is past"),
     Break("crl-from-future", "hardware", ("collateral.validity",), "the revocation lists' thisUpdate is yet to come"),
+    Break("foreign-tcb-signer", "hardware", ("chain.tcb_signing",), "TCB information is signed by someone whom another root certified"),
     Break("tcb-info-forged", "hardware", ("tcb.info",), "tcbInfo is changed after signing"),
     Break("tcb-info-of-other-family", "hardware", ("tcb.info",), "tcbInfo describes another family of platforms"),
     Break("qe-identity-forged", "hardware", ("tcb.qe_identity",), "the QE identity is changed after signing"),
@@ -76,9 +81,15 @@ BREAKS: dict[str, Break] = _table(
     Break("event-payload-changed", "hardware", ("event_log.replay",), "a runtime event's payload doesn't have its digest"),
     Break("event-log-relabelled", "hardware", ("event_log.replay",), "the compose-hash event has a genuine digest and a foreign type"),
     Break("compose-hash-twice", "hardware", ("compose.hash",), "two different compose hashes are measured before the system was ready"),
-    Break("compose-hash-late", "hardware", ("compose.hash",), "a compose hash is measured by the application itself, after the system was ready"),
+    Break(
+        "compose-hash-late",
+        "hardware",
+        ("compose.hash",),
+        "a compose hash is measured by the application itself, after the system was ready",
+    ),
     Break("compose-missing", "hardware", ("compose.hash",), "there is no app-compose file"),
     Break("compose-mismatch", "hardware", ("compose.hash",), "the app-compose file that is shown is not the measured one"),
+    Break("mr-config-id-mismatch", "hardware", ("compose.mr_config_id",), "the host started the machine for another app-compose file than it runs"),
     Break("compose-unknown", "hardware", ("compose.accepted",), "the measured app-compose file is not one that the policy accepts"),
     Break("unknown-measurement", "hardware", ("measurement.reference_values",), "firmware and kernel are not those that the policy accepts"),
 )

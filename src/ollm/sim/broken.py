@@ -14,9 +14,9 @@ from ollm.sim import eventlog
 from ollm.sim.breaks import BREAKS
 from ollm.sim.collateral import EVALUATION_NUMBER, OUTDATED_CPU_SVN, OUTDATED_PCE_SVN, Endorsement, PcsAnswer, SimulatedPcs
 from ollm.sim.eventlog import Event
-from ollm.sim.machine import SimulatedMachine, default_app_compose, platform_identity, tcb_info
-from ollm.sim.pki import DAY, create_pki
-from ollm.sim.quote import DEBUG, SEPT_VE_DISABLE, TdReport
+from ollm.sim.machine import SimulatedMachine, default_app_compose, tcb_info
+from ollm.sim.pki import DAY, SimulatedPki, create_pki
+from ollm.sim.quote import DEBUG, MIGRATABLE, SEPT_VE_DISABLE, TdReport
 
 Events = tuple[Event, ...]
 
@@ -33,7 +33,8 @@ class _Defect(msgspec.Struct, frozen=True, kw_only=True):
     tells: Callable[[Events], Events] | None = None  # what is told of what was measured
     log: str | None = None  # the log's very text
     compose: Callable[[str], str] | None = None  # the app-compose that is shown, whatever was measured
-    endorsement: Callable[[SimulatedMachine, Endorsement], Endorsement] | None = None
+    authorities: Callable[[SimulatedMachine], SimulatedPki] | None = None  # who signs the collateral
+    endorsement: Callable[[SimulatedMachine, Endorsement], Endorsement] | None = None  # what the collateral says
 
 
 class BrokenMachine:
@@ -57,7 +58,8 @@ class BrokenMachine:
         self._report = defect.state(report) if defect.state else report
         self._quote = defect.quote or _quote
         endorsement = defect.endorsement(actual, Endorsement()) if defect.endorsement else None
-        self.pcs = SimulatedPcs(actual.pki, actual.clock, endorsement)
+        authorities = defect.authorities(actual) if defect.authorities else actual.pki
+        self.pcs = SimulatedPcs(authorities, actual.clock, endorsement)
 
     @property
     def vm_config(self) -> str:
@@ -113,11 +115,12 @@ def _attributes(change: Callable[[int], int]) -> Callable[[TdReport], TdReport]:
     return state
 
 
-def _platform(cpu_svn: bytes, pce_svn: int) -> Callable[[SimulatedMachine], SimulatedMachine]:
-    def machine(genuine: SimulatedMachine) -> SimulatedMachine:
-        return _rebuilt(genuine, platform=platform_identity(genuine.name, cpu_svn=cpu_svn, pce_svn=pce_svn))
+def _platform(**members: object) -> Callable[[SimulatedMachine], SimulatedMachine]:
+    return lambda genuine: _rebuilt(genuine, platform=msgspec.structs.replace(genuine.platform, **members))
 
-    return machine
+
+def _foreign_signer(machine: SimulatedMachine) -> SimulatedPki:
+    return msgspec.structs.replace(machine.pki, tcb_signing=create_pki(machine.clock.now()).tcb_signing)
 
 
 def _rebuilt(genuine: SimulatedMachine, **changes: object) -> SimulatedMachine:
@@ -172,9 +175,11 @@ _DEFECTS: dict[str, _Defect] = {
     "debug-bit": _Defect(state=_attributes(lambda bits: bits | DEBUG)),
     "sept-ve-disable-clear": _Defect(state=_attributes(lambda bits: bits & ~SEPT_VE_DISABLE)),
     "reserved-attributes": _Defect(state=_attributes(lambda bits: bits | 1 << 1)),
+    "migratable-td": _Defect(state=_attributes(lambda bits: bits | MIGRATABLE)),
     "service-td": _Defect(quote=_with_service_td),
     "seam-signer": _Defect(state=lambda report: msgspec.structs.replace(report, mr_signer_seam=b"\x5e" * 48)),
     # Platform and certificates.
+    "cached-keys": _Defect(machine=_platform(cached_keys=True)),
     "unmarked-leaf": _Defect(machine=lambda genuine: _rebuilt(genuine, marked=False)),
     "forged-root": _Defect(machine=lambda genuine: _rebuilt(genuine, pki=create_pki(genuine.clock.now()))),
     "expired-pck": _Defect(machine=lambda genuine: _rebuilt(genuine, pck_days=(-30, 20))),
@@ -185,14 +190,16 @@ _DEFECTS: dict[str, _Defect] = {
     "revoked-tcb-signer": _Defect(
         endorsement=lambda machine, said: msgspec.structs.replace(said, revoked_by_root=(machine.pki.tcb_signing.certificate.serial_number,))
     ),
-    "tcb-out-of-date": _Defect(machine=_platform(OUTDATED_CPU_SVN, OUTDATED_PCE_SVN)),
-    "tcb-below-every-level": _Defect(machine=_platform(bytes(16), 1)),
+    "tcb-out-of-date": _Defect(machine=_platform(cpu_svn=OUTDATED_CPU_SVN, pce_svn=OUTDATED_PCE_SVN)),
+    "tcb-below-every-level": _Defect(machine=_platform(cpu_svn=bytes(16), pce_svn=1)),
     # Collateral.
+    "no-collateral": _Defect(endorsement=_said(silent=True)),
     "malformed-collateral": _Defect(endorsement=_said(left_out=("tcbLevels",))),
     "stale-collateral": _Defect(endorsement=_said(age=31 * DAY, crl_age=300)),
     "collateral-from-future": _Defect(endorsement=_said(age=-DAY, crl_age=300)),
     "stale-crl": _Defect(endorsement=_said(crl_age=31 * DAY)),
     "crl-from-future": _Defect(endorsement=_said(crl_age=-DAY)),
+    "foreign-tcb-signer": _Defect(authorities=_foreign_signer),
     "tcb-info-forged": _Defect(endorsement=_said(tcb_info_forged=True)),
     "tcb-info-of-other-family": _Defect(endorsement=_said(fmspc=b"OTHER\x00")),
     "qe-identity-forged": _Defect(endorsement=_said(qe_identity_forged=True)),
@@ -209,6 +216,7 @@ _DEFECTS: dict[str, _Defect] = {
     "compose-hash-late": _Defect(boots=_compose_hash_late),
     "compose-missing": _Defect(compose=lambda compose: ""),
     "compose-mismatch": _Defect(machine=lambda genuine: _rebuilt(genuine, app_compose=_OTHER_COMPOSE), compose=lambda compose: compose),
+    "mr-config-id-mismatch": _Defect(state=lambda report: msgspec.structs.replace(report, mr_config_id=b"\x01" + _OTHER_COMPOSE_HASH + bytes(15))),
     "compose-unknown": _Defect(machine=lambda genuine: _rebuilt(genuine, app_compose=_OTHER_COMPOSE)),
     "unknown-measurement": _Defect(machine=lambda genuine: _rebuilt(genuine, build="another-build")),
 }

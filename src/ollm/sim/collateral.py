@@ -34,6 +34,17 @@ TD_QE_MR_SIGNER = "DC9E2A7C6F948F17474E34A7FC43ED030F7C1563F1BABDDF6340C82E0E54A
 _CURRENT_SINCE = "2026-08-12T00:00:00Z"
 _OUTDATED_SINCE = "2025-05-14T00:00:00Z"
 OUTDATED_ADVISORY = "SIMULATED-SA-00001"
+_NOTHING = TdxCollateral(
+    pck_crl_issuer_chain="",
+    root_ca_crl=b"",
+    pck_crl=b"",
+    tcb_info_issuer_chain="",
+    tcb_info="",
+    tcb_info_signature=b"",
+    qe_identity_issuer_chain="",
+    qe_identity="",
+    qe_identity_signature=b"",
+)
 _JSON = "application/json"
 _DER = "application/pkix-crl"
 
@@ -51,6 +62,7 @@ class Endorsement(msgspec.Struct, frozen=True, kw_only=True):
     qe_mr_signer: str = TD_QE_MR_SIGNER
     revoked_pck: tuple[int, ...] = ()  # serial numbers
     revoked_by_root: tuple[int, ...] = ()
+    silent: bool = False  # it knows nobody and says nothing
     left_out: tuple[str, ...] = ()  # members that tcbInfo lacks
     tcb_info_forged: bool = False  # changed after it was signed
     qe_identity_forged: bool = False
@@ -67,12 +79,14 @@ class SimulatedPcs:
     def pcs_answer(self, path: str, query: Mapping[str, str]) -> PcsAnswer:
         """Status, headers and body for a GET of `path`. `query` holds each parameter once."""
         handler = _PATHS.get(path)
-        if handler is None:
+        if handler is None or self.endorsement.silent:
             return _refusal(404, "ResourceNotFound", "no such resource")
         return handler(self, query)
 
     def collateral(self) -> TdxCollateral:
-        """All of it at once, as a verifier holds it."""
+        """All of it at once, as a verifier holds it; empty when the service is silent."""
+        if self.endorsement.silent:
+            return _NOTHING
         tcb_info, tcb_info_signature = self.tcb_info()
         qe_identity, qe_identity_signature = self.qe_identity()
         signers = _chain(self.pki.tcb_signing, self.pki.root)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 INTEL_QE_VENDOR = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 TEE_TYPE_TDX = 0x81
 SEPT_VE_DISABLE = 1 << 28  # TD attributes: must be set, else the host can inject exceptions by unmapping pages
+MIGRATABLE = 1 << 29  # TD attributes: the machine may move to other hardware
 DEBUG = 1 << 0  # TD attributes: the host can read the machine
 _ECDSA_P256 = 2
 _TD_1_5 = 3

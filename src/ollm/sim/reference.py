@@ -44,6 +44,7 @@ def policy(machines: Iterable[SimulatedMachine], *, name: str = DEFAULT_NAME) ->
             simulated_root_sha256=roots.pop(),
             min_tcb_evaluation_data_number=EVALUATION_NUMBER,
             rejected_advisories=(REJECTED_ADVISORY,),
+            allow_cached_keys=False,  # of what a policy can demand of a platform, simulated machines do without this
         ),
         reference_values=tuple(dict.fromkeys(reference_values(machine) for machine in machines)),
     )

@@ -27,11 +27,12 @@ from ollm.sim.machine import Hardware, SimulatedMachine
 from ollm.sim.pki import create_pki, open_pki
 from ollm.sim.responder import CHAT_MODEL, EMBEDDING_MODEL, Pace, Responder
 from ollm.sim.upstream import UpstreamEngine
-from ollm.values.aci import EHBP_VERSION
+from ollm.values.aci import EHBP_VERSION, Keyset
 from ollm.values.hexes import Hex32
 from ollm.values.policy import AttestationPolicy
 
 _DAY = 86_400
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,15 +152,17 @@ async def run(options: SimOptions, announce: Callable[[SimEnclave], None], *, dr
     """Serve until SIGTERM or SIGINT, then drain. `announce` is told once requests are accepted. Raises: ConfigError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     enclave = SimEnclave(options)
     await enclave.start()
     try:
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, stop.set)
         announce(enclave)
         await stop.wait()
     finally:
         await enclave.stop(drain)
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def _identity(options: SimOptions, now: int) -> EnclaveIdentity:
@@ -176,15 +179,13 @@ def _engine(options: SimOptions, clock: Clock) -> Engine | None:
     return BuiltIn(Responder(models=options.models, pace=options.pace), clock)
 
 
-def _attestation(keyset: Any, machine: Hardware, broken: str | None) -> AttestationService:
+def _attestation(keyset: Keyset, machine: Hardware, broken: str | None) -> AttestationService:
     return AttestationService(
         keyset,
         adversary.quote_source(broken, adversary.MachineQuotes(machine)),
         serving="direct",
         provenance=Provenance(),
         e2ee_versions=(EHBP_VERSION,) if keyset.e2ee_public_keys else (),
-        tee_type="tdx",
-        extra=None,
     )
 
 

@@ -22,7 +22,7 @@ class PlatformIdentity(msgspec.Struct, frozen=True, kw_only=True):
     pce_id: bytes = bytes(2)
     platform_instance_id: bytes = bytes(16)
     dynamic_platform: bool = True  # true in nearly all cloud machines
-    cached_keys: bool = True
+    cached_keys: bool = False
     smt_enabled: bool = True
 
 

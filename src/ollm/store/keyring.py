@@ -66,7 +66,7 @@ class SqlKeys:
         await self.refresh()
         return text, row
 
-    async def list(self) -> Sequence[KeyRow]:
+    async def list(self) -> list[KeyRow]:
         """All authentic rows, revoked and expired ones too, oldest first."""
         await self.refresh()
         return sorted(self._rows.values(), key=lambda row: (row.created_at, row.key_id))

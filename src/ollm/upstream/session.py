@@ -139,7 +139,7 @@ class VerifiedSession:
         self._pool = pool
         self._sealed = sealed
         self._timeouts = timeouts
-        self.session_id = ""
+        self.session_id = Hex32("")
         self.document = b""
         self.established_at = 0
         self.expires_at = 0

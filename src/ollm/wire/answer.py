@@ -7,7 +7,7 @@ import msgspec
 
 from ollm.errors import WireError
 from ollm.values.usage import Usage
-from ollm.wire.sse import Event, EventParser, data_event, error_event
+from ollm.wire.sse import Event, EventParser, error_event
 
 DONE = b"data: [DONE]\n\n"
 ERROR_TYPE = "upstream_error"
@@ -142,26 +142,26 @@ class StreamRewriter:
         if b"\n" in data:  # a line break between tokens; it would cut our single data line
             data = data.replace(b"\n", b" ")
         members = _object(data)
-        if _is_error(members) or event.name == "error":
+        if event.name == "error" or ("error" in members and _is_error(members)):
             self.failed = True
             return _ERROR
         choices = members.get("choices")
-        has_choices = choices is not None and bytes(choices).strip(b"[] \t\n\r") != b""
+        has_choices = choices is not None and not _is_empty_list(bytes(choices))
         if has_choices:
             self.content_events += 1
-        if "usage" in members and self._strip_usage(members, has_choices=has_choices):
-            return b""
+        usage = members.get("usage")
+        if usage is not None:
+            counted = bytes(usage) != _NULL
+            if counted:
+                self.usage = parse_usage(usage) or self.usage
+            if not self._include_usage:
+                if counted and not has_choices:
+                    return b""
+                del members["usage"]
         members["id"] = self._id
         members["model"] = self._model
-        return data_event(_encode(members))
+        return b"data: " + _encode(members) + b"\n\n"
 
-    def _strip_usage(self, members: _Members, *, has_choices: bool) -> bool:
-        """Reads the usage of a chunk and removes it unless the client asked. True: nothing is left to send."""
-        usage = members["usage"]
-        counted = bytes(usage) != _NULL
-        if counted:
-            self.usage = parse_usage(usage) or self.usage
-        if self._include_usage:
-            return False
-        del members["usage"]
-        return counted and not has_choices
+
+def _is_empty_list(raw: bytes) -> bool:
+    return raw == b"[]" or (len(raw) < 64 and raw.strip(b"[] \t\n\r") == b"")

@@ -42,6 +42,7 @@ class EventParser:
         self._after_cr = False  # a LF that comes next belongs to the CR before it
         self._first = True  # the first line may begin with a BOM
         self._overflown = False
+        self._between = False  # the last line was an end of an event and nothing is held
 
     def feed(self, data: bytes) -> list[Event]:
         """Events that `data` completes, in order.
@@ -49,13 +50,24 @@ class EventParser:
         Raises: WireError when an event grows beyond the cap. Events before it in the same `data` are returned first and
         the next call raises, so that what is seen does not depend on where the transport cut.
         """
+        # Nearly always one read is one event with one line of data; that needs no lines to be cut.
+        if (
+            self._between
+            and len(data) <= self._max
+            and data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data[-1] == 0x0A
+            and b"\r" not in data
+        ):
+            return [Event(data[6:-2])]
         events: list[Event] = []
         try:
             if self._overflown:
                 self._grow(1)
             self._feed(data, events)
+            self._between = not (self._partial or self._data or self._name or self._after_cr or self._first)
         except WireError:
-            self._overflown = True
+            self._overflown, self._between = True, False
             if not events:
                 raise
         return events
@@ -82,6 +94,7 @@ class EventParser:
             raise WireError("an event of the stream is too large")
 
     def _lines(self, lines: list[bytes], events: list[Event]) -> None:
+        data_lines = self._data
         if self._partial:
             lines[0] = b"".join([*self._partial, lines[0]])
             self._size -= sum(map(len, self._partial))
@@ -91,14 +104,14 @@ class EventParser:
             lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
             if not line:
-                if self._data:
-                    events.append(Event(self._data[0] if len(self._data) == 1 else b"\n".join(self._data), self._name))
-                    self._data = []
+                if data_lines:
+                    events.append(Event(data_lines[0] if len(data_lines) == 1 else b"\n".join(data_lines), self._name))
+                    data_lines.clear()
                     self._size = 0
                 self._name = ""
             elif line.startswith(b"data:"):
                 self._grow(len(line))
-                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+                data_lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
             else:
                 self._other(line)
 

@@ -18,6 +18,7 @@ from ollm.errors import WireError
 MAX_DEPTH = 128  # tool schemas nest some 20 deep
 MAX_DIGITS = 308  # characters of one number; a double's largest exponent, far above any sampling parameter
 MAX_VALUES = 500_000  # members and elements in all: bounds the time that one body can take (about 0.1 s)
+_SMALL = 64 * 1024  # bytes; cannot hold MAX_VALUES, and counting brackets in more costs more than keeping accounts
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -29,10 +30,11 @@ def parse_object(body: bytes) -> dict[str, msgspec.Raw]:
     """
     try:
         text = body.decode()
-        if body.count(b"{") + body.count(b"[") > MAX_DEPTH or body.count(b",") + body.count(b":") > MAX_VALUES:
-            _Accountant().decode(text)
-        else:  # brackets and separators are too few to break a limit, even if none of them stands inside a string
+        # Small, and with too few brackets to nest too deeply, even if none of them stands inside a string: no accounts needed.
+        if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
             _decode(text)
+        else:
+            _Accountant().decode(text)
         return _raw(body)
     except RecursionError:
         raise WireError("the JSON body is nested too deeply") from None

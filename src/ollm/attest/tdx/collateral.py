@@ -24,7 +24,7 @@ class _TcbDates(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """From when until when (Unix seconds, both ends included) a document `name` holds."""
+    """From when (included) until when (excluded, as the verifying library does for CRLs) a document `name` holds, Unix seconds."""
 
     name: str
     start: int
@@ -63,7 +63,7 @@ def check_periods(periods: tuple[Period, ...], now: int, check: str) -> None:
     for period in periods:
         if now < period.start:
             raise EvidenceRefused(check, f"{period.name} valid from {_utc(period.start)}", f"valid at {_utc(now)}")
-        if now > period.end:
+        if now >= period.end:
             raise EvidenceRefused(check, f"{period.name} valid until {_utc(period.end)}", f"valid at {_utc(now)}")
 
 
