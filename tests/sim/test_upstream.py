@@ -1,7 +1,7 @@
 """In front of an OpenAI-compatible server: byte for byte, errors mapped, cancelled when nobody listens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -10,55 +10,19 @@ import pytest
 from ollm.errors import ApiError, UpstreamError
 from ollm.sim.engine import Operation, Reply
 from ollm.sim.upstream import UpstreamEngine
+from tests.sim.scripted_server import STREAM_HEAD, Script, ScriptedServer, answering, chunk, scripted, silent, stalling, whole
 
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BODY = b'{"model":"m","messages":[]}'
 
 
-class Server:
-    """A server of one scripted answer; keeps the heads and bodies of its requests."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.requests: list[tuple[str, bytes]] = []
-        self.asked = asyncio.Event()
-        self.gone = asyncio.Event()
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = next((int(line.split(":")[1]) for line in head.lower().split("\r\n") if line.startswith("content-length:")), 0)
-            self.requests.append((head, await reader.readexactly(length)))
-            self.asked.set()
-            await self.script(reader, writer)
-        finally:
-            writer.close()
-            self.gone.set()
-
-
 @asynccontextmanager
-async def serving(script: Script) -> AsyncIterator[tuple[Server, UpstreamEngine]]:
-    server = Server(script)
-    listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
-    engine = UpstreamEngine(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1/", timeout=httpx2.Timeout(0.5), api_key="sk-engine")
-    try:
-        yield server, engine
-    finally:
-        await engine.close()
-        listener.close()
-
-
-def answering(*parts: bytes) -> Script:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-
-    return script
-
-
-def whole(status: str, body: bytes, kind: str = "application/json", extra: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n{extra}\r\n".encode() + body
+async def serving(script: Script) -> AsyncIterator[tuple[ScriptedServer, UpstreamEngine]]:
+    async with scripted(script) as server:
+        engine = UpstreamEngine(server.url + "/", timeout=httpx2.Timeout(0.5), api_key="sk-engine")
+        try:
+            yield server, engine
+        finally:
+            await engine.close()
 
 
 async def read(reply: Reply) -> bytes:
@@ -82,8 +46,7 @@ async def test_a_whole_answer_passes_through_byte_for_byte() -> None:
 
 
 async def test_a_stream_passes_through_byte_for_byte() -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
-    async with serving(answering(head, b"9\r\ndata: 1\n\n\r\n", b"8\r\n: hello\n\r\n0\r\n\r\n")) as (_, engine):
+    async with serving(answering(STREAM_HEAD, chunk(b"data: 1\n\n"), chunk(b": hello\n"), chunk(b""))) as (_, engine):
         reply = await engine.answer(Operation.CHAT, BODY)
         assert reply.streamed
         assert await read(reply) == b"data: 1\n\n: hello\n"
@@ -131,9 +94,6 @@ async def test_a_server_that_is_not_there() -> None:
 
 
 async def test_a_silent_server_is_a_timeout() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     async with serving(silent) as (_, engine):
         with pytest.raises(ApiError) as caught:
             await engine.answer(Operation.CHAT, BODY)
@@ -141,28 +101,20 @@ async def test_a_silent_server_is_a_timeout() -> None:
 
 
 async def test_an_answer_that_breaks_off_does_not_end_cleanly() -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    async with serving(answering(head, b"9\r\ndata: 1\n\n\r\n")) as (_, engine):
+    async with serving(answering(STREAM_HEAD, chunk(b"data: 1\n\n"))) as (_, engine):
         reply = await engine.answer(Operation.CHAT, BODY)
         with pytest.raises(UpstreamError):
             await read(reply)
 
 
 async def test_closing_the_reply_early_closes_the_servers_connection() -> None:
-    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n")
-        await reader.read()  # ends when the client is gone
-
-    async with serving(endless) as (server, engine):
+    async with serving(stalling(STREAM_HEAD, chunk(b"data: 1\n\n"))) as (server, engine):
         reply = await engine.answer(Operation.CHAT, BODY)
         await reply.close()  # never iterated
         await asyncio.wait_for(server.gone.wait(), 1)
 
 
 async def test_cancelling_a_wait_for_headers_closes_the_servers_connection() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     async with serving(silent) as (server, engine):
         task = asyncio.create_task(engine.answer(Operation.CHAT, BODY))
         await asyncio.wait_for(server.asked.wait(), 1)
