@@ -34,7 +34,7 @@ help:  ## this list
 
 setup: $(DEV) $(NODE)  ## the environment for developing, without doing anything with it
 
-demo: $(RUNTIME)  ## a verified chat, end to end, printed step by step; no account, no hardware
+demo: $(DEV)  ## a verified chat, end to end, printed step by step; no account, no hardware
 	@$(PY) -m ollm demo
 
 test: $(DEV) $(NODE)  ## all tests but the slow ones (Python, SQLite, node)
@@ -53,7 +53,7 @@ coverage: $(DEV) $(NODE)  ## branch coverage; fails where a pure package is not 
 check: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs  ## everything that needs no run of the code; make -k check goes on after a failure
 
 check-format: $(DEV)
-	$(PY) -m ruff format --quiet --check . || { $(PY) -m ruff format --check . 2>&1 | grep -E "^ *-->|would be"; exit 1; }
+	$(PY) -m ruff format --check . >/dev/null 2>&1 || { $(PY) -m ruff format --check . 2>&1 | grep -E "^ *-->|would be"; exit 1; }
 
 check-lint: $(DEV)
 	$(PY) -m ruff check --output-format concise .
