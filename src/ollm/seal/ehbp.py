@@ -19,6 +19,7 @@ Every AEAD failure is the one error AEAD_DECRYPT_FAILED; after any failure an op
 """
 
 import re
+import struct
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
@@ -42,6 +43,7 @@ _INFO = b"ehbp request"
 _EXPORT_LABEL = b"ehbp response"
 _NONCE_SIZE = 32
 _SEQUENCE_LIMIT = (1 << 64) - 1
+_LENGTH = struct.Struct(">I")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _KEY_CONFIG_HEAD = bytes.fromhex("000020")  # key id 0, DHKEM(X25519, HKDF-SHA256)
 _KEY_CONFIG_TAIL = bytes.fromhex("000400010002")  # one suite: HKDF-SHA256, AES-256-GCM
@@ -137,7 +139,7 @@ class _Opener:
         at, end = 0, len(view)
         self._need = 4
         while end - at >= 4:
-            length = int.from_bytes(view[at : at + 4], "big")
+            length: int = _LENGTH.unpack_from(view, at)[0]
             if length > MAX_FRAME:
                 raise SealError("CHUNK_TOO_LARGE")
             if end - at - 4 < length:
