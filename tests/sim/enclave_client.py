@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.attest.appraise import appraise, needed_collateral
 from ollm.attest.evidence import AciEvidence, Binding
-from ollm.errors import EvidenceRefused
+from ollm.errors import EvidenceRefused, UpstreamError
 from ollm.net.collateral import PcsCollateral
 from ollm.net.fetch import HttpFetch
 from ollm.seal.ehbp import RequestSealer
@@ -34,20 +34,24 @@ class EnclaveClient:
     async def evidence(self, *, nonce: str | None = None) -> AciEvidence:
         wanted = Hex32(nonce or os.urandom(32).hex())
         report = await self.http.get(f"/v1/aci/attestation?nonce={wanted}")
+        if report.status_code != 200:
+            raise EvidenceRefused("evidence.fetch", str(report.status_code), "a report")
         keys = await self.http.get("/.well-known/hpke-keys")
         return AciEvidence(report=report.content, nonce=wanted, peer_spki_sha256=peer_spki(report), hpke_key_config=keys.content)
 
     async def refused_by(self) -> str | None:
         """Name of the first check that refuses this enclave, with collateral fetched from its own service; None: accepted."""
-        evidence = await self.evidence()
         fetch = HttpFetch()
         try:
+            evidence = await self.evidence()
             need = needed_collateral(evidence)
             enclave = self.enclave
             pcs = PcsCollateral(fetch, enclave.clock, pcs_url=enclave.pcs_url, root_crl_url=enclave.root_crl_url)
             collateral = await pcs.get(need)
         except EvidenceRefused as refusal:
             return refusal.check
+        except UpstreamError:
+            return "evidence.fetch"
         finally:
             await fetch.close()
         appraisal, binding = appraise(evidence, collateral, enclave.policy, enclave.clock.now(), require_hpke=True)
