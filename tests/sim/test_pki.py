@@ -46,7 +46,7 @@ def test_a_pck_certificate_carries_the_sgx_extension_and_the_marker_neither_crit
 
 
 def test_only_the_adversarys_pck_certificate_lacks_the_marker(pki: SimulatedPki, machine: SimulatedMachine) -> None:
-    unmarked = pki.issue_pck(pki.root.key.public_key(), machine.platform, now=NOW, marked=False)
+    unmarked = pki.issue_pck(pki.root.key.public_key(), machine.platform, now=NOW, days=1, marked=False)
     assert SIMULATED_MARKER_OID not in {extension.oid.dotted_string for extension in unmarked.extensions}
 
 

@@ -14,9 +14,10 @@ from ollm.sim import eventlog
 from ollm.sim.breaks import BREAKS
 from ollm.sim.collateral import EVALUATION_NUMBER, OUTDATED_CPU_SVN, OUTDATED_PCE_SVN, Endorsement, PcsAnswer, SimulatedPcs
 from ollm.sim.eventlog import Event
-from ollm.sim.machine import SimulatedMachine, default_app_compose, tcb_info
+from ollm.sim.machine import PCK_DAYS, SimulatedMachine, default_app_compose, tcb_info
 from ollm.sim.pki import DAY, SimulatedPki, create_pki
 from ollm.sim.quote import DEBUG, MIGRATABLE, SEPT_VE_DISABLE, TdReport
+from ollm.sim.sgx_extension import PlatformIdentity
 
 Events = tuple[Event, ...]
 
@@ -123,18 +124,29 @@ def _foreign_signer(machine: SimulatedMachine) -> SimulatedPki:
     return msgspec.structs.replace(machine.pki, tcb_signing=create_pki(machine.clock.now()).tcb_signing)
 
 
-def _rebuilt(genuine: SimulatedMachine, **changes: object) -> SimulatedMachine:
-    """A machine with the arguments of `genuine`, but for `changes`."""
-    arguments: dict[str, object] = {
-        "name": genuine.name,
-        "build": genuine.build,
-        "app_name": genuine.app_name,
-        "app_compose": genuine.app_compose,
-        "platform": genuine.platform,
-        "version": genuine.version,
-    }
-    pki = changes.pop("pki", genuine.pki)
-    return SimulatedMachine(pki, genuine.clock, **{**arguments, **changes})  # type: ignore[arg-type]  # by name, as above
+def _rebuilt(
+    genuine: SimulatedMachine,
+    *,
+    pki: SimulatedPki | None = None,
+    platform: PlatformIdentity | None = None,
+    build: str | None = None,
+    app_compose: str | None = None,
+    marked: bool = True,
+    pck_days: tuple[int, int] = PCK_DAYS,
+) -> SimulatedMachine:
+    """`genuine` once more, but for what is given."""
+    return SimulatedMachine(
+        pki or genuine.pki,
+        genuine.clock,
+        name=genuine.name,
+        build=build or genuine.build,
+        app_name=genuine.app_name,
+        app_compose=app_compose or genuine.app_compose,
+        platform=platform or genuine.platform,
+        marked=marked,
+        pck_days=pck_days,
+        version=genuine.version,
+    )
 
 
 def _event(events: Events, name: str, change: Callable[[Event], tuple[Event, ...]]) -> Events:

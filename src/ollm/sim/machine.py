@@ -16,12 +16,13 @@ from ollm.attest.evidence import TdxCollateral
 from ollm.ports import Clock
 from ollm.sim import eventlog
 from ollm.sim.collateral import CURRENT_CPU_SVN, CURRENT_PCE_SVN, FMSPC, PcsAnswer, SimulatedPcs
-from ollm.sim.pki import SimulatedPki
+from ollm.sim.pki import DAY, SimulatedPki
 from ollm.sim.quote import QeReport, QuotingEnclave, TdReport
 from ollm.sim.sgx_extension import PlatformIdentity
 
 DEFAULT_BUILD = "ollm-sim-1"
 DEFAULT_APP = "simulated-model-server"
+PCK_DAYS = (0, 7 * 365)  # begin, in days from now, and length of a PCK certificate: seven years, as Intel's
 _KEY_PROVIDER = b'{"name":"none","id":""}'  # dstack's word for: keys are made in the instance, no service hands them out
 
 
@@ -64,12 +65,12 @@ class SimulatedMachine:
         app_compose: str | None = None,
         platform: PlatformIdentity | None = None,
         marked: bool = True,
-        pck_days: tuple[int, int] = (0, 7 * 365),
+        pck_days: tuple[int, int] = PCK_DAYS,
         version: int = 4,
     ) -> None:
         """`name` stands for the physical machine, `build` for firmware and operating system, `app_compose` for what runs.
 
-        `marked` False and `pck_days` (begin and length of the PCK certificate, in days from now) are for the adversary.
+        `marked` False and other `pck_days` are for the adversary.
         """
         self.pki = pki
         self.clock = clock
@@ -88,7 +89,7 @@ class SimulatedMachine:
         self.td_report = self.measured(self.events)
         pck_key = ec.generate_private_key(ec.SECP256R1())
         begin, days = pck_days
-        self.pck = pki.issue_pck(pck_key.public_key(), self.platform, now=clock.now() + begin * 86_400, days=days, marked=marked)
+        self.pck = pki.issue_pck(pck_key.public_key(), self.platform, now=clock.now() + begin * DAY, days=days, marked=marked)
         self.enclave = self._quoting_enclave(pck_key)
 
     @property

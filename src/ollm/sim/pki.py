@@ -70,7 +70,7 @@ class SimulatedPki(msgspec.Struct, frozen=True):
         return Hex32(self.root.certificate.fingerprint(hashes.SHA256()).hex())
 
     def issue_pck(
-        self, public_key: ec.EllipticCurvePublicKey, platform: PlatformIdentity, *, now: int, days: int = 7 * 365, marked: bool = True
+        self, public_key: ec.EllipticCurvePublicKey, platform: PlatformIdentity, *, now: int, days: int, marked: bool = True
     ) -> x509.Certificate:
         """A PCK certificate for `public_key`. Only the adversary makes one that is not `marked` as simulated, or already expired."""
         extensions: list[x509.ExtensionType] = [
@@ -191,7 +191,7 @@ def _certificate(
         .issuer_name(issuer_name)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_time(min(now, end) - _BACKDATED))
+        .not_valid_before(_time(now - _BACKDATED))
         .not_valid_after(_time(end))
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .add_extension(_crl_distribution(crl_url), critical=False)
