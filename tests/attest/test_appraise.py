@@ -179,9 +179,13 @@ def test_a_policy_without_reference_values_accepts_nothing(machine: SimulatedMac
 
 @pytest.mark.parametrize("flag", ["allow_dynamic_platform", "allow_cached_keys", "allow_smt"])
 def test_a_configuration_that_the_policy_disallows_is_refused(machine: SimulatedMachine, policy: AttestationPolicy, flag: str) -> None:
-    stricter = msgspec.structs.replace(policy, tdx=msgspec.structs.replace(policy.tdx, **{flag: False}))
+    platform = msgspec.structs.replace(machine.platform, dynamic_platform=True, cached_keys=True, smt_enabled=True)
+    liberal = SimulatedMachine(machine.pki, machine.clock, platform=platform)
+    lax = msgspec.structs.replace(policy, tdx=msgspec.structs.replace(policy.tdx, allow_cached_keys=True))  # the only flag that `policy` denies
+    stricter = msgspec.structs.replace(lax, tdx=msgspec.structs.replace(lax.tdx, **{flag: False}))
 
-    assert failing(judged(machine, stricter)[0]) == "platform.configuration"
+    assert judged(liberal, lax)[0].accepted
+    assert failing(judged(liberal, stricter)[0]) == "platform.configuration"
 
 
 def test_a_td_that_can_migrate_is_refused(machine: SimulatedMachine, policy: AttestationPolicy) -> None:

@@ -12,8 +12,8 @@ from ollm.attest import aci, claims
 from ollm.attest.checks import CHECKS, Trail
 from ollm.attest.dstack import compose, eventlog
 from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral
+from ollm.attest.tdx import certificates, genuine, layout, wanted
 from ollm.attest.tdx import collateral as tdx_collateral
-from ollm.attest.tdx import genuine, layout, wanted
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Appraisal, Check, Claims
 from ollm.values.level import Level
@@ -177,7 +177,7 @@ def _genuine_quote(plan: Trail, data: bytes, collateral: TdxCollateral, policy: 
 
     # 4. Certificates, CRLs and collateral: readable, valid now, by their issuers, not revoked.
     parsed = plan.step("collateral.format", tdx_collateral.parse, collateral)
-    plan.step("collateral.validity", tdx_collateral.check_periods, parsed.periods, now, "collateral.validity")
+    plan.step("collateral.validity", certificates.check_periods, parsed.periods, now, "collateral.validity")
     plan.step("chain.pck", genuine.check_pck_chain, chain, now)
     plan.step("chain.tcb_signing", genuine.check_signers, parsed, chain)
     plan.step("chain.revocation", genuine.check_revocation, parsed, chain)

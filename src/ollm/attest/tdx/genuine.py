@@ -11,12 +11,20 @@ from typing import TypeVar
 import dcap_qvl
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ollm.attest.evidence import CollateralNeed
 from ollm.attest.tdx import refusals
-from ollm.attest.tdx.collateral import ParsedCollateral, Period, certificate_period, check_periods
+from ollm.attest.tdx.certificates import (
+    Period,
+    certificate_period,
+    check_crl,
+    check_issued,
+    check_not_revoked,
+    check_periods,
+    has_extension,
+    load_certificate,
+)
+from ollm.attest.tdx.collateral import ParsedCollateral
 from ollm.attest.tdx.layout import PckChain, TdxQuote
 from ollm.errors import EvidenceRefused
 from ollm.values.policy import TdxPolicy
@@ -90,10 +98,7 @@ class PlatformClaims(msgspec.Struct, frozen=True):
 
 def load_chain(chain: PckChain) -> PckCertificates:
     """Parse the certificates. Raises: EvidenceRefused with quote.certification_data."""
-    try:
-        return PckCertificates(*(x509.load_der_x509_certificate(der) for der in (chain.leaf, chain.ca, chain.root)))
-    except ValueError:
-        raise EvidenceRefused("quote.certification_data", "bytes that are no certificate", "X.509 certificates") from None
+    return PckCertificates(*(load_certificate(der, "quote.certification_data") for der in (chain.leaf, chain.ca, chain.root)))
 
 
 def collateral_need(quote: TdxQuote) -> CollateralNeed:
@@ -107,10 +112,7 @@ def collateral_need(quote: TdxQuote) -> CollateralNeed:
 
 def check_marker(chain: PckCertificates, root: VendorRoot | SimulatedRoot) -> None:
     """Simulated hardware says so in its certificate; each path takes its own kind only. Raises: EvidenceRefused."""
-    try:
-        marked = any(extension.oid.dotted_string == SIMULATED_MARKER_OID for extension in chain.leaf.extensions)
-    except (ValueError, x509.DuplicateExtension):
-        raise EvidenceRefused("quote.certification_data", "a PCK certificate with malformed extensions", "well-formed ones") from None
+    marked = has_extension(chain.leaf, SIMULATED_MARKER_OID, "platform.marker")
     if marked and not root.simulated:
         raise EvidenceRefused("platform.marker", "simulated hardware", "hardware")
     if root.simulated and not marked:
@@ -127,26 +129,29 @@ def check_root(chain: PckChain, root: VendorRoot | SimulatedRoot) -> None:
 def check_pck_chain(chain: PckCertificates, now: int) -> None:
     """Root signed CA, CA signed leaf, and all hold now. Raises: EvidenceRefused."""
     check_periods(chain.periods, now, "chain.pck")
-    _check_issued(chain.leaf, chain.ca, "chain.pck", "PCK certificate")
-    _check_issued(chain.ca, chain.root, "chain.pck", "PCK CA certificate")
+    check_issued(chain.leaf, chain.ca, "chain.pck", "PCK certificate")
+    check_issued(chain.ca, chain.root, "chain.pck", "PCK CA certificate")
 
 
 def check_signers(collateral: ParsedCollateral, chain: PckCertificates) -> None:
     """The certificates that sign TCB info and QE identity were issued by the same root. Raises: EvidenceRefused."""
     for signer, name in ((collateral.tcb_signing, "TCB info signer"), (collateral.qe_signing, "QE identity signer")):
-        _check_issued(signer, chain.root, "chain.tcb_signing", name)
+        check_issued(signer, chain.root, "chain.tcb_signing", name)
 
 
 def check_revocation(collateral: ParsedCollateral, chain: PckCertificates) -> None:
     """Both CRLs are by their issuers, and none lists a certificate that we rely on. Raises: EvidenceRefused."""
-    root_signed = (
+    check = "chain.revocation"
+    check_crl(collateral.root_crl, chain.root, check, "root CRL")
+    check_crl(collateral.pck_crl, chain.ca, check, "PCK CRL")
+    for certificate, name in (
         (chain.root, "root certificate"),
         (chain.ca, "PCK CA certificate"),
-        (collateral.tcb_signing, "TCB signing certificate"),
-        (collateral.qe_signing, "QE identity signing certificate"),
-    )
-    _check_crl(collateral.root_crl, chain.root, "root CRL", root_signed)
-    _check_crl(collateral.pck_crl, chain.ca, "PCK CRL", ((chain.leaf, "PCK certificate"),))
+        (collateral.tcb_signing, "TCB info signer"),
+        (collateral.qe_signing, "QE identity signer"),
+    ):
+        check_not_revoked(collateral.root_crl, certificate, check, name)
+    check_not_revoked(collateral.pck_crl, chain.leaf, check, "PCK certificate")
 
 
 def verify(quote: TdxQuote, collateral: ParsedCollateral, root: VendorRoot | SimulatedRoot, now: int) -> PlatformClaims:
@@ -197,28 +202,6 @@ def _platform_claims(document: str) -> PlatformClaims:
         raise EvidenceRefused(refusals.CATCH_ALL, "claims in a form that is not known", "the claims of dcap-qvl 0.7") from None
     pck, tcb = claims.platform.pck, claims.tcb
     return PlatformClaims(tcb.status, tcb.advisory_ids, tcb.eval_data_number, fmspc, pck.dynamic_platform, pck.cached_keys, pck.smt_enabled)
-
-
-def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        raise EvidenceRefused(check, f"{name} by another issuer", "one issued by the certificate above it") from None
-
-
-def _check_crl(
-    crl: x509.CertificateRevocationList, issuer: x509.Certificate, name: str, certificates: tuple[tuple[x509.Certificate, str], ...]
-) -> None:
-    key = issuer.public_key()
-    try:
-        authentic = isinstance(key, ec.EllipticCurvePublicKey) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
-    except (ValueError, TypeError):
-        authentic = False
-    if not authentic:
-        raise EvidenceRefused("chain.revocation", f"{name} by another issuer", "one signed by the issuer of the certificates")
-    for certificate, what in certificates:
-        if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            raise EvidenceRefused("chain.revocation", f"{what} revoked", "not on the CRL")
 
 
 def _library(call: Callable[[], _T]) -> _T:

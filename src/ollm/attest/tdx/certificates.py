@@ -1,0 +1,117 @@
+"""X.509 for appraisal: load, issue, revoke, expire. Every foreign exception becomes a refusal that names the check.
+
+`cryptography` parses lazily, so malformed certificates can raise at any attribute, and not only ValueError.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ollm.errors import EvidenceRefused
+
+_ERRORS = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+_YEAR_10000 = 253_402_300_800
+
+
+class Period(msgspec.Struct, frozen=True):
+    """From when (included) until when (excluded, as the verifying library does for CRLs) a document `name` holds, Unix seconds."""
+
+    name: str
+    start: int
+    end: int
+
+
+@contextmanager
+def refusing(check: str, got: str, want: str) -> Iterator[None]:
+    """Turn whatever `cryptography` raises in the block into this refusal."""
+    try:
+        yield
+    except _ERRORS:
+        raise EvidenceRefused(check, got, want) from None
+
+
+def load_certificate(der: bytes, check: str) -> x509.Certificate:
+    """Parse a certificate. Raises: EvidenceRefused naming `check`."""
+    with refusing(check, "bytes that are no certificate", "X.509 version 3"):
+        return x509.load_der_x509_certificate(der)
+
+
+def load_chain(pem: str, check: str, name: str) -> list[x509.Certificate]:
+    """Parse concatenated PEM certificates, at least one. Raises: EvidenceRefused naming `check`."""
+    with refusing(check, f"{name} that is no certificate chain", "PEM certificates"):
+        return x509.load_pem_x509_certificates(pem.encode())
+
+
+def load_crl(der: bytes, check: str, name: str) -> x509.CertificateRevocationList:
+    """Parse a CRL. Raises: EvidenceRefused naming `check`."""
+    with refusing(check, f"{name} that is no CRL", "DER of a CRL"):
+        return x509.load_der_x509_crl(der)
+
+
+def certificate_period(certificate: x509.Certificate, name: str) -> Period:
+    """When `certificate` holds."""
+    return Period(name, int(certificate.not_valid_before_utc.timestamp()), int(certificate.not_valid_after_utc.timestamp()))
+
+
+def crl_period(crl: x509.CertificateRevocationList, check: str, name: str) -> Period:
+    """When `crl` holds. Raises: EvidenceRefused naming `check` for one that never ends."""
+    if crl.next_update_utc is None:
+        raise EvidenceRefused(check, f"{name} without nextUpdate", "one that ends")
+    return Period(name, int(crl.last_update_utc.timestamp()), int(crl.next_update_utc.timestamp()))
+
+
+def check_periods(periods: Sequence[Period], now: int, check: str) -> None:
+    """Each of `periods` holds at `now`. Raises: EvidenceRefused naming `check`."""
+    for period in periods:
+        if now < period.start:
+            raise EvidenceRefused(check, f"{period.name} valid from {_utc(period.start)}", f"valid at {_utc(now)}")
+        if now >= period.end:
+            raise EvidenceRefused(check, f"{period.name} valid until {_utc(period.end)}", f"valid at {_utc(now)}")
+
+
+def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
+    """`issuer` is named in `certificate` and signed it. Raises: EvidenceRefused naming `check`."""
+    with refusing(check, f"{name} by another issuer", "one issued by the certificate above it"):
+        certificate.verify_directly_issued_by(issuer)
+
+
+def check_crl(crl: x509.CertificateRevocationList, issuer: x509.Certificate, check: str, name: str) -> None:
+    """`issuer` is named in `crl` and signed it. Raises: EvidenceRefused naming `check`."""
+    want = "one signed by the issuer of the certificates"
+    with refusing(check, f"{name} by another issuer", want):
+        key = issuer.public_key()
+        authentic = isinstance(key, ec.EllipticCurvePublicKey) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
+    if not authentic:
+        raise EvidenceRefused(check, f"{name} by another issuer", want)
+
+
+def check_not_revoked(crl: x509.CertificateRevocationList, certificate: x509.Certificate, check: str, name: str) -> None:
+    """`crl` doesn't list `certificate`. Raises: EvidenceRefused naming `check`."""
+    with refusing(check, "a CRL with malformed entries", "well-formed ones"):
+        entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    if entry is not None:
+        raise EvidenceRefused(check, f"{name} revoked", "not on the CRL")
+
+
+def has_extension(certificate: x509.Certificate, oid: str, check: str) -> bool:
+    """Whether `certificate` has the extension `oid`. Raises: EvidenceRefused naming `check` when its extensions can't be read."""
+    with refusing(check, "a certificate with malformed extensions", "well-formed ones"):
+        return any(extension.oid.dotted_string == oid for extension in certificate.extensions)
+
+
+def _utc(seconds: int) -> str:
+    """`seconds` for people; times that no calendar holds stay numbers."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if 0 <= seconds < _YEAR_10000 else str(seconds)

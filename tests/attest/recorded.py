@@ -1,0 +1,75 @@
+"""Reads recorded evidence of real machines, where the folder is given: cases with their verdicts, quotes, collateral by role.
+
+Collateral comes as one bundle, or role by role from what different tools stored: PCS answers around the signed text, chains that
+are still URL-encoded, CRLs in DER or hex.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from ollm.attest.evidence import TdxCollateral
+from ollm.values.level import Level
+from ollm.values.policy import AttestationPolicy, TdxPolicy
+
+Case = dict[str, Any]
+
+HARDWARE = AttestationPolicy(name="hardware", level=Level.TEE, tdx=TdxPolicy())
+
+
+def tdx_cases(folder: Path) -> list[Case]:
+    """Every recorded TDX case with its verdict."""
+    return [case for case in json.loads((folder / "VERDICTS.json").read_bytes()) if case["tech"] == "tdx"]
+
+
+def find(folder: Path, file: str, variant: str | None = None) -> Case:
+    """The case of `file`."""
+    return next(case for case in tdx_cases(folder) if case["file"] == file and case.get("variant") == variant)
+
+
+def quote(folder: Path, case: Case) -> bytes:
+    return (folder / case["file"]).read_bytes()
+
+
+def seconds(case: Case) -> int:
+    """The time at which the case was judged."""
+    return int(datetime.fromisoformat(case["at"]).timestamp())
+
+
+def collateral(folder: Path, roles: dict[str, str]) -> TdxCollateral:
+    """The collateral that `roles` name; what they don't name comes from the bundle."""
+    bundle_file = roles.get("bundle") or roles.get("chains_and_crls")
+    members: dict[str, Any] = {}
+    if bundle_file is not None:
+        bundle = json.loads((folder / bundle_file).read_bytes())
+        binary = ("root_ca_crl", "pck_crl", "tcb_info_signature", "qe_identity_signature")
+        members = {name: bytes.fromhex(bundle[name]) if name in binary else bundle[name] for name in TdxCollateral.__struct_fields__}
+    for role, name, member in (("tcb_info", "tcb_info", "tcbInfo"), ("qe_identity", "qe_identity", "enclaveIdentity")):
+        if role in roles:
+            members[name], members[f"{name}_signature"] = _signed_text((folder / roles[role]).read_text(), member)
+    if "tcb_signing_chain" in roles:
+        members["tcb_info_issuer_chain"] = members["qe_identity_issuer_chain"] = _chain(folder / roles["tcb_signing_chain"])
+    if "pck_crl_chain" in roles:
+        members["pck_crl_issuer_chain"] = _chain(folder / roles["pck_crl_chain"])
+    for role, name in (("pck_crl", "pck_crl"), ("root_crl", "root_ca_crl")):
+        if role in roles:
+            members[name] = _der((folder / roles[role]).read_bytes())
+    return TdxCollateral(**members)
+
+
+def _signed_text(answer: str, member: str) -> tuple[str, bytes]:
+    """The exact text of `member`, cut out of a PCS answer, and the signature beside it."""
+    start = answer.index("{", answer.index(f'"{member}"'))
+    _, end = json.JSONDecoder().raw_decode(answer, start)
+    return answer[start:end], bytes.fromhex(json.loads(answer)["signature"])
+
+
+def _chain(path: Path) -> str:
+    text = path.read_text().strip()
+    return unquote(text) if "%20" in text else text
+
+
+def _der(data: bytes) -> bytes:
+    return data if data[:1] == b"\x30" else bytes.fromhex(data.decode().strip())
