@@ -26,15 +26,12 @@ KEY = "abcdefgh234567ab"
 
 async def measure(store: Store, options: argparse.Namespace) -> None:
     ledger, usage, receipt = store.ledger, Usage(input_tokens=100, output_tokens=200), os.urandom(options.receipt)
-    # As many ids as can be used, made beforehand: they aren't what is measured.
-    ids = [os.urandom(16).hex() if options.random_ids else f"{number:016x}{os.urandom(8).hex()}" for number in range(options.seconds * 60_000)]
     waits: list[float] = []
     over = False
 
     async def caller() -> None:
         while not over:
-            request_id = ids.pop(0) if options.random_ids else ids[len(waits)]
-            request_id = request_id[:16] + os.urandom(8).hex()
+            request_id = os.urandom(16).hex() if options.random_ids else f"{len(waits):016x}{os.urandom(8).hex()}"
             await ledger.intend(Intent(request_id, KEY, "small", "enclave", "tee", SESSION, 1_700_000_000_000))
             if options.work_us:
                 end = time.perf_counter() + options.work_us / 1e6

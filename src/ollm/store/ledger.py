@@ -10,12 +10,12 @@ from sqlalchemy.exc import DatabaseError
 from ollm.errors import StoreError
 from ollm.store.database import store_error
 from ollm.store.journal import Journal
-from ollm.store.rows import COLUMNS, entry_of, lost
-from ollm.store.schema import ledger, receipts
+from ollm.store.rows import entry_of, lost
+from ollm.store.schema import ledger, ledger_text, names
 from ollm.store.writer import Durability, Writer
 from ollm.values.ledger import Entry, Intent, Status
 
-_ENTRY = [ledger.c[name] for name in COLUMNS]
+_WITHOUT_RECEIPT = [column for column in ledger_text.columns if column.name != "receipt"]
 
 
 class ModelTotals(msgspec.Struct, frozen=True):
@@ -92,21 +92,21 @@ class SqlLedger:
         return await asyncio.to_thread(self._totals, since_ms)
 
     def _find(self, request_id: str) -> Entry | None:
-        query = select(receipts.c.sealed, *_ENTRY).join_from(ledger, receipts, isouter=True).where(ledger.c.request_id == request_id)
+        query = select(ledger_text).where(ledger_text.c.request_id == request_id)
         try:
             with self._engine.begin() as connection:
-                row = connection.execute(query).one_or_none()
+                row = connection.execute(query).mappings().one_or_none()
         except DatabaseError as error:
             raise store_error(error, "reading the ledger") from None
-        return None if row is None else entry_of(row[1:], row[0])
+        return None if row is None else entry_of(row, row["receipt"])
 
     def _recent(self, limit: int, key_id: str | None) -> list[Entry]:
-        query = select(*_ENTRY).order_by(ledger.c.entry.desc()).limit(limit)
+        query = select(*_WITHOUT_RECEIPT).order_by(ledger_text.c.entry.desc()).limit(limit)
         if key_id is not None:
-            query = query.where(ledger.c.key_id == key_id)
+            query = query.where(ledger_text.c.key_id == key_id)
         try:
             with self._engine.begin() as connection:
-                return [entry_of(row, None) for row in connection.execute(query)]
+                return [entry_of(row, None) for row in connection.execute(query).mappings()]
         except DatabaseError as error:
             raise store_error(error, "reading the ledger") from None
 
@@ -115,7 +115,7 @@ class SqlLedger:
         requests = func.count()
         query = (
             select(
-                ledger.c.model,
+                names.c.name,
                 requests,
                 func.sum(case((ledger.c.status == Status.COMPLETED, 1), else_=0)),
                 func.sum(ledger.c.input_tokens),
@@ -124,9 +124,10 @@ class SqlLedger:
                 func.coalesce(func.sum(ledger.c.cost_micro), 0),
                 func.sum(case((ledger.c.cost_micro.is_(None) & (tokens > 0), 1), else_=0)),
             )
+            .select_from(ledger.outerjoin(names, names.c.number == ledger.c.model))
             .where(ledger.c.started_ms >= since_ms)
-            .group_by(ledger.c.model)
-            .order_by(requests.desc(), ledger.c.model)
+            .group_by(names.c.name)
+            .order_by(requests.desc(), names.c.name)
         )
         try:
             with self._engine.begin() as connection:

@@ -5,13 +5,15 @@ CHECK on its length, and only sealed receipts, MACs and session documents are BL
 so that an integer column can't hold text. `trim(x, chars) = ''` is the one spelling of "only these characters" that
 SQLite and PostgreSQL share, and unlike GLOB and length() it isn't fooled by NUL.
 
+The ledger refers to names (of keys, models, upstreams, sessions …) by number: they are few, and a CHECK is then paid once
+per name instead of once per request (measured: 13 of 23 µs per entry). The view `ledger_text` shows it with its names.
 The ledger is append-only: triggers refuse UPDATE and DELETE. A trigger counts changes of keys, so that every process
 notices them whoever wrote.
 
 `migrations/` builds these tables; a test holds the two equal.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
@@ -27,6 +29,9 @@ STATUSES = ("completed", "client_gone", "upstream_failed", "refused", "lost")
 MAX_RECEIPT = 65_536  # bytes; a receipt of five events is about 2 KB
 MAX_DOCUMENT = 4_194_304  # bytes; a session with its evidence is about 60 KB
 
+# Kinds of names, with the characters and the greatest length of each.
+KINDS = {"key": (ID, 32), "endpoint": (WORD, 64), "model": (NAME, 128), "upstream": (NAME, 64), "session": (HEX, 64), "price": (NAME, 64)}
+
 BIGINT = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER only
 metadata = MetaData()
 
@@ -34,6 +39,15 @@ metadata = MetaData()
 def chars(column: str, charset: str, *, shortest: int = 1, longest: int) -> CheckConstraint:
     """`column` holds `shortest` to `longest` characters of `charset` and nothing else (NULL passes)."""
     return CheckConstraint(f"length({column}) BETWEEN {shortest} AND {longest} AND trim({column}, '{charset}') = ''", name=f"{column}_is_a_name")
+
+
+def _kind_rule(kind: str) -> CheckConstraint:
+    charset, longest = KINDS[kind]
+    return CheckConstraint(f"kind <> '{kind}' OR (length(name) <= {longest} AND trim(name, '{charset}') = '')", name=f"{kind}_is_a_name")
+
+
+def _named(column: str, *, nullable: bool = True) -> Column[int]:
+    return Column(column, Integer, ForeignKey("names.number"), nullable=nullable)
 
 
 def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -79,17 +93,31 @@ api_keys = Table(
     sqlite_strict=True,
 )
 
+# What entries of the ledger refer to. Rows are never changed.
+names = Table(
+    "names",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    one_of("kind", tuple(KINDS)),
+    chars("name", NAME, longest=128),
+    *(_kind_rule(kind) for kind in KINDS),
+    UniqueConstraint("kind", "name"),
+    sqlite_strict=True,
+)
+
 ledger = Table(
     "ledger",
     metadata,
     Column("entry", BIGINT, primary_key=True, autoincrement=False),  # order of completion
     Column("request_id", Text, nullable=False, unique=True),
-    Column("key_id", Text, nullable=False),
-    Column("endpoint", Text, nullable=False),
-    Column("model", Text),
-    Column("upstream", Text),
+    _named("key", nullable=False),
+    _named("endpoint", nullable=False),
+    _named("model"),
+    _named("upstream"),
     Column("level", Text),
-    Column("session_id", Text),
+    _named("session"),
     Column("status", Text, nullable=False),
     Column("http_status", Integer, nullable=False),
     Column("streamed", Integer, nullable=False),
@@ -100,20 +128,14 @@ ledger = Table(
     Column("reasoning_tokens", BIGINT, nullable=False),
     Column("estimated", Integer, nullable=False),
     Column("cost_micro", BIGINT),
-    Column("price_version", Text),
+    _named("price"),
     Column("verify_us", BIGINT, nullable=False),
     Column("headers_us", BIGINT, nullable=False),
     Column("first_us", BIGINT, nullable=False),
     Column("total_us", BIGINT, nullable=False),
     chars("request_id", HEX, shortest=32, longest=32),
-    chars("key_id", ID, longest=32),
-    chars("endpoint", WORD, longest=64),
-    chars("model", NAME, longest=128),
-    chars("upstream", NAME, longest=64),
     one_of("level", LEVELS),
-    chars("session_id", HEX, shortest=64, longest=64),
     one_of("status", STATUSES),
-    chars("price_version", NAME, longest=64),
     CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1)", name="flags"),
     CheckConstraint("input_tokens >= 0 AND cached_tokens >= 0 AND output_tokens >= 0 AND reasoning_tokens >= 0", name="tokens_are_counts"),
     sqlite_strict=True,
@@ -140,4 +162,14 @@ sessions = Table(
     chars("upstream", NAME, longest=64),
     size("document", smallest=1, largest=MAX_DOCUMENT),
     sqlite_strict=True,
+)
+
+# The view of the ledger with names in place of numbers, and with its receipts; made by migrations, read only.
+ledger_text = Table(
+    "ledger_text",
+    MetaData(),
+    *(Column(name, BIGINT) for name in ("entry", "started_ms", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_micro")),
+    *(Column(name, Text) for name in ("request_id", "key_id", "endpoint", "model", "upstream", "level", "session_id", "status", "price_version")),
+    *(Column(name, Integer) for name in ("http_status", "streamed", "estimated", "verify_us", "headers_us", "first_us", "total_us")),
+    Column("receipt", LargeBinary),
 )

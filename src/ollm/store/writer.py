@@ -21,6 +21,7 @@ from typing import Literal
 
 from ollm.errors import StoreError
 from ollm.store.database import BUSY_MS, store_error
+from ollm.store.names import Names
 from ollm.store.rows import INSERT_ENTRY, INSERT_RECEIPT, row_of
 from ollm.store.syncer import Syncer
 from ollm.values.ledger import Entry
@@ -51,6 +52,7 @@ class Writer:
         self._db.execute("PRAGMA wal_autocheckpoint=0")  # copies on the loop's time otherwise
         self._db.execute("PRAGMA cache_size=-16384")
         self._db.execute("PRAGMA trusted_schema=OFF")
+        self._names = Names(self._db)
         self._next = int(self._db.execute("SELECT coalesce(max(entry), 0) + 1 FROM ledger").fetchone()[0])
         self._syncer = Syncer(path.with_name(path.name + "-wal"), self._loop) if durability == "full" else None
         self._waiting: list[Waiter] = []
@@ -127,20 +129,24 @@ class Writer:
                 self._insert_all(batch)
                 written = batch
             except sqlite3.IntegrityError:
-                self._db.execute("ROLLBACK")
+                self._roll_back()
                 self._db.execute("BEGIN IMMEDIATE")
                 written = self._insert_each(batch)
             self._db.execute("COMMIT")
         except sqlite3.Error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise
         self._next += len(batch)
         return written
 
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # some errors, such as a full disk, have done it already
+            self._db.execute("ROLLBACK")
+        self._names.forget()
+
     def _insert_all(self, batch: Sequence[Waiter]) -> None:
         first = self._next
-        rows = [row_of(number, entry) for number, (entry, _) in enumerate(batch, first)]
+        rows = [row_of(number, entry, self._names) for number, (entry, _) in enumerate(batch, first)]
         if self._db.executemany(INSERT_ENTRY, rows).rowcount != len(rows):
             raise sqlite3.IntegrityError  # a request that has its row already: its receipt must not be stored either
         self._db.executemany(INSERT_RECEIPT, [(number, entry.receipt) for number, (entry, _) in enumerate(batch, first) if entry.receipt is not None])
@@ -151,12 +157,13 @@ class Writer:
         for number, (entry, waiter) in enumerate(batch, self._next):
             self._db.execute("SAVEPOINT entry")
             try:
-                stored = self._db.execute(INSERT_ENTRY, row_of(number, entry)).rowcount
+                stored = self._db.execute(INSERT_ENTRY, row_of(number, entry, self._names)).rowcount
                 if stored and entry.receipt is not None:
                     self._db.execute(INSERT_RECEIPT, (number, entry.receipt))
                 written.append((entry, waiter))
             except sqlite3.IntegrityError as error:
                 self._db.execute("ROLLBACK TO entry")
+                self._names.forget()
                 _refuse(waiter, store_error(error, "storing the ledger entry"))
             self._db.execute("RELEASE entry")
         return written

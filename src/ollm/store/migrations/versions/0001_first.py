@@ -1,4 +1,4 @@
-"""The first tables: installation, keys, ledger with receipts, sessions.
+"""The first tables: installation, keys, ledger with its names and receipts, sessions.
 
 A revision is frozen once released: it spells everything out and imports nothing of the package.
 """
@@ -15,12 +15,32 @@ _ID = "abcdefghijklmnopqrstuvwxyz0123456789"
 _WORD = "abcdefghijklmnopqrstuvwxyz_."
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789-._/:@+ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+_LEDGER_TEXT = """CREATE VIEW ledger_text AS
+SELECT ledger.entry, request_id, keys.name AS key_id, endpoints.name AS endpoint, models.name AS model, upstreams.name AS upstream, level,
+       sessions.name AS session_id, status, http_status, streamed, started_ms, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
+       estimated, cost_micro, prices.name AS price_version, verify_us, headers_us, first_us, total_us, sealed AS receipt
+FROM ledger
+JOIN names AS keys ON keys.number = ledger.key
+JOIN names AS endpoints ON endpoints.number = ledger.endpoint
+LEFT JOIN names AS models ON models.number = ledger.model
+LEFT JOIN names AS upstreams ON upstreams.number = ledger.upstream
+LEFT JOIN names AS sessions ON sessions.number = ledger.session
+LEFT JOIN names AS prices ON prices.number = ledger.price
+LEFT JOIN receipts ON receipts.entry = ledger.entry"""
 _COUNT = "UPDATE installation SET key_generation = key_generation + 1"
 
 
 def _chars(column: str, charset: str, shortest: int, longest: int) -> sa.CheckConstraint:
     rule = f"length({column}) BETWEEN {shortest} AND {longest} AND trim({column}, '{charset}') = ''"
     return sa.CheckConstraint(rule, name=f"{column}_is_a_name")
+
+
+def _kind(kind: str, charset: str, longest: int) -> sa.CheckConstraint:
+    return sa.CheckConstraint(f"kind <> '{kind}' OR (length(name) <= {longest} AND trim(name, '{charset}') = '')", name=f"{kind}_is_a_name")
+
+
+def _named(column: str, *, nullable: bool = True) -> sa.Column[int]:
+    return sa.Column(column, sa.Integer, sa.ForeignKey("names.number"), nullable=nullable)
 
 
 def _size(column: str, smallest: int, largest: int) -> sa.CheckConstraint:
@@ -31,6 +51,7 @@ def upgrade() -> None:
     _small_tables()
     _ledger()
     _triggers()
+    op.execute(_LEDGER_TEXT)
 
 
 def _small_tables() -> None:
@@ -77,15 +98,31 @@ def _small_tables() -> None:
 
 def _ledger() -> None:
     op.create_table(
+        "names",
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.CheckConstraint("kind IN ('key', 'endpoint', 'model', 'upstream', 'session', 'price')", name="kind_is_known"),
+        _chars("name", _NAME, 1, 128),
+        _kind("key", _ID, 32),
+        _kind("endpoint", _WORD, 64),
+        _kind("model", _NAME, 128),
+        _kind("upstream", _NAME, 64),
+        _kind("session", _HEX, 64),
+        _kind("price", _NAME, 64),
+        sa.UniqueConstraint("kind", "name"),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "ledger",
         sa.Column("entry", _BIGINT, primary_key=True, autoincrement=False),
         sa.Column("request_id", sa.Text, nullable=False, unique=True),
-        sa.Column("key_id", sa.Text, nullable=False),
-        sa.Column("endpoint", sa.Text, nullable=False),
-        sa.Column("model", sa.Text),
-        sa.Column("upstream", sa.Text),
+        _named("key", nullable=False),
+        _named("endpoint", nullable=False),
+        _named("model"),
+        _named("upstream"),
         sa.Column("level", sa.Text),
-        sa.Column("session_id", sa.Text),
+        _named("session"),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("http_status", sa.Integer, nullable=False),
         sa.Column("streamed", sa.Integer, nullable=False),
@@ -96,20 +133,14 @@ def _ledger() -> None:
         sa.Column("reasoning_tokens", _BIGINT, nullable=False),
         sa.Column("estimated", sa.Integer, nullable=False),
         sa.Column("cost_micro", _BIGINT),
-        sa.Column("price_version", sa.Text),
+        _named("price"),
         sa.Column("verify_us", _BIGINT, nullable=False),
         sa.Column("headers_us", _BIGINT, nullable=False),
         sa.Column("first_us", _BIGINT, nullable=False),
         sa.Column("total_us", _BIGINT, nullable=False),
         _chars("request_id", _HEX, 32, 32),
-        _chars("key_id", _ID, 1, 32),
-        _chars("endpoint", _WORD, 1, 64),
-        _chars("model", _NAME, 1, 128),
-        _chars("upstream", _NAME, 1, 64),
         sa.CheckConstraint("level IN ('tee', 'zdr', 'simulated')", name="level_is_known"),
-        _chars("session_id", _HEX, 64, 64),
         sa.CheckConstraint("status IN ('completed', 'client_gone', 'upstream_failed', 'refused', 'lost')", name="status_is_known"),
-        _chars("price_version", _NAME, 1, 64),
         sa.CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1)", name="flags"),
         sa.CheckConstraint("input_tokens >= 0 AND cached_tokens >= 0 AND output_tokens >= 0 AND reasoning_tokens >= 0", name="tokens_are_counts"),
         sqlite_strict=True,
@@ -124,7 +155,7 @@ def _ledger() -> None:
 
 
 def _triggers() -> None:
-    for table, events in {"ledger": ("UPDATE", "DELETE"), "receipts": ("UPDATE",), "sessions": ("UPDATE",)}.items():
+    for table, events in {"ledger": ("UPDATE", "DELETE"), "names": ("UPDATE",), "receipts": ("UPDATE",), "sessions": ("UPDATE",)}.items():
         for event in events:
             op.execute(
                 f"CREATE TRIGGER {table}_refuses_{event.lower()} BEFORE {event} ON {table} "
