@@ -13,7 +13,9 @@ DONE = b"data: [DONE]\n\n"
 ERROR_TYPE = "upstream_error"
 ERROR_CODE = "upstream_stream_failed"
 _ERROR = error_event("The provider failed while it was answering.", ERROR_TYPE, ERROR_CODE)
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
+_NO_CHOICES = msgspec.Raw(b"[]")
+_EMPTY = b"[] \t\n\r"  # what an empty list is made of
 _MAX_TOKENS = 2**40  # a larger count is nonsense, and must not reach the ledger's integers
 
 _Members = dict[str, msgspec.Raw]
@@ -64,7 +66,7 @@ def _object(data: bytes) -> _Members:
 
 
 def _is_error(members: _Members) -> bool:
-    return "error" in members and bytes(members["error"]) != _NULL
+    return "error" in members and members["error"] != _NULL
 
 
 def rewrite_whole(body: bytes, *, id: str, model: str) -> tuple[bytes, Usage | None]:
@@ -115,24 +117,24 @@ class StreamRewriter:
         Raises: WireError for an event that is no JSON object or too large. Good events before it in the same `data` are
         returned first and the error is raised by the next call; `done` stays False either way.
         """
-        if self.ended:
+        if self.done or self.failed:
             return b""
         if self._broken is not None:
             raise self._broken
-        return self._rewrite(data)
-
-    def _rewrite(self, data: bytes) -> bytes:
         output: list[bytes] = []
         try:
-            for event in self._parser.feed(data):
-                output.append(self._event(event))
-                if self.ended:
-                    break
+            self._rewrite(self._parser.feed(data), output)
         except WireError as error:
             self._broken = error
             if not any(output):
                 raise
-        return b"".join(output)
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def _rewrite(self, events: list[Event], output: list[bytes]) -> None:
+        for event in events:
+            output.append(self._event(event))
+            if self.done or self.failed:
+                return
 
     def _event(self, event: Event) -> bytes:
         data = event.data
@@ -146,22 +148,16 @@ class StreamRewriter:
             self.failed = True
             return _ERROR
         choices = members.get("choices")
-        has_choices = choices is not None and not _is_empty_list(bytes(choices))
-        if has_choices:
+        if choices is not None and choices != _NO_CHOICES:
             self.content_events += 1
         usage = members.get("usage")
         if usage is not None:
-            counted = bytes(usage) != _NULL
-            if counted:
+            if usage != _NULL:
                 self.usage = parse_usage(usage) or self.usage
-            if not self._include_usage:
-                if counted and not has_choices:
+                if not self._include_usage and (choices is None or not bytes(choices).strip(_EMPTY)):
                     return b""
+            if not self._include_usage:
                 del members["usage"]
         members["id"] = self._id
         members["model"] = self._model
         return b"data: " + _encode(members) + b"\n\n"
-
-
-def _is_empty_list(raw: bytes) -> bool:
-    return raw == b"[]" or (len(raw) < 64 and raw.strip(b"[] \t\n\r") == b"")

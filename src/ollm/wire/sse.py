@@ -51,15 +51,10 @@ class EventParser:
         the next call raises, so that what is seen does not depend on where the transport cut.
         """
         # Nearly always one read is one event with one line of data; that needs no lines to be cut.
-        if (
-            self._between
-            and len(data) <= self._max
-            and data[:6] == b"data: "
-            and data.find(b"\n") == len(data) - 2
-            and data[-1] == 0x0A
-            and b"\r" not in data
-        ):
-            return [Event(data[6:-2])]
+        if self._between and data.startswith(b"data: ") and data.endswith(b"\n\n"):
+            size = len(data)
+            if data.find(b"\n") == size - 2 and b"\r" not in data and size <= self._max:
+                return [Event(data[6:-2])]
         events: list[Event] = []
         try:
             if self._overflown:

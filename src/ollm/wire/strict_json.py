@@ -17,7 +17,7 @@ from ollm.errors import WireError
 
 MAX_DEPTH = 128  # tool schemas nest some 20 deep
 MAX_DIGITS = 308  # characters of one number; a double's largest exponent, far above any sampling parameter
-MAX_VALUES = 500_000  # members and elements in all: bounds the time that one body can take (about 0.1 s)
+MAX_VALUES = 100_000  # members and elements in all: bounds the time that one body can take (about 0.1 s)
 _SMALL = 64 * 1024  # bytes; cannot hold MAX_VALUES, and counting brackets in more costs more than keeping accounts
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -1,0 +1,105 @@
+import json
+
+import pytest
+
+from ollm.errors import WireError
+from ollm.values.hexes import Hex32
+from ollm.wire.chat import Constraint, parse_chat
+
+ID = Hex32("ab" * 32)
+
+
+def body(**members: object) -> bytes:
+    return json.dumps({"model": "demo", "messages": [{"role": "user", "content": "canary-4711"}], **members}).encode()
+
+
+def test_routing_members_are_read() -> None:
+    request = parse_chat(body(stream=True, stream_options={"include_usage": True}))
+    assert (request.model, request.stream, request.include_usage, request.constraint) == ("demo", True, True, Constraint())
+
+
+def test_absent_and_null_are_the_defaults() -> None:
+    for request in (parse_chat(body()), parse_chat(body(stream=None, stream_options=None))):
+        assert (request.stream, request.include_usage) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"model": 5}, "model"),
+        ({"model": None}, "model"),
+        ({"model": ""}, "model"),
+        ({"model": "m" * 257}, "model"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": []}, "stream_options"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+        ({"provider": "mine"}, "provider"),
+        ({"provider": {"aci_verified": "true"}}, "provider.aci_verified"),
+        ({"provider": {"aci_verified": None}}, "provider.aci_verified"),
+        ({"provider": {"aci_other": 1}}, "provider"),
+        ({"provider": {"aci_session_ids": []}}, "provider.aci_session_ids"),
+        ({"provider": {"aci_session_ids": [ID] * 65}}, "provider.aci_session_ids"),
+        ({"provider": {"aci_session_ids": ["AB" * 32]}}, "provider.aci_session_ids"),
+        ({"provider": {"aci_session_ids": [1]}}, "provider.aci_session_ids"),
+        ({"provider": {"aci_session_ids": None}}, "provider.aci_session_ids"),
+        ({"provider": {"aci_verified": False, "aci_session_ids": [ID]}}, "provider.aci_verified"),
+    ],
+)
+def test_a_malformed_member_is_named(members: dict[str, object], param: str) -> None:
+    with pytest.raises(WireError) as caught:
+        parse_chat(body(**members))
+    assert caught.value.param == param
+    assert "canary" not in str(caught.value)
+
+
+def test_model_is_required() -> None:
+    with pytest.raises(WireError) as caught:
+        parse_chat(b"{}")
+    assert caught.value.param == "model"
+
+
+@pytest.mark.parametrize(
+    ("provider", "constraint"),
+    [
+        ({"aci_verified": True}, Constraint(verified=True)),
+        ({"aci_verified": False}, Constraint()),
+        ({"aci_session_ids": [ID]}, Constraint(verified=True, session_ids=(ID,))),  # ids imply verified
+        ({"aci_verified": True, "aci_session_ids": [ID]}, Constraint(verified=True, session_ids=(ID,))),
+        ({"order": ["x"]}, Constraint()),
+        ({}, Constraint()),
+        (None, Constraint()),
+    ],
+)
+def test_the_constraint_is_read(provider: object, constraint: Constraint) -> None:
+    assert parse_chat(body(provider=provider)).constraint == constraint
+
+
+def test_forward_replaces_the_model_and_keeps_the_rest_byte_for_byte() -> None:
+    raw = b'{"messages": [ {"role":"user","content":"caf\\u00e9 \xc3\xa9"} ],"temperature":0.70,"model":"demo","max_tokens":1e2}'
+    forwarded = parse_chat(raw).forward("up/model")
+    assert forwarded == b'{"messages":[ {"role":"user","content":"caf\\u00e9 \xc3\xa9"} ],"temperature":0.70,"model":"up/model","max_tokens":1e2}'
+
+
+def test_usage_is_always_asked_for_on_a_stream_and_only_there() -> None:
+    assert json.loads(parse_chat(body(stream=True)).forward("m"))["stream_options"] == {"include_usage": True}
+    asked = parse_chat(body(stream=True, stream_options={"include_usage": False, "include_obfuscation": False}))
+    assert json.loads(asked.forward("m"))["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+    assert "stream_options" not in json.loads(parse_chat(body()).forward("m"))
+
+
+def test_our_constraint_is_consumed_and_other_preferences_pass() -> None:
+    assert "provider" not in json.loads(parse_chat(body(provider={"aci_verified": True})).forward("m"))
+    mixed = parse_chat(body(provider={"aci_session_ids": [ID], "sort": "price"}))
+    assert json.loads(mixed.forward("m"))["provider"] == {"sort": "price"}
+    assert json.loads(parse_chat(body(provider={})).forward("m"))["provider"] == {}
+
+
+def test_forward_can_be_repeated_for_another_candidate() -> None:
+    request = parse_chat(body(provider={"aci_verified": True}))
+    assert json.loads(request.forward("a"))["model"] == "a"
+    assert json.loads(request.forward("b"))["model"] == "b"
+
+
+def test_nothing_of_the_prompt_is_in_the_repr() -> None:
+    request = parse_chat(body(user="canary-4711"))
+    assert "canary" not in repr(request) + str(request) + f"{request}"
