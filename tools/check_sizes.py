@@ -25,6 +25,8 @@ def findings(source: str, module_lines: int = MODULE_LINES) -> Iterator[str]:
         length = (node.end_lineno or node.lineno) - node.lineno + 1
         if length > FUNCTION_LINES:
             yield f"{node.lineno}: function {node.name} has {length} lines, the cap is {FUNCTION_LINES}"
+        if any(".command(" in ast.unparse(decorator) for decorator in node.decorator_list):
+            continue  # typer reads a command's options from its parameters; nobody calls it by position
         positional = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args) if argument.arg not in {"self", "cls"}]
         if len(positional) > POSITIONAL_PARAMETERS:
             yield f"{node.lineno}: function {node.name} has {len(positional)} positional parameters, the cap is {POSITIONAL_PARAMETERS}"

@@ -24,3 +24,7 @@ def test_a_long_function() -> None:
 
 def test_too_many_positional_parameters() -> None:
     assert list(findings("def f(a, b, c, d, e, f, g): ...\n")) == ["1: function f has 7 positional parameters, the cap is 6"]
+
+
+def test_options_of_a_command_are_not_positional() -> None:
+    assert list(findings("@app.command()\ndef f(a, b, c, d, e, f, g): ...\n")) == []
