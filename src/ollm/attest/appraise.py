@@ -19,33 +19,8 @@ from ollm.values.checks import Appraisal, Check, Claims
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, ReferenceValues
 
-_QUOTE = (
-    "quote.format",
-    "quote.certification_data",
-    "quote.header",
-    "quote.debug",
-    "quote.sept_ve_disable",
-    "quote.reserved_attributes",
-    "quote.migratable",
-    "quote.service_td",
-    "quote.seam_signer",
-    "platform.marker",
-    "chain.root",
-    "collateral.format",
-    "collateral.validity",
-    "chain.pck",
-    "chain.tcb_signing",
-    "chain.revocation",
-    "tcb.info",
-    "tcb.qe_identity",
-    "quote.signature",
-    "tcb.level",
-    "quote.library_verdict",
-    "tcb.status",
-    "tcb.advisories",
-    "tcb.evaluation_number",
-    "platform.configuration",
-)
+_NAMES = tuple(CHECKS)
+_QUOTE = _NAMES[_NAMES.index("quote.format") : _NAMES.index("binding.report_data")]
 _LIBRARY = ("tcb.info", "tcb.qe_identity", "quote.signature", "tcb.level", "quote.library_verdict")
 _LOG = ("event_log.format", "event_log.replay")
 _COMPOSE = ("compose.hash", "compose.mr_config_id", "compose.accepted")
