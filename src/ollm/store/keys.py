@@ -23,8 +23,8 @@ RANDOM_BYTES = 42  # what mint_key draws on: 10 for the id, 32 for the secret
 _ID_BYTES = 10
 
 # The last character of the secret carries 4 bits: the two spare ones must be zero, so that a key has one spelling.
-_KEY = re.compile(r"sk-ollm-([a-z2-7]{16})-([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])", re.ASCII)
-_URL_SAFE = str.maketrans("-_", "+/")
+_KEY = re.compile(rb"sk-ollm-([a-z2-7]{16})-([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _NO_SECRET = bytes(32)
 _NO_MAC = bytes(32)  # no key's HMAC in practice; compared against where there is no row, so that the time is the same
 
@@ -53,10 +53,10 @@ def mint_key(
 
 def parse_key(text: str) -> tuple[str, bytes] | None:
     """Key id and secret of a key's text, or None when it isn't of our form."""
-    match = _KEY.fullmatch(text)
+    match = _KEY.fullmatch(text.encode("utf-8", "replace"))
     if match is None:
         return None
-    return match[1], binascii.a2b_base64(match[2].translate(_URL_SAFE) + "=")
+    return match[1].decode(), binascii.a2b_base64(match[2].translate(_URL_SAFE) + b"=")
 
 
 def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[KeyRow, bytes] | None:

@@ -1,0 +1,70 @@
+"""What store tests are made of: ids, intents, entries."""
+
+import itertools
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from ollm.values.ledger import Entry, Intent, Status
+from ollm.values.usage import Usage
+
+ROW_KEY = b"row key".ljust(32, b".")
+PEPPER = b"pepper".ljust(32, b".")
+KEY_ID = "abcdefgh234567ab"
+SESSION = "5e" * 32
+START = 1_700_000_000_000
+CANARY = "Dear model, my diagnosis is"  # what must never be found in a store
+
+_counter = itertools.count(1)
+
+
+def request_id() -> str:
+    return f"{next(_counter):016x}{os.urandom(8).hex()}"
+
+
+def intent(request: str | None = None, **changed: Any) -> Intent:
+    values: dict[str, Any] = {
+        "request_id": request or request_id(),
+        "key_id": KEY_ID,
+        "model": "llama-3.3/70b",
+        "upstream": "enclave-1",
+        "level": "tee",
+        "session_id": SESSION,
+        "started_ms": START,
+    }
+    return Intent(**(values | changed))
+
+
+def entry(request: str | None = None, **changed: Any) -> Entry:
+    values: dict[str, Any] = {
+        "request_id": request or request_id(),
+        "key_id": KEY_ID,
+        "endpoint": "chat.completions",
+        "model": "llama-3.3/70b",
+        "upstream": "enclave-1",
+        "level": "tee",
+        "session_id": SESSION,
+        "status": Status.COMPLETED,
+        "http_status": 200,
+        "streamed": True,
+        "started_ms": START,
+        "usage": Usage(input_tokens=10, cached_tokens=5, output_tokens=7, reasoning_tokens=2),
+        "cost_micro": 1234,
+        "price_version": "config",
+        "verify_us": 0,
+        "headers_us": 20_000,
+        "first_us": 30_000,
+        "total_us": 40_000,
+        "receipt": b"sealed receipt",
+    }
+    return Entry(**(values | changed))
+
+
+def url(directory: Path) -> str:
+    return f"sqlite:///{directory}/ollm.db"
+
+
+def raw(directory: Path) -> sqlite3.Connection:
+    """The database as anyone with the file sees it."""
+    return sqlite3.connect(directory / "ollm.db", isolation_level=None, timeout=5)

@@ -1,0 +1,154 @@
+"""The contract of ports.Ledger, and the reports. Nothing here knows what database it runs on."""
+
+import asyncio
+
+import pytest
+
+from ollm.errors import StoreError
+from ollm.ports import Ledger
+from ollm.store.ledger import ModelTotals
+from ollm.store.sqlite import Store
+from ollm.values.ledger import Status
+from ollm.values.usage import Usage
+from tests.store.conftest import Opener
+from tests.store.making import START, entry, intent
+
+
+@pytest.fixture(params=["full", "process"])
+async def store(request: pytest.FixtureRequest, opener: Opener):  # type: ignore[no-untyped-def]
+    async with opener(durability=request.param) as store:
+        yield store
+
+
+async def test_an_intent_is_under_way_until_its_entry(store: Store) -> None:
+    ledger: Ledger = store.ledger
+    begun = intent()
+    await ledger.intend(begun)
+    assert store.ledger.under_way == 1
+    assert await ledger.find(begun.request_id) is None
+    await ledger.complete(entry(begun.request_id))
+    assert store.ledger.under_way == 0
+    found = await ledger.find(begun.request_id)
+    assert found is not None
+    assert found.status is Status.COMPLETED
+
+
+async def test_a_refused_request_needs_no_intent(store: Store) -> None:
+    refused = entry(status=Status.REFUSED, upstream=None, session_id=None)
+    await store.ledger.complete(refused)
+    assert await store.ledger.find(refused.request_id) == refused
+
+
+async def test_completing_twice_keeps_the_first_row_and_receipt(store: Store) -> None:
+    first = entry(receipt=None)
+    await store.ledger.complete(first)
+    await store.ledger.complete(entry(first.request_id, status=Status.CLIENT_GONE, receipt=b"second"))
+    assert await store.ledger.find(first.request_id) == first
+    assert len(await store.ledger.recent(10)) == 1
+
+
+async def test_completing_twice_at_once_keeps_one_row(store: Store) -> None:
+    twins = [entry("ab" * 16, total_us=number) for number in range(5)]
+    others = [entry() for _ in range(5)]
+    await asyncio.gather(*(store.ledger.complete(one) for pair in zip(twins, others, strict=True) for one in pair))
+    assert await store.ledger.find("ab" * 16) == twins[0]
+    for other in others:
+        assert await store.ledger.find(other.request_id) == other
+    assert len(await store.ledger.recent(100)) == 6
+
+
+async def test_hundreds_at_once_are_all_there_once(store: Store) -> None:
+    async def request() -> str:
+        begun = intent()
+        await store.ledger.intend(begun)
+        await asyncio.sleep(0)
+        await store.ledger.complete(entry(begun.request_id))
+        return begun.request_id
+
+    acknowledged = await asyncio.gather(*(request() for _ in range(500)))
+    rows = await store.ledger.recent(1000)
+    assert sorted(row.request_id for row in rows) == sorted(acknowledged)
+    assert store.ledger.under_way == 0
+
+
+async def test_one_bad_entry_does_not_take_others_along(store: Store) -> None:
+    good = [entry() for _ in range(3)]
+    bad = [entry(model="no such name!"), entry(request_id="short"), entry(usage=Usage(input_tokens=-1)), entry(receipt=b"")]
+    results = await asyncio.gather(*(store.ledger.complete(one) for one in [*good, *bad]), return_exceptions=True)
+    assert results[:3] == [None] * 3
+    for result in results[3:]:
+        assert isinstance(result, StoreError)
+        assert "may hold" in result.mend
+    assert {row.request_id for row in await store.ledger.recent(10)} == {one.request_id for one in good}
+    await store.ledger.complete(after := entry())
+    assert await store.ledger.find(after.request_id) == after
+
+
+async def test_a_caller_that_stops_waiting_does_not_take_the_row_along(store: Store) -> None:
+    written, other = entry(), entry()
+    task = asyncio.get_running_loop().create_task(store.ledger.complete(written))
+    await asyncio.sleep(0)
+    task.cancel()
+    await store.ledger.complete(other)
+    assert task.cancelled()
+    assert await store.ledger.find(written.request_id) == written
+
+
+async def test_intents_without_an_entry_are_lost_at_the_next_start(opener: Opener) -> None:
+    dead, done = intent(), intent()
+    async with opener() as store:
+        await store.ledger.intend(dead)
+        await store.ledger.intend(done)
+        await store.ledger.complete(entry(done.request_id))
+    for _ in range(2):
+        async with opener() as store:
+            rows = {row.request_id: row.status for row in await store.ledger.recent(10)}
+            assert rows == {dead.request_id: Status.LOST, done.request_id: Status.COMPLETED}
+            assert store.ledger.under_way == 0
+
+
+async def test_a_lost_request_that_completes_after_all_stays_lost(opener: Opener) -> None:
+    dead = intent()
+    async with opener() as store:
+        await store.ledger.intend(dead)
+    async with opener() as store:
+        await store.ledger.complete(entry(dead.request_id))
+        found = await store.ledger.find(dead.request_id)
+        assert found is not None
+        assert found.status is Status.LOST
+
+
+async def test_recent_is_newest_first_by_key_and_without_receipts(store: Store) -> None:
+    written = [entry(key_id=key) for key in ("a1", "b2", "a1", "b2")]
+    for one in written:
+        await store.ledger.complete(one)
+    assert [row.request_id for row in await store.ledger.recent(3)] == [one.request_id for one in reversed(written[1:])]
+    mine = await store.ledger.recent(10, key_id="a1")
+    assert [row.request_id for row in mine] == [written[2].request_id, written[0].request_id]
+    assert all(row.receipt is None for row in mine)
+    assert await store.ledger.recent(10, key_id="unknown") == []
+
+
+async def test_totals_by_model_since_a_time(store: Store) -> None:
+    usage = Usage(input_tokens=10, cached_tokens=1, output_tokens=5)
+    for one in (
+        entry(model="a", usage=usage, cost_micro=100),
+        entry(model="a", usage=usage, cost_micro=None),
+        entry(model="a", usage=Usage(), cost_micro=None, status=Status.UPSTREAM_FAILED),
+        entry(model="b", usage=usage, cost_micro=7, started_ms=START + 1000),
+        entry(model=None, usage=Usage(), cost_micro=None, status=Status.REFUSED, started_ms=START - 1),
+    ):
+        await store.ledger.complete(one)
+    assert await store.ledger.totals(START) == [ModelTotals("a", 3, 2, 20, 2, 10, 100, 1), ModelTotals("b", 1, 1, 10, 1, 5, 7, 0)]
+    assert [total.model for total in await store.ledger.totals()] == ["a", None, "b"]
+    assert [total.model for total in await store.ledger.totals(START + 1)] == ["b"]
+
+
+async def test_administration_reads_and_never_writes(opener: Opener) -> None:
+    async with opener() as gateway, opener(role="admin") as admin:
+        await gateway.ledger.complete(written := entry())
+        assert await admin.ledger.find(written.request_id) == written
+        with pytest.raises(StoreError, match="isn't open for serving"):
+            await admin.ledger.intend(intent())
+        with pytest.raises(StoreError, match="isn't open for serving"):
+            await admin.ledger.complete(entry())

@@ -1,0 +1,44 @@
+"""Entries to rows and back; what a lost request's row says."""
+
+import msgspec
+import pytest
+
+from ollm.store.rows import lost
+from ollm.store.sqlite import Store
+from ollm.values.ledger import Entry, Status
+from ollm.values.level import Level
+from ollm.values.usage import Usage
+from tests.store.making import entry, intent
+
+NOTHING_KNOWN = {"model": None, "upstream": None, "level": None, "session_id": None, "cost_micro": None, "price_version": None, "receipt": None}
+
+
+@pytest.mark.parametrize("status", list(Status))
+async def test_every_status_comes_back_equal(store: Store, status: Status) -> None:
+    written = entry(status=status)
+    await store.ledger.complete(written)
+    assert await store.ledger.find(written.request_id) == written
+
+
+@pytest.mark.parametrize("field", list(NOTHING_KNOWN))
+async def test_what_is_not_known_stays_unknown(store: Store, field: str) -> None:
+    written = entry(**{field: None})
+    await store.ledger.complete(written)
+    assert await store.ledger.find(written.request_id) == written
+
+
+async def test_every_field_has_a_place_of_its_own(store: Store) -> None:
+    numbers = {"http_status": 201, "started_ms": 2, "cost_micro": 3, "verify_us": 4, "headers_us": 5, "first_us": 6, "total_us": 2**62}
+    written = entry(**numbers, usage=Usage(7, 8, 9, 10, estimated=True), streamed=False, receipt=bytes(range(256)), level=Level.SIMULATED)
+    await store.ledger.complete(written)
+    found = await store.ledger.find(written.request_id)
+    assert found == written
+    assert set(msgspec.structs.asdict(written)) == set(Entry.__struct_fields__)
+
+
+def test_a_lost_request_is_an_estimate_of_nothing() -> None:
+    begun = intent()
+    row = lost(begun)
+    assert (row.request_id, row.key_id, row.model, row.started_ms) == (begun.request_id, begun.key_id, begun.model, begun.started_ms)
+    assert (row.status, row.endpoint, row.http_status, row.usage) == (Status.LOST, "unknown", 0, Usage(estimated=True))
+    assert (row.cost_micro, row.receipt) == (None, None)
