@@ -8,6 +8,7 @@ import msgspec
 
 from ollm.attest.appraise import appraise
 from ollm.attest.evidence import AciEvidence, Binding
+from ollm.errors import EvidenceRefused
 from ollm.sim.machine import Hardware
 from ollm.values.aci import HPKE_ALGO, E2eeKey, Keyset, SigningKey, TlsKey, report_data
 from ollm.values.checks import Appraisal
@@ -68,3 +69,12 @@ def failing(appraisal: Appraisal) -> str | None:
     """Name of the check that failed, or None when all passed."""
     assert appraisal.accepted == (appraisal.failure is None)
     return appraisal.failure.name if appraisal.failure else None
+
+
+def refused_check(call: Callable[[], object]) -> str | None:
+    """Name of the check that `call` refuses by, or None when it returns. Any other exception escapes."""
+    try:
+        call()
+    except EvidenceRefused as error:
+        return error.check
+    return None

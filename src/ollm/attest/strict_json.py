@@ -1,22 +1,29 @@
 """JSON from a peer, parsed so that no two readers can disagree about it."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 from ollm.errors import EvidenceRefused
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that may be half of a pair
+
 
 def parse(data: bytes | str, *, limit: int, check: str) -> Any:
-    """The value of `data`: UTF-8, at most `limit` bytes, no member name twice, no NaN or Infinity.
+    """The value of `data`: UTF-8, at most `limit` bytes, no member name twice, no NaN or Infinity, no lone surrogate.
 
     Raises: EvidenceRefused naming `check`.
     """
-    if len(data) > limit:
-        raise EvidenceRefused(check, f"{len(data)} bytes", f"at most {limit}")
+    raw = data if isinstance(data, bytes) else encoded(data, check)
+    if len(raw) > limit:
+        raise EvidenceRefused(check, f"{len(raw)} bytes", f"at most {limit}")
     try:
         # Decoded here, because json.loads would guess UTF-16 and UTF-32 from bytes.
-        text = data.decode() if isinstance(data, bytes) else data
-        return json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
+        text = raw.decode()
+        value = json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # fails where a lone surrogate was smuggled in
+        return value
     except _Duplicate:
         raise EvidenceRefused(check, "a member name twice", "each member once") from None
     except (ValueError, RecursionError):
@@ -24,7 +31,7 @@ def parse(data: bytes | str, *, limit: int, check: str) -> Any:
 
 
 def encoded(text: str, check: str) -> bytes:
-    """UTF-8 of a string that came from JSON. Raises: EvidenceRefused for a lone surrogate, which JSON can smuggle in."""
+    """UTF-8 of `text`. Raises: EvidenceRefused naming `check` for a lone surrogate."""
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -79,7 +79,7 @@ def parse_keyset(document: object) -> tuple[Keyset, Sha256]:
     """
     try:
         keyset = msgspec.convert(document, Keyset)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for names with a lone surrogate
         raise WireError("not an ACI keyset") from None
     if sum(key.algo == HPKE_ALGO for key in keyset.e2ee_public_keys) > 1:
         raise WireError("two keys to seal to")  # EHBP's header can't say which one was used (docs/spec/aci-ehbp.md §1)

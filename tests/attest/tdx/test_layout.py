@@ -11,6 +11,7 @@ from ollm.attest.tdx.layout import MAX_QUOTE, parse_quote, pem, pem_certificates
 from ollm.errors import EvidenceRefused
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
+from tests.attest.service import refused_check
 from tests.sim.hardware import NOW, REPORT_DATA, FrozenClock
 
 MACHINE = SimulatedMachine(create_pki(NOW), FrozenClock())
@@ -164,9 +165,4 @@ def test_only_our_refusal_escapes_for_any_bytes(data: bytes) -> None:
 def test_only_our_refusal_escapes_for_bent_quotes(quote: bytes, edits: list[tuple[int, bytes]]) -> None:
     for offset, data in edits:
         quote = patched(quote, offset, data)
-    try:
-        parsed = parse_quote(quote)
-    except EvidenceRefused as error:
-        assert error.check in ("quote.format", "quote.certification_data")
-    else:
-        assert parsed.signed == quote[: len(parsed.signed)]
+    assert refused_check(lambda: parse_quote(quote)) in (None, "quote.format", "quote.certification_data")
