@@ -7,24 +7,22 @@ to read receipts: each rests under a key that is derived from its caller's secre
     blob  = 0x01 || nonce[12] || AES-256-GCM(key, nonce, receipt, aad = 0x01 || request id)
 """
 
-import hmac
-
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ollm.errors import SealError
+from ollm.values.mac import MacKey, hmac_sha256
 
 NONCE_SIZE = 12
 
 _VERSION = b"\x01"
-_SALT = b"ollm receipt at rest v1"
+_SALT = MacKey(b"ollm receipt at rest v1")
 _MINIMUM = 1 + NONCE_SIZE + 16
 
 
 def _cipher(secret: bytes, request_id: bytes) -> AESGCM:
     """HKDF (RFC 5869) of one block: extract, then expand with counter 1."""
-    extracted = hmac.digest(_SALT, secret, "sha256")
-    return AESGCM(hmac.digest(extracted, request_id + b"\x01", "sha256"))
+    return AESGCM(hmac_sha256(_SALT.digest(secret), request_id + b"\x01"))
 
 
 def seal_receipt(secret: bytes, request_id: str, document: bytes, nonce: bytes) -> bytes:
