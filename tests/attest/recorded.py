@@ -30,7 +30,8 @@ def find(folder: Path, file: str, variant: str | None = None) -> Case:
 
 
 def quote(folder: Path, case: Case) -> bytes:
-    return (folder / case["file"]).read_bytes()
+    file: str = case["file"]
+    return (folder / file).read_bytes()
 
 
 def seconds(case: Case) -> int:

@@ -32,13 +32,14 @@ def _folder() -> Path:
     return Path(os.environ["OLLM_EVIDENCE_DIR"])
 
 
-def _cases() -> list[pytest.param]:  # type: ignore[valid-type]
-    if not os.environ.get("OLLM_EVIDENCE_DIR"):
-        return []
-    return [pytest.param(case, id=f"{Path(case['file']).stem}-{case.get('variant', 'plain')}") for case in recorded.tdx_cases(_folder())]
+CASES = recorded.tdx_cases(_folder()) if os.environ.get("OLLM_EVIDENCE_DIR") else []
 
 
-@pytest.mark.parametrize("case", _cases())
+def _name(case: recorded.Case) -> str:
+    return f"{Path(case['file']).stem}-{case.get('variant', 'plain')}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
 def test_a_recorded_case_gets_its_verdict(case: recorded.Case) -> None:
     quote = recorded.quote(_folder(), case)
     if case["file"] in WITH_APPENDED_TEXT:
@@ -62,7 +63,7 @@ def test_a_recorded_case_gets_its_verdict(case: recorded.Case) -> None:
         assert failing(appraisal) == "collateral.validity"
 
 
-@pytest.mark.parametrize("case", [case for case in _cases() if case.values[0]["verdict"] == "accept"])
+@pytest.mark.parametrize("case", [case for case in CASES if case["verdict"] == "accept"], ids=_name)
 @pytest.mark.parametrize("end", [0, 1])
 def test_recorded_evidence_holds_to_the_second(case: recorded.Case, end: int) -> None:
     edge = recorded.seconds({"at": case["valid_window"][end]}) - end  # the end itself is outside

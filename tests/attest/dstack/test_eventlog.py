@@ -181,7 +181,7 @@ def test_only_our_refusal_escapes_for_any_text(text: str) -> None:
     assert refused_check(lambda: parse(text)) in (None, "event_log.format")
 
 
-_JSON = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9) | st.just([]) | st.just({})
+_JSON: st.SearchStrategy[object] = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9) | st.just([])
 _EVENTS = st.lists(
     st.fixed_dictionaries(
         {
