@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         "_seen",
         "_shared",
         "_since",
+        "_stuck",
         "_target",
         "_transport",
         "_writable",
@@ -95,7 +96,8 @@ class Connection(asyncio.Protocol):
         self._peers: dict[str, Any] = {}
         self._phase = _IDLE
         self._since = 0.0  # when the phase, or its present window, began
-        self._seen = 0  # bytes since then: without progress (HEAD, trailers), or of the body
+        self._seen = 0  # bytes of the body since then
+        self._stuck = 0  # bytes that the parser holds because what they belong to has no end yet
         self._moved = False  # the parser made progress on the bytes at hand
         self._fresh = True  # no request has come yet
         self._closing = False
@@ -116,6 +118,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)  # TLS transports would hold 512 KiB
         self._since = self._loop.time()
         client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._peers = {
@@ -160,10 +163,10 @@ class Connection(asyncio.Protocol):
                 self._refuse(self._refusal or framing.BAD_REQUEST)
             return
         if self._moved:
-            self._seen = 0
-        elif self._phase != _IDLE:  # the parser keeps what has no end yet: headers, trailers, chunk extensions
-            self._seen += len(data)
-            if self._seen > self._limits.header_bytes:
+            self._stuck = 0
+        elif self._phase != _IDLE:  # headers, trailers, chunk extensions
+            self._stuck += len(data)
+            if self._stuck > self._limits.header_bytes:
                 self._refuse(framing.LARGE_HEADERS if self._phase == _HEAD else framing.BAD_REQUEST)
 
     # Parser callbacks
@@ -178,7 +181,7 @@ class Connection(asyncio.Protocol):
             raise _Stop
         self._phase = _HEAD
         self._since = self._loop.time()
-        self._seen = 0
+        self._stuck = 0
         self._fresh = False
         self._target = b""
         self._headers = []
@@ -226,6 +229,7 @@ class Connection(asyncio.Protocol):
         self._moved = True
         self._reading = exchange
         self._since = self._loop.time()
+        self._seen = 0
         if self._running is None:
             self._start(exchange)
         elif len(self._queue) < self._limits.pipelined:

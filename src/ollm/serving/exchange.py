@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ollm.serving")
 
-HIGH_WATER = 64 * 1024  # bytes of a request's body held for an application that does not read
+HIGH_WATER = 64 * 1024  # bytes held for an application or a client that does not read
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 STATUS_LINES = {status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(200, 600)}
