@@ -3,6 +3,7 @@
 `staged()` is a play with one enclave; `opened()` runs a gateway over whatever machines a test brings itself.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -207,3 +208,38 @@ async def staged(folder: Path, enclave: SimOptions | None = None, *, attested: b
         stage = await exits.enter_async_context(opened(folder, configuration({"enclave": machine}, **settings)))
         stage.enclave = machine
         yield stage
+
+
+class RawClient:
+    """A client on a bare connection, which can leave whenever it likes."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def ask(self, body: bytes) -> None:
+        """Connect and send one chat."""
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._stage.server.port)
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {self._stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        await self._writer.drain()
+
+    async def read_until(self, mark: bytes) -> bytes:
+        return await asyncio.wait_for(self._reader.readuntil(mark), 5)
+
+    async def read_to_end(self) -> bytes:
+        return await asyncio.wait_for(self._reader.read(), 5)
+
+    def leave(self) -> None:
+        self._writer.transport.abort()
+
+
+async def last_entry(stage: Stage, seconds: float = 1.0) -> Entry:
+    """The newest ledger row with its receipt, as soon as there is one."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found: list[Entry] = await stage.gateway.ledger.recent(1)  # type: ignore[attr-defined]  # SqlLedger's own
+            if found and (whole := await stage.gateway.ledger.find(found[0].request_id)) is not None:
+                return whole
+            await asyncio.sleep(0.01)
