@@ -38,4 +38,10 @@ async def _verified(gateway: Gateway, keeper: Keeper) -> VerifiedSession:
 
 def _refusal(reason: str, name: str) -> TrustRefusal:
     message = f"The machine behind '{name}' could not be verified ({reason}). The prompt was not forwarded."
-    return TrustRefusal(ApiError(503, "upstream_verification_failed", "upstream_verification_failed", message), reason, name)
+    return TrustRefusal(unverified(message), reason, name)
+
+
+def unverified(message: str) -> ApiError:
+    """503 for a machine that is not verified. Clients are told not to ask again at once: the same evidence gets the same verdict."""
+    code = "upstream_verification_failed"
+    return ApiError(503, code, code, message, headers={"x-should-retry": "false"})
