@@ -1,8 +1,10 @@
 """What store tests are made of: ids, intents, entries."""
 
+import asyncio
 import itertools
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +70,19 @@ def url(directory: Path) -> str:
 def raw(directory: Path) -> sqlite3.Connection:
     """The database as anyone with the file sees it."""
     return sqlite3.connect(directory / "ollm.db", isolation_level=None, timeout=5)
+
+
+def files_with(directory: Path, needle: bytes) -> list[str]:
+    """Names of the files that hold `needle`."""
+    return [path.name for path in directory.iterdir() if needle in path.read_bytes()]
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 2) -> None:
+    """Return as soon as `condition` holds. Raises: TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in the store, which sets no event for tests
+            await asyncio.sleep(0.002)

@@ -40,9 +40,9 @@ def test_errors_tell_the_code_and_never_quote_a_value(tmp_path: Path) -> None:
 
 def test_ddl_is_rolled_back_with_its_transaction(tmp_path: Path) -> None:
     engine = connect(tmp_path / "x.db")
-    with pytest.raises(ZeroDivisionError), writing(engine).begin() as connection:
+    with writing(engine).connect() as connection, connection.begin() as transaction:
         connection.execute(text("CREATE TABLE t (x TEXT)"))
-        raise ZeroDivisionError
+        transaction.rollback()
     with engine.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar() == 0
     engine.dispose()

@@ -73,12 +73,13 @@ async def test_hundreds_at_once_are_all_there_once(store: Store) -> None:
 
 async def test_one_bad_entry_does_not_take_others_along(store: Store) -> None:
     good = [entry() for _ in range(3)]
-    bad = [entry(model="no such name!"), entry(request_id="short"), entry(usage=Usage(input_tokens=-1)), entry(receipt=b"")]
+    bad = [entry(model="no such name!"), entry(request_id="short"), entry(usage=Usage(input_tokens=-1)), entry(receipt=b""), entry(level="none")]
+    bad += [entry(cost_micro=2**63), entry(model="\ud800"), entry(usage=None), entry(http_status="200 OK"), entry(verify_us=object())]
     results = await asyncio.gather(*(store.ledger.complete(one) for one in [*good, *bad]), return_exceptions=True)
     assert results[:3] == [None] * 3
     for result in results[3:]:
         assert isinstance(result, StoreError)
-        assert "may hold" in result.mend
+        assert "may hold" in result.cause
     assert {row.request_id for row in await store.ledger.recent(10)} == {one.request_id for one in good}
     await store.ledger.complete(after := entry())
     assert await store.ledger.find(after.request_id) == after

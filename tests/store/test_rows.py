@@ -29,7 +29,8 @@ async def test_what_is_not_known_stays_unknown(store: Store, field: str) -> None
 
 async def test_every_field_has_a_place_of_its_own(store: Store) -> None:
     numbers = {"http_status": 201, "started_ms": 2, "cost_micro": 3, "verify_us": 4, "headers_us": 5, "first_us": 6, "total_us": 2**62}
-    written = entry(**numbers, usage=Usage(7, 8, 9, 10, estimated=True), streamed=False, receipt=bytes(range(256)), level=Level.SIMULATED)
+    others = {"usage": Usage(7, 8, 9, 10, estimated=True), "streamed": False, "receipt": bytes(range(256)), "level": Level.SIMULATED}
+    written = entry(None, **(numbers | others))
     await store.ledger.complete(written)
     found = await store.ledger.find(written.request_id)
     assert found == written

@@ -119,10 +119,9 @@ def test_every_blob_is_bounded(database: sqlite3.Connection) -> None:
 def test_ledger_sessions_and_names_are_never_changed(database: sqlite3.Connection) -> None:
     database.execute(f"INSERT INTO sessions VALUES ('{'a' * 64}', 'u', 1, x'00')")
     database.execute("INSERT INTO names (kind, name) VALUES ('key', 'k')")
-    database.execute(
-        "INSERT INTO ledger (entry, request_id, key, endpoint, status, http_status, streamed, started_ms, input_tokens, cached_tokens, output_tokens, "
-        f"reasoning_tokens, estimated, verify_us, headers_us, first_us, total_us) VALUES (1, '{'a' * 32}', 1, 1, 'completed', 200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
-    )
+    values = {name: VALID.get(name, "1") for owner, name, kind in columns(database) if owner == "ledger" and kind == "TEXT"}
+    values |= {name: "1" for owner, name, kind in columns(database) if owner == "ledger" and kind == "INTEGER"}
+    database.execute(f"INSERT INTO ledger ({', '.join(values)}) VALUES ({', '.join(values.values())})")
     database.execute("INSERT INTO receipts VALUES (1, x'00')")
     for statement in (
         "UPDATE ledger SET cost_micro = 0",

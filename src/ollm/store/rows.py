@@ -29,7 +29,7 @@ def row_of(number: int, entry: Entry, names: Names) -> tuple[object, ...]:
         names.endpoints[entry.endpoint],
         names.models[entry.model],
         names.upstreams[entry.upstream],
-        _LEVELS[entry.level],
+        _LEVELS.get(entry.level, ""),  # "" is no level: the CHECK refuses it
         names.sessions[entry.session_id],
         entry.status.value,
         entry.http_status,

@@ -27,6 +27,11 @@ from ollm.store.syncer import Syncer
 from ollm.values.ledger import Entry
 
 Durability = Literal["full", "process"]
+# An entry with a value that a column refuses or the driver can't bind: a mistake of ours upstream, which must not take others along.
+_UNFIT = (
+    *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(OverflowError, UnicodeError, AttributeError, TypeError),
+)
 Waiter = tuple[Entry, asyncio.Future[None]]
 
 # Under load, a flush to the disk costs 0.2 ms of CPU and more: one that begins too soon serves too few. It waits this
@@ -128,7 +133,7 @@ class Writer:
             try:
                 self._insert_all(batch)
                 written = batch
-            except sqlite3.IntegrityError:
+            except _UNFIT:
                 self._roll_back()
                 self._db.execute("BEGIN IMMEDIATE")
                 written = self._insert_each(batch)
@@ -161,10 +166,10 @@ class Writer:
                 if stored and entry.receipt is not None:
                     self._db.execute(INSERT_RECEIPT, (number, entry.receipt))
                 written.append((entry, waiter))
-            except sqlite3.IntegrityError as error:
+            except _UNFIT:
                 self._db.execute("ROLLBACK TO entry")
                 self._names.forget()
-                _refuse(waiter, store_error(error, "storing the ledger entry"))
+                _refuse(waiter, StoreError("storing the ledger entry failed: it holds a value that isn't one its column may hold"))
             self._db.execute("RELEASE entry")
         return written
 
