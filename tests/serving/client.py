@@ -158,5 +158,5 @@ def error_code(body: bytes) -> str:
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # conditions are states of the server, not events
             await asyncio.sleep(0.005)
