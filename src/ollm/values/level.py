@@ -10,14 +10,20 @@ class Level(enum.StrEnum):
     ZDR = "zdr"
     SIMULATED = "simulated"
 
+    rank: int  # set below; an attribute, because a table keyed by enum members hashes them in Python
+
     def satisfies(self, floor: "Level") -> bool:
         """Whether a route of this level may serve a request that demands `floor`."""
-        return _RANK[self] >= _RANK[floor]
+        return self.rank >= floor.rank
 
 
-_RANK = {Level.SIMULATED: 0, Level.ZDR: 1, Level.TEE: 2}
+Level.SIMULATED.rank, Level.ZDR.rank, Level.TEE.rank = 0, 1, 2
+
+
+def _rank(level: Level) -> int:
+    return level.rank
 
 
 def strictest(*levels: Level) -> Level:
     """The highest of `levels`: requirements of key, config and request only tighten each other."""
-    return max(levels, key=lambda level: _RANK[level])
+    return max(levels, key=_rank)
