@@ -93,6 +93,17 @@ class Process:
             total += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
         return total / _TICKS
 
+    def thread_seconds(self) -> dict[int, tuple[float, float]]:
+        """User and system time of each thread of the process itself, by thread id."""
+        times = {}
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                fields = (task / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            times[int(task.name)] = (int(fields[11]) / _TICKS, int(fields[12]) / _TICKS)
+        return times
+
     def reset_peak_memory(self) -> None:
         for pid in self.tree():
             try:

@@ -15,14 +15,16 @@ from bench.load import WORKLOADS, Workload, check, drive
 from bench.ollm import VARIANTS
 from bench.procs import BenchError, end_on_signals
 from bench.run import talk
-from bench.stacks import Shares, listing, shares
+from bench.stacks import Shares, listing, shares, threads
 from bench.stage import Stage, staged
 
 RATE = 400  # samples a second; more would itself slow the gateway
 LEAD_SECONDS = 1.5
 
+Times = dict[int, tuple[float, float]]
 
-def sample(stage: Stage, variant: str, workload: Workload, options: argparse.Namespace) -> Shares:
+
+def sample(stage: Stage, variant: str, workload: Workload, options: argparse.Namespace) -> tuple[Shares, str]:
     """Loads the variant, and samples it from after the first second until shortly before the end. Raises: BenchError."""
     target = stage.targets[variant]
     check(target, workload)
@@ -36,11 +38,26 @@ def sample(stage: Stage, variant: str, workload: Workload, options: argparse.Nam
     load.start()
     try:
         threading.Event().wait(LEAD_SECONDS)
+        before = target.process.thread_seconds()
         _record(target.process.pid, stacks, options, stage)
+        after = target.process.thread_seconds()
     finally:
         load.join()
     talk(f"stacks: {stacks}")
-    return shares(stacks.read_text().splitlines())
+    lines = stacks.read_text().splitlines()
+    return shares(lines), spent(before, after, threads(lines))
+
+
+def spent(before: Times, after: Times, names: dict[int, str]) -> str:
+    """Processor time of each thread between two readings, the busiest first."""
+    deltas = [(user - before.get(each, (0.0, 0.0))[0], system - before.get(each, (0.0, 0.0))[1], each) for each, (user, system) in after.items()]
+    deltas = sorted((delta for delta in deltas if delta[0] + delta[1] > 0), reverse=True)
+    total = sum(user + system for user, system, _ in deltas) or 1.0
+    lines = [
+        f"{(user + system) / total:7.1%}  {names.get(each, '(not sampled)')}: user {user:.2f} s, system {system:.2f} s"
+        for user, system, each in deltas
+    ]
+    return "processor time by thread\n" + "\n".join(lines) + "\n"
 
 
 def _record(pid: int, stacks: Path, options: argparse.Namespace, stage: Stage) -> None:
@@ -69,19 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     workload = next(each for each in WORKLOADS if each.name == options.load)
     try:
         with staged((options.variant,), talk) as stage:
-            found = sample(stage, options.variant, workload, options)
+            found, times = sample(stage, options.variant, workload, options)
     except BenchError as problem:
         talk(f"profile failed: {problem}")
         return 1
     except KeyboardInterrupt:
         return 130
     parts = [
-        listing("by thread", found.threads, found.total, 10),
-        listing("by package, own time of its innermost Python function", found.packages, found.total, options.top),
+        times,
+        listing("the main thread by package, own time of its innermost Python function", found.packages, found.total, options.top),
         listing("own time of functions", found.own, found.total, options.top),
         listing("functions with all they call", found.within, found.total, 2 * options.top),
     ]
-    sys.stdout.write(f"{found.total} samples, {workload.title}\n\n" + "\n".join(parts))
+    sys.stdout.write(f"{found.total} samples of the main thread, {workload.title}\n\n" + "\n".join(parts))
     return 0
 
 

@@ -6,19 +6,18 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-_THREAD = re.compile(r"^thread \(([^)]*)\)(?:: (.*))?$|^(?:process .*)$")
+_THREAD = re.compile(r"^thread \((?P<id>[^)]*)\)(?:: (?P<name>.*))?$")
 _FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^()]*?)(?::(?P<line>\d+))?\)$")
 
 
 @dataclass
 class Shares:
-    """Samples: `total`, and how many fell into what. `within` counts each function once per stack, however deep it recurses."""
+    """Samples of one thread: `total`, and how many fell into what. `within` counts each function once per stack."""
 
     total: int = 0
     own: Counter[str] = field(default_factory=Counter)
     within: Counter[str] = field(default_factory=Counter)
     packages: Counter[str] = field(default_factory=Counter)
-    threads: Counter[str] = field(default_factory=Counter)
 
 
 def package_of(file: str) -> str:
@@ -39,35 +38,41 @@ def _frame(text: str) -> tuple[str, str]:
     return f"{match['function']} ({short})", package
 
 
-def shares(lines: Iterable[str]) -> Shares:
-    """Adds up `frame;frame;… count` lines, root first, as `py-spy record --format raw --threads` writes them.
+def threads(lines: Iterable[str]) -> dict[int, str]:
+    """Names of the sampled threads by their system-wide id."""
+    names = {}
+    for line in lines:
+        match = _THREAD.match(line.partition(";")[0])
+        if match and match["id"].isdigit():
+            names[int(match["id"])] = match["name"] or "(no name)"
+    return names
 
-    A sample belongs to the package of its innermost Python frame: what a C library does is charged to the one who called it.
+
+def shares(lines: Iterable[str], thread: str = "MainThread") -> Shares:
+    """Adds up `thread`'s `frame;frame;… count` lines, root first, as `py-spy record --format raw --threads` writes them.
+
+    One thread alone, because a thread that waits in a system call looks like one that works. A sample belongs to the package
+    of its innermost Python frame: what a C library does is charged to the one who called it.
     """
     out = Shares()
     for line in lines:
         stack, _, number = line.rstrip().rpartition(" ")
-        if not stack or not number.isdigit():
+        first, *rest = stack.split(";")
+        match = _THREAD.match(first)
+        if match is None or match["name"] != thread or not rest or not number.isdigit():
             continue
         count = int(number)
-        frames = stack.split(";")
-        thread = "main"
-        while frames and (match := _THREAD.match(frames[0])):
-            thread = match[2] or match[1] or thread
-            frames.pop(0)
-        named = [_frame(frame) for frame in frames]
-        if not named:
-            continue
+        frames = [_frame(frame) for frame in rest]
         out.total += count
-        out.threads[thread] += count
-        out.own[named[-1][0]] += count
-        out.packages[next((package for _, package in reversed(named) if package != "native"), "native")] += count
-        for name in {name for name, _ in named}:
+        out.own[frames[-1][0]] += count
+        out.packages[next((package for _, package in reversed(frames) if package != "native"), "native")] += count
+        for name in {name for name, _ in frames}:
             out.within[name] += count
     return out
 
 
 def listing(title: str, counter: Counter[str], total: int, top: int) -> str:
-    """The `top` largest shares of `counter`, one a line."""
-    lines = [f"{count / total:7.1%}  {name}" for name, count in counter.most_common(top)]
+    """The `top` largest shares of `counter`, one a line; what stands below (nearly) every sample says nothing and is left out."""
+    telling = [(name, count) for name, count in counter.most_common() if count < 0.995 * total]
+    lines = [f"{count / total:7.1%}  {name}" for name, count in telling[:top]]
     return f"{title}\n" + "\n".join(lines) + "\n"

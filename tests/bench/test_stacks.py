@@ -1,22 +1,27 @@
 """Collapsed stacks, as py-spy writes them, added up by function, package and thread."""
 
-from bench.stacks import listing, package_of, shares
+from bench.stacks import listing, package_of, shares, threads
 
 STACKS = """\
-thread (0x7F10): MainThread;main (ollm/cli/main.py:10);chat (ollm/gateway/pipeline.py:40);sign (ollm/net/signer.py:20) 6
-thread (0x7F10): MainThread;main (ollm/cli/main.py:10);chat (ollm/gateway/pipeline.py:44);chat (ollm/gateway/pipeline.py:50) 3
-thread (0x7F11): writer;run (threading.py:982);commit (ollm/store/writer.py:88) 1
+thread (101): MainThread;main (ollm/cli/main.py:10);chat (ollm/gateway/pipeline.py:40);sign (ollm/net/signer.py:20) 6
+thread (101): MainThread;main (ollm/cli/main.py:10);chat (ollm/gateway/pipeline.py:44);chat (ollm/gateway/pipeline.py:50) 3
+thread (101): MainThread;main (ollm/cli/main.py:10) 1
+thread (102): writer;run (threading.py:982);commit (ollm/store/writer.py:88) 90
 
 a line that is not a stack
 """
 
 
-def test_samples_are_charged_to_function_package_and_thread() -> None:
+def test_samples_of_the_main_thread_are_charged_to_function_and_package() -> None:
     found = shares(STACKS.splitlines())
     assert found.total == 10
-    assert found.own == {"sign (signer.py)": 6, "chat (pipeline.py)": 3, "commit (writer.py)": 1}
-    assert found.packages == {"ollm.net": 6, "ollm.gateway": 3, "ollm.store": 1}
-    assert found.threads == {"MainThread": 9, "writer": 1}
+    assert found.own == {"sign (signer.py)": 6, "chat (pipeline.py)": 3, "main (main.py)": 1}
+    assert found.packages == {"ollm.net": 6, "ollm.gateway": 3, "ollm.cli": 1}
+
+
+def test_another_thread_can_be_asked_for_by_name() -> None:
+    assert threads(STACKS.splitlines()) == {101: "MainThread", 102: "writer"}
+    assert shares(STACKS.splitlines(), "writer").own == {"commit (writer.py)": 90}
 
 
 def test_a_recursive_function_counts_once_for_a_stack() -> None:
@@ -30,6 +35,11 @@ def test_packages_are_told_from_file_names() -> None:
     assert package_of("/usr/lib/python3.11/ssl.py") == "python"
     assert package_of("json/decoder.py") == "python"
     assert package_of("libssl.so.3") == "native"
+
+
+def test_a_listing_leaves_out_what_every_sample_has() -> None:
+    found = shares(STACKS.splitlines())
+    assert listing("within", found.within, found.total, 5) == "within\n  90.0%  chat (pipeline.py)\n  60.0%  sign (signer.py)\n"
 
 
 def test_a_listing_gives_the_largest_shares_first() -> None:
