@@ -12,7 +12,6 @@ looks at all connections (`sweep`), so that no request pays for arming timers.
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import httptools
 
 from ollm.serving import framing
-from ollm.serving.exchange import HIGH_WATER, STATUS_LINES, HttpExchange
+from ollm.serving.exchange import HIGH_WATER, HttpExchange
 from ollm.serving.framing import Refusal
 from ollm.serving.http import Application, Header
 from ollm.serving.limits import Limits
@@ -59,34 +58,6 @@ class _Stop(Exception):
 class Connection(asyncio.Protocol):
     """Protocol of one accepted connection; for TLS, after the handshake."""
 
-    __slots__ = (
-        "_awaits_continue",
-        "_closing",
-        "_fresh",
-        "_headers",
-        "_host_seen",
-        "_limits",
-        "_loop",
-        "_moved",
-        "_parser",
-        "_paused_since",
-        "_peers",
-        "_phase",
-        "_queue",
-        "_reading",
-        "_reading_paused",
-        "_refusal",
-        "_running",
-        "_seen",
-        "_shared",
-        "_since",
-        "_stuck",
-        "_target",
-        "_transport",
-        "_writable",
-        "write_paused",
-    )
-
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._limits = shared.limits
@@ -98,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._since = 0.0  # when the phase, or its present window, began
         self._seen = 0  # bytes of the body since then
         self._stuck = 0  # bytes that the parser holds because what they belong to has no end yet
+        self._size = 0  # of the bytes at hand
         self._moved = False  # the parser made progress on the bytes at hand
         self._fresh = True  # no request has come yet
         self._closing = False
@@ -156,6 +128,7 @@ class Connection(asyncio.Protocol):
         if self._phase == _DISCARD:
             return
         self._moved = False
+        self._size = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:  # also wraps what our own callbacks raise
@@ -165,7 +138,7 @@ class Connection(asyncio.Protocol):
         if self._moved:
             self._stuck = 0
         elif self._phase != _IDLE:  # headers, trailers, chunk extensions
-            self._stuck += len(data)
+            self._stuck += self._size
             if self._stuck > self._limits.header_bytes:
                 self._refuse(framing.LARGE_HEADERS if self._phase == _HEAD else framing.BAD_REQUEST)
 
@@ -217,8 +190,8 @@ class Connection(asyncio.Protocol):
         method = parser.get_method()
         refusal = framing.check_request(parser.get_http_version(), method, host_seen=self._host_seen, upgrade=parser.should_upgrade())
         refusal = refusal or framing.read_target(self._target, self._limits.target_bytes, scope)
-        if refusal is None and sum(len(name) + len(value) + 4 for name, value in self._headers) > self._limits.header_bytes:
-            refusal = framing.LARGE_HEADERS
+        if refusal is None and self._stuck + self._size > self._limits.header_bytes:  # perhaps with a part of the body
+            refusal = framing.check_size(self._headers, self._limits.header_bytes)
         if refusal is not None:
             self._stop(refusal)
         scope["method"] = method.decode("ascii")
@@ -304,7 +277,7 @@ class Connection(asyncio.Protocol):
         self._running = None
         self._queue.clear()
         if exchange.started:
-            self._transport.abort()
+            self._close()  # without the end that the framing promised
         else:
             self._answer(refusal)
 
@@ -325,7 +298,7 @@ class Connection(asyncio.Protocol):
             started = broken.started
             broken.lose()
             if started:
-                self._transport.abort()
+                self._close()
             else:
                 self._answer(refusal)
             return
@@ -338,19 +311,7 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
 
     def _answer(self, refusal: Refusal) -> None:
-        headers = list(self._shared.headers())
-        if not any(name == b"x-request-id" for name, _ in headers):
-            headers.append((b"x-request-id", b"req_" + os.urandom(16).hex().encode()))
-        headers += [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(refusal.body)).encode()),
-            (b"cache-control", b"no-store"),
-            (b"connection", b"close"),
-        ]
-        if refusal.status < 500 and refusal.status != 408:
-            headers.append((b"x-should-retry", b"false"))
-        lines = [STATUS_LINES[refusal.status], *(name + b": " + value + b"\r\n" for name, value in headers), b"\r\n", refusal.body]
-        self._transport.write(b"".join(lines))
+        self._transport.write(refusal.response(self._shared.headers()))
         self._linger()
 
     def _linger(self) -> None:

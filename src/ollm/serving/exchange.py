@@ -1,12 +1,11 @@
 """One request and its response: the ASGI side of a connection."""
 
 import asyncio
-import http
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ollm.serving.framing import FAILED, STOPPING
+from ollm.serving.framing import FAILED, STATUS_LINES, STOPPING
 from ollm.serving.http import Application, Message
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ log = logging.getLogger("ollm.serving")
 
 HIGH_WATER = 64 * 1024  # bytes held for an application or a client that does not read
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
-STATUS_LINES = {status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(200, 600)}
 
 
 class Disconnect:

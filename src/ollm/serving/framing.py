@@ -5,11 +5,18 @@ Transfer-Encoding beside Content-Length, repeated or malformed Content-Length, m
 here, so that nothing which two servers could read differently reaches a route (RFC 9112 §3, §6, §11).
 """
 
+import os
 import re
+from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from ollm.serving.http import JSON, Header
 from ollm.wire.errors import error_body
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+STATUS_LINES = {status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(200, 600)}
 
 
 class Refusal:
@@ -20,6 +27,23 @@ class Refusal:
     def __init__(self, status: int, code: str, message: str, *, type: str = "invalid_request_error") -> None:
         self.status = status
         self.body = error_body(type, code, message)
+
+    def response(self, headers: Iterable[Header]) -> bytes:
+        """The whole answer, the last one of its connection; `headers` are those of every answer of this server."""
+        lines = [STATUS_LINES[self.status]]
+        given = list(headers)
+        if all(name != b"x-request-id" for name, _ in given):
+            given.append((b"x-request-id", b"req_" + os.urandom(16).hex().encode()))
+        given += (
+            (b"content-type", JSON),
+            (b"content-length", str(len(self.body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+        )
+        if self.status < 500 and self.status != 408:
+            given.append((b"x-should-retry", b"false"))
+        lines += (name + b": " + value + b"\r\n" for name, value in given)
+        return b"".join((*lines, b"\r\n", self.body))
 
 
 BAD_REQUEST = Refusal(400, "bad_http_request", "The request is not valid HTTP/1.1.")
@@ -63,6 +87,11 @@ def check_framing_header(name: bytes, value: bytes, host_seen: bool) -> Refusal 
     if name == b"transfer-encoding":
         return None if value.lower() == b"chunked" else BAD_TRANSFER
     return None if value.lower() == b"100-continue" else BAD_EXPECT
+
+
+def check_size(headers: Iterable[Header], limit: int) -> Refusal | None:
+    """Judge the size of all headers with their separators."""
+    return LARGE_HEADERS if sum(len(name) + len(value) + 4 for name, value in headers) > limit else None
 
 
 def read_target(target: bytes, limit: int, scope: dict[str, Any]) -> Refusal | None:

@@ -66,10 +66,10 @@ class Server:
     def _sweep(self) -> None:
         shared = self._shared
         if shared is not None:
+            self._sweeper = shared.loop.call_later(self._limits.tick(), self._sweep)
             now = shared.loop.time()
             for connection in list(shared.connections):
                 connection.sweep(now)
-            self._sweeper = shared.loop.call_later(self._limits.tick(), self._sweep)
 
     @property
     def connections(self) -> int:
