@@ -1,5 +1,7 @@
 import json
 import random
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -122,6 +124,29 @@ def test_a_large_body_is_held_to_the_same_rules() -> None:
     assert refused(("{" + filler + '"a":1,"a":2}').encode()) == "the JSON body has a duplicate member"
     assert refused(("{" + filler + '"a":NaN}').encode()) == "the JSON body has a number that is not finite"
     assert len(parse_object(("{" + filler + '"a":{"b":[1,2.5,-3e4,true,null,"s",{}]}}').encode())) == 2
+
+
+def test_a_huge_text_full_of_separators_is_one_value() -> None:
+    text = ', [1, 2, {"a": "b\\"}], ' * 250_000
+    assert len(parse_object(json.dumps({"messages": [{"role": "user", "content": text}]}).encode())) == 1
+
+
+@pytest.mark.parametrize("element", [b"[],", b"[[[[]]]],", b'"ab",', b"null,", b"{},"])
+def test_a_huge_list_is_refused_before_it_is_built(element: bytes) -> None:
+    body = b'{"a":[' + element * (5 * 2**20 // len(element)) + b"1]}"
+    tracemalloc.start()
+    try:
+        assert refused(body) == "the JSON body has too many values"
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("tail", [b'"' + b'\\"' * 2**21, b'"' * 2**22, b"\\" * 2**22, b"[" * 2**22])
+def test_huge_garbage_is_refused_in_linear_time(tail: bytes) -> None:
+    started = time.process_time()
+    refused(b'{"a":[' + b"1," * 200_000 + tail)
+    assert time.process_time() - started < 5
 
 
 def test_no_error_quotes_the_body() -> None:
