@@ -15,7 +15,7 @@ from bench.load import WORKLOADS, Workload, check, drive
 from bench.ollm import VARIANTS
 from bench.procs import BenchError, end_on_signals
 from bench.run import talk
-from bench.stacks import Shares, listing, shares, threads
+from bench.stacks import Shares, listing, shares, threads, tree
 from bench.stage import Stage, staged
 
 RATE = 400  # samples a second; more would itself slow the gateway
@@ -33,14 +33,15 @@ def sample(stage: Stage, variant: str, workload: Workload, options: argparse.Nam
     load = threading.Thread(
         target=drive,
         args=(target, workload),
-        kwargs={"seconds": options.seconds + 2 * LEAD_SECONDS, "cores": stage.cores, "directory": stage.directory},
+        kwargs={"seconds": 1.5 * options.seconds + 2 * LEAD_SECONDS, "cores": stage.cores, "directory": stage.directory},
     )
     load.start()
     try:
         threading.Event().wait(LEAD_SECONDS)
         before = target.process.thread_seconds()
-        _record(target.process.pid, stacks, options, stage)
+        threading.Event().wait(options.seconds / 2)  # unsampled: py-spy stops every thread, and each stop is charged to the thread
         after = target.process.thread_seconds()
+        _record(target.process.pid, stacks, options, stage)
     finally:
         load.join()
     talk(f"stacks: {stacks}")
@@ -96,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         times,
         listing("the main thread by package, own time of its innermost Python function", found.packages, found.total, options.top),
         listing("own time of functions", found.own, found.total, options.top),
-        listing("functions with all they call", found.within, found.total, 2 * options.top),
+        listing("functions with all they call", found.within, found.total, options.top),
+        tree(found),
     ]
     sys.stdout.write(f"{found.total} samples of the main thread, {workload.title}\n\n" + "\n".join(parts))
     return 0

@@ -18,6 +18,7 @@ class Shares:
     own: Counter[str] = field(default_factory=Counter)
     within: Counter[str] = field(default_factory=Counter)
     packages: Counter[str] = field(default_factory=Counter)
+    paths: Counter[tuple[str, ...]] = field(default_factory=Counter)  # every stack and every beginning of one
 
 
 def package_of(file: str) -> str:
@@ -66,8 +67,11 @@ def shares(lines: Iterable[str], thread: str = "MainThread") -> Shares:
         out.total += count
         out.own[frames[-1][0]] += count
         out.packages[next((package for _, package in reversed(frames) if package != "native"), "native")] += count
-        for name in {name for name, _ in frames}:
+        names = tuple(name for name, _ in frames)
+        for name in set(names):
             out.within[name] += count
+        for depth in range(1, len(names) + 1):
+            out.paths[names[:depth]] += count
     return out
 
 
@@ -76,3 +80,24 @@ def listing(title: str, counter: Counter[str], total: int, top: int) -> str:
     telling = [(name, count) for name, count in counter.most_common() if count < 0.995 * total]
     lines = [f"{count / total:7.1%}  {name}" for name, count in telling[:top]]
     return f"{title}\n" + "\n".join(lines) + "\n"
+
+
+def tree(found: Shares, *, least: float = 0.01) -> str:
+    """Who calls what for how long, from the first frame that not all samples share; branches under `least` are left out."""
+    lines: list[str] = []
+    children: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {}
+    for path, count in found.paths.items():
+        children.setdefault(path[:-1], []).append((count, path))
+
+    def descend(path: tuple[str, ...], depth: int) -> None:
+        for count, child in sorted(children.get(path, ()), reverse=True):
+            share = count / found.total
+            if share < least:
+                continue
+            shared = share >= 0.995
+            if not shared:
+                lines.append(f"{share:7.1%}  {'  ' * depth}{child[-1]}")
+            descend(child, depth if shared else depth + 1)
+
+    descend((), 0)
+    return "the main thread, as a tree\n" + "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """Collapsed stacks, as py-spy writes them, added up by function, package and thread."""
 
-from bench.stacks import listing, package_of, shares, threads
+from bench.stacks import listing, package_of, shares, threads, tree
 
 STACKS = """\
 thread (101): MainThread;main (ollm/cli/main.py:10);chat (ollm/gateway/pipeline.py:40);sign (ollm/net/signer.py:20) 6
@@ -45,3 +45,11 @@ def test_a_listing_leaves_out_what_every_sample_has() -> None:
 def test_a_listing_gives_the_largest_shares_first() -> None:
     found = shares(STACKS.splitlines())
     assert listing("own", found.own, found.total, 2) == "own\n  60.0%  sign (signer.py)\n  30.0%  chat (pipeline.py)\n"
+
+
+def test_the_tree_begins_where_stacks_part_and_leaves_out_twigs() -> None:
+    assert tree(shares(STACKS.splitlines()), least=0.2).splitlines()[1:] == [
+        "  90.0%  chat (pipeline.py)",
+        "  60.0%    sign (signer.py)",
+        "  30.0%    chat (pipeline.py)",
+    ]
