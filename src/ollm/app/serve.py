@@ -16,6 +16,7 @@ from ollm.config.load import Loaded
 from ollm.errors import ConfigError
 from ollm.gateway.app import App
 from ollm.gateway.context import Gateway
+from ollm.serving import last_resort
 from ollm.serving.server import Server
 from ollm.serving.tls import TlsIdentity
 
@@ -88,4 +89,5 @@ def run(loaded: Loaded, announce: Callable[[Gateway, Server], None]) -> None:
     harden()
     calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        last_resort.install(runner.get_loop())
         runner.run(serve(loaded, announce))

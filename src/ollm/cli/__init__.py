@@ -1,10 +1,10 @@
 """The command line. Every verb explains itself with --help, and answers programs with --json."""
 
-import logging
+import os
 
 import typer
 
-from ollm.cli import keys, sim, verify
+from ollm.cli import keys, logs, sim, verify
 from ollm.cli.demo import demo
 from ollm.cli.doctor import doctor
 from ollm.cli.models import models
@@ -29,5 +29,5 @@ app.add_typer(sim.app, name="sim")
 
 def main() -> None:
     """Entry point of the `ollm` script."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logs.configure(os.environ.get("OLLM_LOG"))
     app()

@@ -27,7 +27,8 @@ PROMPT = "Summarise in one sentence: the patient, J. Doe, is allergic to penicil
 def demo(
     as_json: JsonOption = False,
     upstream: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server (http://127.0.0.1:8000/v1) to put behind the enclave, instead of the built-in responder.")
+        str | None,
+        typer.Option(help="An OpenAI-compatible server (http://127.0.0.1:8000/v1) to put behind the enclave, instead of the built-in responder."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Go on serving afterwards, and print how to call the gateway.")] = False,
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 is any free one.")] = 0,

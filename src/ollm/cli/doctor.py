@@ -72,13 +72,17 @@ def _trust(loaded: Loaded) -> Iterator[Finding]:
         yield Finding("note", f"the trust floor is {settings.gateway.floor}: keys may be served without hardware attestation", 'floor = "tee"')
     for name, policy in settings.policies.items():
         if policy.level is Level.SIMULATED:
-            yield Finding("note", f"policy {name} admits simulated hardware, which proves nothing about privacy", "remove it where real prompts are served")
+            yield Finding(
+                "note", f"policy {name} admits simulated hardware, which proves nothing about privacy", "remove it where real prompts are served"
+            )
         if not policy.reference_values:
             yield Finding("note", f"policy {name} has no reference values, so it accepts nothing", "add [[policies.NAME.reference_values]]")
         if not policy.require_compose:
             yield Finding("note", f"policy {name} does not look at the software's compose file", "require_compose = true")
     if settings.evidence.quote_source == "none":
-        yield Finding("note", "this gateway does not attest itself: its callers can't verify it", 'evidence.quote_source = "dstack:…" inside a TDX guest')
+        yield Finding(
+            "note", "this gateway does not attest itself: its callers can't verify it", 'evidence.quote_source = "dstack:…" inside a TDX guest'
+        )
     if not settings.models:
         yield Finding("note", "no models are configured", "add [models.…]")
 
@@ -87,7 +91,9 @@ def _exposure(loaded: Loaded) -> Iterator[Finding]:
     gateway = loaded.settings.gateway
     host = gateway.listen.rpartition(":")[0].strip("[]")
     if gateway.tls_certificate is None and not is_loopback(host):
-        yield Finding("unsafe", f"it listens on {gateway.listen} without TLS: prompts would cross the network in the clear", "set gateway.tls_certificate")
+        yield Finding(
+            "unsafe", f"it listens on {gateway.listen} without TLS: prompts would cross the network in the clear", "set gateway.tls_certificate"
+        )
     else:
         yield Finding("ok", f"it listens on {gateway.listen}")
 

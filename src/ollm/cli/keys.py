@@ -24,7 +24,9 @@ T = TypeVar("T")
 @one_line
 def create(
     name: Annotated[str, typer.Argument(help="A name for people: letters, digits, . _ -")],
-    require: Annotated[Level, typer.Option(help="Lowest execution level that may serve this key. The configuration's floor tightens it.")] = Level.TEE,
+    require: Annotated[
+        Level, typer.Option(help="Lowest execution level that may serve this key. The configuration's floor tightens it.")
+    ] = Level.TEE,
     days: Annotated[int | None, typer.Option(help="Days until it expires; never, if absent.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,

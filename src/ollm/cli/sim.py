@@ -9,11 +9,14 @@ import uvloop
 
 from ollm.cli.common import JsonOption, one_line
 from ollm.cli.output import emit, quiet, say
+from ollm.serving import last_resort
 from ollm.sim.breaks import BREAKS
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.sim.service import run as run_enclave
 
-app = typer.Typer(no_args_is_help=True, help="Simulated hardware, for development and tests. It proves nothing about privacy, and everything says so.")
+app = typer.Typer(
+    no_args_is_help=True, help="Simulated hardware, for development and tests. It proves nothing about privacy, and everything says so."
+)
 
 _KINDS = "\n\n".join(f"{kind}: {broken.description}" for kind, broken in BREAKS.items())
 
@@ -26,7 +29,9 @@ def _sim() -> None:
 @app.command(epilog=f"Kinds for --break:\n\n{_KINDS}")
 @one_line
 def enclave(
-    state: Annotated[Path | None, typer.Option(help="Directory that keeps the simulated root, so that its pin stays. None: a new root each time.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Directory that keeps the simulated root, so that its pin stays. None: a new root each time.")
+    ] = None,
     port: Annotated[int, typer.Option(help="HTTPS port of the service; 0 is any free one.")] = 0,
     pcs_port: Annotated[int, typer.Option(help="Port of the simulated collateral service (plain HTTP); 0 is any free one.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -70,4 +75,5 @@ def enclave(
         say(quiet(f'pcs_url = "{running.pcs_url}"\nroot_crl_url = "{running.root_crl_url}"'))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        last_resort.install(runner.get_loop())
         runner.run(run_enclave(options, announce))
