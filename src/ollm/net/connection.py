@@ -12,6 +12,7 @@ One exchange at a time. After a failure or an early close the connection is gone
 
 import asyncio
 import hashlib
+import math
 import ssl
 from collections.abc import Mapping
 
@@ -38,6 +39,10 @@ def client_tls() -> ssl.SSLContext:
     context.options |= ssl.OP_NO_TICKET
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+class _Unasked(Exception):
+    """Ends the parser's work on the bytes at hand."""
 
 
 class Origin:
@@ -70,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self.peer_spki = ""
         self.deadline: float | None = None  # loop time at which the pool's sweeper fails the running phase
+        self.ends = math.inf  # loop time at which the whole exchange is over, whatever it does
         self.phase = "idle"
         self.idle_since = loop.time()
         self.closed = False
@@ -84,15 +90,15 @@ class Connection(asyncio.Protocol):
         if response is None or self._parser is None:
             self.abort("close", "bytes from the provider that nobody asked for")
             return
-        if not response.headers_done:
-            self._header_bytes += len(data)
-            if self._header_bytes > _MAX_HEADER_BYTES:
-                self.abort("headers", "response headers too large")
-                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(self.phase, "the provider's answer is not valid HTTP")
+            return
+        if not response.headers_done:  # judged behind the parser: one read can hold the headers and much of the body
+            self._header_bytes += len(data)
+            if self._header_bytes > _MAX_HEADER_BYTES:
+                self.abort("headers", "response headers too large")
 
     def eof_received(self) -> bool:
         return False
@@ -117,9 +123,15 @@ class Connection(asyncio.Protocol):
 
     # httptools callbacks
 
+    def on_message_begin(self) -> None:
+        if self._response is not None and self._response.complete:
+            raise _Unasked  # a second response; the parser stops, and the connection is given up
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._response is not None:
-            self._response.headers[name.lower()] = value
+            name, headers = name.lower(), self._response.headers
+            # A repeated header is one list (RFC 9110 §5.3): what must be single is then malformed, not one of two.
+            headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
         response, parser = self._response, self._parser
@@ -154,7 +166,7 @@ class Connection(asyncio.Protocol):
 
     # the caller's side
 
-    async def exchange(self, head: bytes, body: bytes, *, headers_timeout: float) -> "Response":
+    async def exchange(self, head: bytes, body: bytes, *, headers_timeout: float, total_timeout: float = math.inf) -> "Response":
         """Send one request and wait for the response's headers. `head` ends with an empty line. Raises: UpstreamError."""
         if self._transport is None or self.closed or self._response is not None:
             raise UpstreamError("send", "connection is not free")
@@ -162,7 +174,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         response = self._response = Response(self)
         self.phase = "headers"
-        self.deadline = self._loop.time() + headers_timeout
+        now = self._loop.time()
+        self.ends = now + total_timeout
+        self.deadline = min(now + headers_timeout, self.ends)
         self._transport.write(head + body if body else head)
         if self._writable is not None:
             await self._writable
@@ -212,7 +226,7 @@ class Connection(asyncio.Protocol):
 
 
 class Response:
-    """A response being read. `headers` has lowercase names; a repeated header keeps its last value."""
+    """A response being read. `headers` has lowercase names; values of a repeated header are joined by commas."""
 
     __slots__ = ("_connection", "buffered", "chunks", "complete", "error", "headers", "headers_done", "paused", "status")
 
@@ -239,12 +253,13 @@ class Response:
                     self.paused = False
                     connection.resume_reading()
                 connection.phase = "stream"
+                connection.deadline = connection.ends  # how long a reader takes over it is not the provider's time
                 return data
             if self.complete:
                 return b""
             if self.error is not None:
                 raise self.error
-            connection.deadline = asyncio.get_running_loop().time() + idle_timeout
+            connection.deadline = min(asyncio.get_running_loop().time() + idle_timeout, connection.ends)
             await connection.wait()
 
     async def read_all(self, limit: int, idle_timeout: float) -> bytes:
