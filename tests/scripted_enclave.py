@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
-from ollm.errors import ApiError
 from ollm.net.clock import SystemClock
 from ollm.seal import ehbp
 from ollm.seal.ehbp import RequestOpener, ResponseSealer
@@ -30,11 +29,15 @@ Script = Callable[["Asked", asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 
 class Asked(msgspec.Struct):
-    """A prompt that arrived: the head as it came, the opened body, and the sealer of an answer (None: it came in plaintext)."""
+    """A prompt that arrived: the head as it came, the opened body, and the sealer of an answer (None: it came in plaintext).
+
+    `go_on` is for a script that waits until the test has seen what was sent before.
+    """
 
     head: bytes
     body: bytes
     sealer: ResponseSealer | None
+    go_on: asyncio.Event
 
     def start(self, *, status: str = "200 OK", kind: str = "application/json", framing: str = "transfer-encoding: chunked", extra: str = "") -> bytes:
         """The head of an answer that is sealed."""
@@ -114,7 +117,7 @@ class ScriptedEnclave:
             return await self._attest(target.decode(), writer)
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:-2])
         body = await reader.readexactly(int(fields["content-length"]))
-        asked = Asked(head, body, None)
+        asked = Asked(head, body, None, asyncio.Event())
         if ehbp.ENCAPSULATED_KEY in fields and self.identity.hpke_key is not None:
             opener = RequestOpener(self.identity.hpke_key, fields[ehbp.ENCAPSULATED_KEY])
             asked.body = opener.feed(body)
@@ -163,17 +166,19 @@ def answer(body: bytes, *, status: str = "200 OK", kind: str = "application/json
     return script
 
 
-def stream(*pieces: bytes, end: bytes = END, then: float = 0.0) -> Script:
-    """Event stream of `pieces`, sealed one by one; then `end` as raw bytes after `then` seconds, and the connection is cut unless it is END."""
+def stream(*pieces: bytes, end: bytes = END, held: int | None = None) -> Script:
+    """Event stream of `pieces`, sealed one by one, then `end` as raw bytes; the connection is cut behind any other than END.
+
+    From piece number `held` on, it waits for the test's `go_on`.
+    """
 
     async def script(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         writer.write(asked.start(kind="text/event-stream"))
-        for piece in pieces:
-            writer.write(asked.part(piece))
+        for number, piece in enumerate((*pieces, None)):
+            if number == held:
+                await asked.go_on.wait()
+            writer.write(asked.part(piece) if piece is not None else end)
             await writer.drain()
-        if then:
-            await asyncio.sleep(then)
-        writer.write(end)
         await writer.drain()
         return end == END
 

@@ -213,17 +213,9 @@ async def staged(folder: Path, enclave: SimOptions | None = None, *, attested: b
 class RawClient:
     """A client on a bare connection, which can leave whenever it likes."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
-
-    async def ask(self, body: bytes) -> None:
-        """Connect and send one chat."""
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._stage.server.port)
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {self._stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
-        await self._writer.drain()
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
 
     async def read_until(self, mark: bytes) -> bytes:
         return await asyncio.wait_for(self._reader.readuntil(mark), 5)
@@ -231,8 +223,25 @@ class RawClient:
     async def read_to_end(self) -> bytes:
         return await asyncio.wait_for(self._reader.read(), 5)
 
+    def pause(self) -> None:
+        """Read nothing more, so that the sender's buffers fill."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport reads too
+
     def leave(self) -> None:
         self._writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def asking(stage: Stage, body: bytes) -> AsyncIterator[RawClient]:
+    """A client that has sent one chat with `body`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port, limit=4 * 1024 * 1024)
+    try:
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        yield RawClient(reader, writer)
+    finally:
+        writer.transport.abort()
 
 
 async def last_entry(stage: Stage, seconds: float = 1.0) -> Entry:

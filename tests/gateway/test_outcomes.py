@@ -7,7 +7,7 @@ import pytest
 
 from ollm.values.ledger import Status
 from tests.scripted_enclave import Script, answer, scripted_enclave, silent, stalling
-from tests.stage import RawClient, Stage, chat_body, configuration, error_of, last_entry, opened, staged
+from tests.stage import Stage, asking, chat_body, configuration, error_of, last_entry, opened, staged
 
 PIECE = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"one"}}]}\n\n'
 
@@ -28,16 +28,14 @@ JSON, STREAM = "application/json", "text/event-stream"
 )
 async def test_a_client_that_leaves_cancels_the_provider_within_a_second(streamed: bool, script: Script, pieces: int, socket_dir: Path) -> None:
     async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
-        client = RawClient(stage)
         body = chat_body(stream=streamed)
-        await client.ask(body)
-        await asyncio.wait_for(enclave.arrived.wait(), 5)
-        if pieces:
-            await client.read_until(b'"one"')
-        await asyncio.sleep(0.05)
-        assert stage.under_way == 1
-
-        client.leave()
+        async with asking(stage, body) as client:
+            await asyncio.wait_for(enclave.arrived.wait(), 5)
+            if pieces and streamed:
+                await client.read_until(b'"one"')
+            await asyncio.sleep(0.05)
+            assert stage.under_way == 1
+            client.leave()
         await asyncio.wait_for(enclave.gone.wait(), 1)
 
         entry = await last_entry(stage)
@@ -51,10 +49,8 @@ async def test_a_client_that_leaves_cancels_the_provider_within_a_second(streame
 
 
 async def test_a_client_that_leaves_an_enclave_in_the_middle_of_a_stream(stage: Stage) -> None:
-    client = RawClient(stage)
-    await client.ask(chat_body(model="sim-slow-stream", stream=True))
-    await client.read_until(b'"content":"Your"')
-    client.leave()
+    async with asking(stage, chat_body(model="sim-slow-stream", stream=True)) as client:
+        await client.read_until(b'"content":"Your"')
     entry = await last_entry(stage)
     assert entry.status is Status.CLIENT_GONE
     assert entry.usage.output_tokens >= 1
@@ -65,10 +61,8 @@ async def test_a_client_that_leaves_before_a_machine_is_verified_leaves_no_recor
     async with scripted_enclave(answer(b"{}")) as enclave:
         enclave.hold_reports = asyncio.Event()
         async with opened(socket_dir, configuration({"enclave": enclave})) as stage:
-            client = RawClient(stage)
-            await client.ask(chat_body())
-            await asyncio.sleep(0.05)
-            client.leave()
+            async with asking(stage, chat_body()):
+                await asyncio.sleep(0.05)
             await asyncio.sleep(0.05)
             enclave.hold_reports.set()
             assert stage.under_way == 0

@@ -1,6 +1,5 @@
 """The way of a prompt, whole: what arrives, what is kept, and what never leaves."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from ollm.sim.breaks import BREAKS, Break
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
-from tests.stage import MODEL, Stage, chat_body, configuration, error_of, events, opened, stem
+from tests.stage import MODEL, Stage, chat_body, configuration, error_of, opened, stem
 from tests.wiretap import tapped
 
 LONG_PROMPT = "a patient's whole file, " * 2800  # 64 KiB: nothing of that size can hide in a handshake

@@ -1,11 +1,10 @@
 """The data plane as a bare ASGI callable: a table of routes, and the last line of defence for errors."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ollm.errors import ApiError, OllmError
+from ollm.errors import ApiError, OllmError, StoreError
 from ollm.gateway import models, trust
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
@@ -18,6 +17,7 @@ Handler = Callable[[Gateway, Call], Awaitable[None]]
 NamedHandler = Callable[[Gateway, Call, str], Awaitable[None]]
 T = TypeVar("T")
 
+_NO_STORE = "The gateway can't read or write its records now, so it does not serve this."
 _JSON_OK = b'{"status":"ok"}'
 
 
@@ -71,8 +71,9 @@ class App:
         except ApiError as error:
             if not call.started:
                 await call.fail(error)
-        except asyncio.CancelledError:
-            return  # the client is gone; what was due is recorded
+        except StoreError:
+            if not call.started:
+                await call.fail(ApiError(503, "api_error", "store_unavailable", _NO_STORE, headers={"retry-after": "5"}))
         except OllmError as error:
             # Its text is ours, but may say what a client need not know; the log gets the type alone.
             log.error("request failed inside", extra={"error": type(error).__name__})

@@ -21,7 +21,7 @@ _BYTES_PER_TOKEN = 4  # of the estimate for a request whose provider gave no cou
 async def refuse(exchange: Exchange, call: Call, refusal: PolicyRefusal | TrustRefusal) -> None:
     """Answer a refusal with its receipt: what was asked, why it was refused, and that nothing was forwarded."""
     upstream = refusal.upstream if isinstance(refusal, TrustRefusal) else None
-    exchange.upstream = upstream
+    exchange.upstream, exchange.session, exchange.level = upstream, None, None
     exchange.not_sent()
     exchange.note(failed(exchange.model or "", refusal.reason, required=True, upstream_name=upstream))
     await _answer(exchange, call, refusal.error, Status.REFUSED)

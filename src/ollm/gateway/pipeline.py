@@ -13,7 +13,7 @@
 
 import asyncio
 
-from ollm.errors import ApiError, ChannelRefused, SealError, StoreError, UpstreamError, WireError
+from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
 from ollm.gateway.attested import TrustRefusal, attested
 from ollm.gateway.authenticate import authenticate
@@ -31,7 +31,7 @@ from ollm.wire.chat import ChatRequest, parse_chat
 
 
 async def chat(gateway: Gateway, call: Call) -> None:
-    """Serve one chat completion. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415)."""
+    """Serve one chat completion. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415), StoreError."""
     call.cancel_on_disconnect()
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
@@ -50,17 +50,17 @@ async def chat(gateway: Gateway, call: Call) -> None:
             answer.close()
     except (PolicyRefusal, TrustRefusal) as refusal:
         await refuse(exchange, call, refusal)
+    except ChannelRefused as problem:
+        await refuse(exchange, call, TrustRefusal(from_exception(problem), problem.reason, exchange.upstream or ""))
     except (UpstreamError, SealError, WireError) as problem:
         await provider_failed(exchange, call, from_exception(problem))
     except ApiError as problem:
         if not exchange.intended:
             raise
         await provider_failed(exchange, call, problem)
-    except StoreError:
-        message = "The gateway can't record requests now, so it does not serve them."
-        raise ApiError(503, "api_error", "store_unavailable", message, headers={"retry-after": "5"}) from None
     except asyncio.CancelledError:
         await client_gone(exchange, call, len(body))
+        raise
 
 
 def _parse(body: bytes) -> ChatRequest:
@@ -93,8 +93,10 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> 
                 if failure.phase != "connect":
                     raise
                 problem = failure
-                exchange.not_sent()
-                break
+                if exchange.gateway.keepers[name].held() is session:
+                    exchange.not_sent()
+                    break
+                # Otherwise a renewed verification took the session's place while this request waited for a connection.
             else:
                 if not answer.key_refused:
                     return answer

@@ -14,7 +14,9 @@ class SystemClock:
         """`newest_seen`: newest Unix time in ledger and log. Raises: ConfigError when the clock is before it, or before the build."""
         now = int(time.time())
         if now < max(BUILD_TIME, newest_seen):
-            raise ConfigError("the machine's clock is before the newest time that was recorded here", "set the clock; evidence can't be judged without it")
+            raise ConfigError(
+                "the machine's clock is before the newest time that was recorded here", "set the clock; evidence can't be judged without it"
+            )
         self._newest = time.time()
 
     def _read(self) -> float:

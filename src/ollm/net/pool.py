@@ -36,7 +36,8 @@ class Pool:
             connection.abort("close", "not the pinned peer")
 
     async def acquire(self) -> Connection:
-        """A free connection. Raises: ChannelRefused, UpstreamError."""
+        """A free connection, within the time that connecting may take. Raises: ChannelRefused, UpstreamError."""
+        deadline = None
         while True:
             if self._closed:
                 raise UpstreamError("connect", "the verified session has ended")
@@ -47,13 +48,19 @@ class Pool:
                     return connection
             if len(self._busy) + self._opening < self._size:
                 return await self._open()
-            waiter = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            deadline = deadline or loop.time() + self._connect_timeout
+            waiter = loop.create_future()
             self._waiting.append(waiter)
             try:
-                async with asyncio.timeout(self._connect_timeout):
+                async with asyncio.timeout_at(deadline):
                     await waiter
-            except TimeoutError:
-                raise UpstreamError("connect", "no free connection") from None
+            except (TimeoutError, asyncio.CancelledError) as end:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake_one()  # it was this one's turn: the next in line takes it
+                if isinstance(end, TimeoutError):
+                    raise UpstreamError("connect", "no free connection") from None
+                raise
 
     async def _open(self) -> Connection:
         self._opening += 1

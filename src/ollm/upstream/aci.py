@@ -4,6 +4,7 @@ Evidence: `GET /v1/aci/attestation?nonce=` (ACI §4), and where bodies are seale
 both on one connection whose key then has to stand in the attested keyset. That connection carries prompts afterwards.
 """
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -46,12 +47,16 @@ class AciAdapter:
         """Fetch the report over `nonce`, and the key configuration where bodies are sealed. Raises: UpstreamError."""
         connection = await open_connection(self._origin, self._tls, timeout=_TIMEOUT, pinned=None)
         try:
-            report, _ = await self._get(connection, f"/v1/aci/attestation?nonce={nonce}")
-            key_config = None
-            if self._sealed:
-                key_config, media_type = await self._get(connection, "/.well-known/hpke-keys")
-                if media_type != MEDIA_TYPE:
-                    raise UpstreamError("headers", "the key configuration has another media type than EHBP's")
+            async with asyncio.timeout(_TIMEOUT):  # no pool sweeps this connection yet
+                report, _ = await self._get(connection, f"/v1/aci/attestation?nonce={nonce}")
+                key_config = None
+                if self._sealed:
+                    key_config, media_type = await self._get(connection, "/.well-known/hpke-keys")
+                    if media_type != MEDIA_TYPE:
+                        raise UpstreamError("headers", "the key configuration has another media type than EHBP's")
+        except TimeoutError:
+            connection.abort("headers", "timed out")
+            raise UpstreamError("headers", "timed out") from None
         except BaseException:
             connection.abort(connection.phase, "evidence not had")
             raise

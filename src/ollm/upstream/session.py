@@ -166,7 +166,8 @@ class VerifiedSession:
         """Send `request` over a connection to the attested key. Raises: ChannelRefused, UpstreamError, SealError."""
         connection = await self._pool.acquire()
         try:
-            response = await connection.exchange(request.head, request.body, headers_timeout=self._timeouts.headers)
+            timeouts = self._timeouts
+            response = await connection.exchange(request.head, request.body, headers_timeout=timeouts.headers, total_timeout=timeouts.total)
             opener = None
             if request.sealed:
                 nonce = response.headers.get(b"ehbp-response-nonce")
@@ -174,7 +175,7 @@ class VerifiedSession:
                     opener = request.opener(nonce.decode("latin-1"))
                 elif response.status < 400:
                     raise SealError("MISSING_RESPONSE_NONCE", "the answer came in the clear")
-            answer = Answer(self._pool, connection, response, opener, self._timeouts.idle)
+            answer = Answer(self._pool, connection, response, opener, timeouts.idle)
             answer.key_refused = request.sealed and opener is None and response.status == 422
             return answer
         except BaseException:
