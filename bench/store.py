@@ -1,14 +1,17 @@
 """How many intend + complete pairs the store takes per second, and what they cost.
 
-    python -m bench.store [--seconds 3] [--awaiters 32] [--durability full|process] [--receipt 1800] [--work-us 0] [--random-ids]
+    python -m bench.store [--seconds 3] [--awaiters 32] [--durability full|process] [--receipt 1800] [--work-us 0]
+                          [--upstream-ms 0] [--random-ids]
 
-Prints pairs per second, CPU per pair (all threads, kernel time included; `loop` is the event loop's thread alone), entries per
-commit, and how long `complete` took. `--work-us` burns that much CPU between the two calls, as a gateway would.
+Prints pairs per second, CPU per pair (all threads, kernel time included; `loop` is the event loop's thread alone) and how long
+`complete` took. `--work-us` burns that much CPU between the two calls and `--upstream-ms` waits, as a gateway would: without them all
+callers march in step, which makes for perfect batches.
 """
 
 import argparse
 import asyncio
 import os
+import random
 import tempfile
 import time
 
@@ -37,7 +40,8 @@ async def measure(store: Store, options: argparse.Namespace) -> None:
                 end = time.perf_counter() + options.work_us / 1e6
                 while time.perf_counter() < end:
                     pass
-                await asyncio.sleep(0)
+            if options.upstream_ms:
+                await asyncio.sleep(random.uniform(0, 2 * options.upstream_ms / 1e3))
             entry = Entry(
                 request_id, KEY, "chat.completions", "small", "enclave", "tee", SESSION, Status.COMPLETED, 200, False, 1_700_000_000_000,
                 usage, 12_345, "config", 10, 20_000, 30_000, 40_000, receipt,
@@ -83,6 +87,7 @@ if __name__ == "__main__":
     parser.add_argument("--durability", choices=("full", "process"), default="full")
     parser.add_argument("--receipt", type=int, default=1800, help="bytes of a sealed receipt")
     parser.add_argument("--work-us", type=int, default=0)
+    parser.add_argument("--upstream-ms", type=float, default=0.0, help="mean wait between the two calls, uniform from 0 to its double")
     parser.add_argument("--random-ids", action="store_true", help="request ids without order in time")
     parser.add_argument("--directory", default=None, help="where the database is made; the disk matters")
     uvloop.run(main(parser.parse_args()))

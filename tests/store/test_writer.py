@@ -82,25 +82,6 @@ async def test_process_durability_waits_for_no_disk(disk: Disk, opener: Opener) 
     assert disk.calls == 0
 
 
-async def test_under_load_a_flush_waits_for_company_and_a_lone_caller_never_does(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PACE_SECONDS", 0.05)
-    loop = asyncio.get_running_loop()
-
-    async def took(store: Store, requests: int) -> float:
-        begun = [intent() for _ in range(requests)]
-        for one in begun:
-            await store.ledger.intend(one)
-        start = loop.time()
-        for one in begun:
-            await store.ledger.complete(entry(one.request_id))
-        return loop.time() - start
-
-    async with opener(durability="full") as store:
-        await store.ledger.complete(entry())
-        assert await took(store, 1) < 0.05  # everyone under way is waiting already
-        assert await took(store, 2) > 0.05  # the first of two waits for the second, once
-
-
 async def test_a_failed_disk_refuses_all_and_for_good(disk: Disk, opener: Opener) -> None:
     async with opener(durability="full") as store:
         loop = asyncio.get_running_loop()
@@ -185,10 +166,27 @@ async def test_replaced_files_stop_the_writer(opener: Opener, tmp_path: Path, mo
     async with opener(durability="full") as store:
         await store.ledger.complete(entry())
         (tmp_path / "ollm.db-wal").rename(tmp_path / "elsewhere")
-        await eventually(lambda: writer_of(store).broken is not None)
+        await eventually(lambda: writer_of(store)._broken is not None)
         with pytest.raises(StoreError, match="replaced under the running gateway"):
             await store.ledger.complete(entry())
         (tmp_path / "elsewhere").rename(tmp_path / "ollm.db-wal")
+
+
+async def test_a_mistake_of_our_own_leaves_nobody_waiting(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: heard.append(type(context["exception"]).__name__))
+
+    def mistaken(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    async with opener() as store:
+        monkeypatch.setattr(module, "row_of", mistaken)
+        with pytest.raises(StoreError, match="mistake in its own code"):
+            await store.ledger.complete(entry())
+        with pytest.raises(StoreError, match="mistake in its own code"):
+            await store.ledger.intend(intent())
+    assert heard == ["ZeroDivisionError"]
 
 
 async def test_close_writes_what_waits(opener: Opener) -> None:

@@ -25,7 +25,7 @@ ROTATE_BYTES = 4 * 1024 * 1024  # about 20,000 requests: read back in some 50 ms
 
 _NAME = r"[A-Za-z0-9._/:@+-]"
 _BODY = re.compile(
-    rf"([0-9a-f]{{32}}) ([a-z0-9]{{1,32}}) ({_NAME}{{1,128}}) ({_NAME}{{1,64}}) (tee|zdr|simulated) (-|[0-9a-f]{{64}}) ([0-9]{{1,15}})", re.ASCII
+    rf"([0-9a-f]{{32}}) ([a-z0-9]{{1,32}}) ({_NAME}{{1,128}}) ({_NAME}{{1,128}}) (tee|zdr|simulated) (-|[0-9a-f]{{64}}) ([0-9]{{1,15}})", re.ASCII
 )
 
 

@@ -45,7 +45,7 @@ class SqlLedger:
     async def start(self) -> None:
         """Begin to write: first, every intent that has no entry becomes a LOST one. Raises: StoreError."""
         journal = Journal(self._path.with_name(self._path.name + "-intents"), self._installation_id)
-        writer = Writer(self._path, self._durability, under_way=lambda: journal.under_way, settled=journal.settle)
+        writer = Writer(self._path, self._durability, journal.settle)
         try:
             if journal.found:
                 await asyncio.gather(*(writer.write(lost(intent)) for intent in journal.found))
@@ -65,8 +65,7 @@ class SqlLedger:
     async def intend(self, intent: Intent) -> None:
         if self._journal is None or self._writer is None:
             raise _not_writing()
-        if self._writer.broken is not None:
-            raise self._writer.broken
+        self._writer.check()
         self._journal.add(intent)
 
     async def complete(self, entry: Entry) -> None:

@@ -30,7 +30,7 @@ MAX_RECEIPT = 65_536  # bytes; a receipt of five events is about 2 KB
 MAX_DOCUMENT = 4_194_304  # bytes; a session with its evidence is about 60 KB
 
 # Kinds of names, with the characters and the greatest length of each.
-KINDS = {"key": (ID, 32), "endpoint": (WORD, 64), "model": (NAME, 128), "upstream": (NAME, 64), "session": (HEX, 64), "price": (NAME, 64)}
+KINDS = {"key": (ID, 32), "endpoint": (WORD, 64), "model": (NAME, 128), "upstream": (NAME, 128), "session": (HEX, 64), "price": (NAME, 128)}
 
 BIGINT = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER only
 metadata = MetaData()
@@ -159,7 +159,7 @@ sessions = Table(
     Column("expires_at", BIGINT, nullable=False),
     Column("document", LargeBinary, nullable=False),
     chars("session_id", HEX, shortest=64, longest=64),
-    chars("upstream", NAME, longest=64),
+    chars("upstream", NAME, longest=128),
     size("document", smallest=1, largest=MAX_DOCUMENT),
     sqlite_strict=True,
 )

@@ -90,7 +90,7 @@ def _small_tables() -> None:
         sa.Column("expires_at", _BIGINT, nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
         _chars("session_id", _HEX, 64, 64),
-        _chars("upstream", _NAME, 1, 64),
+        _chars("upstream", _NAME, 1, 128),
         _size("document", 1, 4_194_304),
         sqlite_strict=True,
     )
@@ -107,9 +107,9 @@ def _ledger() -> None:
         _kind("key", _ID, 32),
         _kind("endpoint", _WORD, 64),
         _kind("model", _NAME, 128),
-        _kind("upstream", _NAME, 64),
+        _kind("upstream", _NAME, 128),
         _kind("session", _HEX, 64),
-        _kind("price", _NAME, 64),
+        _kind("price", _NAME, 128),
         sa.UniqueConstraint("kind", "name"),
         sqlite_strict=True,
     )
