@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
 REQ := requirements
-INSTALL = $(UV) pip install --quiet --require-hashes
+INSTALL = $(UV) pip install --quiet --require-hashes --no-build
 
 # The folder is a part of the key: an environment doesn't survive being moved.
 key = $(firstword $(shell { echo "$(CURDIR)"; cat $(1); } 2>/dev/null | cksum))
@@ -26,7 +26,7 @@ NODE := tests/js/node_modules/.ollm-$(call key,tests/js/package-lock.json $(REQ)
 BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full coverage check fmt lock bench bench-gate fuzz tutorial
+.PHONY: help setup demo test test-fast test-full coverage check fmt lock bench bench-gate fuzz engine tutorial
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -80,7 +80,11 @@ bench-gate: $(DEV) $(BENCH)  ## the same five times, interleaved; ends 0 only wh
 fuzz: $(DEV)  ## parsers and appraisal against mutated input, longer than the tests do
 	OLLM_FUZZ=1 $(PY) -m pytest -m "slow or not slow" -k fuzz -q --timeout=600
 
-tutorial: $(RUNTIME) $(TUTORIAL)  ## the engine and the model that docs/tutorial/real-model.md uses, in .venv-tutorial
+engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
+	@.venv-tutorial/bin/python tools/engine.py
+
+tutorial: $(DEV) $(TUTORIAL)  ## all of docs/tutorial/real-model.md at once; ends 0 when real tokens came through
+	@$(PY) -m tools.tutorial
 
 LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" $(UPGRADE)
 
