@@ -1,34 +1,18 @@
 """Which databases are taken, and how they come to this version's schema."""
 
-import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
 from ollm.errors import StoreError
 from ollm.store import migrate
-from ollm.store.schema import metadata
 from ollm.store.sqlite import Store, open_store
 from tests.store.making import ROW_KEY, raw, url
 
 
 def opened(directory: Path, **options: object) -> Store:
     return open_store(url(directory), **({"row_key": ROW_KEY, "role": "admin"} | options))  # type: ignore[arg-type]
-
-
-def tables(connection: sqlite3.Connection) -> dict[str, str]:
-    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name != 'alembic_version'")
-    return {name: " ".join(sql.split()) for name, sql in found}
-
-
-async def test_migrations_build_what_the_schema_says(tmp_path: Path) -> None:
-    await opened(tmp_path).close()
-    engine = create_engine(f"sqlite:///{tmp_path}/made.db")
-    metadata.create_all(engine)
-    engine.dispose()
-    assert tables(raw(tmp_path)) == tables(sqlite3.connect(tmp_path / "made.db"))
 
 
 def test_revisions_are_the_files() -> None:
