@@ -8,7 +8,8 @@ from tools import check_tests
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(check_tests, "TESTED_BY", {})
     package = tmp_path / "src" / "ollm" / "attest"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
