@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -251,4 +251,13 @@ async def last_entry(stage: Stage, seconds: float = 1.0) -> Entry:
             found: list[Entry] = await stage.gateway.ledger.recent(1)  # type: ignore[attr-defined]  # SqlLedger's own
             if found and (whole := await stage.gateway.ledger.find(found[0].request_id)) is not None:
                 return whole
+            await asyncio.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until `condition` holds. Raises: TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.01)

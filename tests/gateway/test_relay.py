@@ -48,7 +48,7 @@ async def test_usage_is_always_metered_and_only_shown_to_who_asked(asked: bool |
         scripted_enclave(stream(piece("Hi"), USAGE, DONE)) as enclave,
         opened(socket_dir, configuration({"enclave": enclave})) as stage,
     ):
-        options = {} if asked is None else {"stream_options": {"include_usage": asked}}
+        options: dict[str, Any] = {} if asked is None else {"stream_options": {"include_usage": asked}}
         response = await stage.chat(stream=True, **options)
         forwarded = json.loads(enclave.asked[0].body)
         assert forwarded["stream_options"] == {"include_usage": True}
