@@ -85,6 +85,8 @@ def _check(settings: Settings) -> None:
     for name, model in settings.models.items():
         if not model.upstreams:
             raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
+        if model.price is not None and not _NAME.fullmatch(model.price.version):
+            raise ConfigError(f"models.{name}.price.version has characters that a name can't have", "use letters, digits and . _ : / @ -")
         for candidate in model.upstreams:
             if candidate not in settings.upstreams:
                 raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")

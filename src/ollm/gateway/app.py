@@ -64,7 +64,7 @@ class App:
         return self._base
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(scope, receive, send, self._base)
+        call = Call(scope, receive, send, self._base, self._gateway.clock.now_ms())
         self._running += 1
         try:
             await self._serve(call)

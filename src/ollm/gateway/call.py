@@ -13,15 +13,18 @@ _NO_CACHE = (b"cache-control", b"no-store")
 
 
 class Call:
-    """Ids of one request share one stem: x-request-id `req_<stem>`, receipt `rcpt_<stem>`, answer `chatcmpl-<stem>`."""
+    """Ids of one request share one stem: x-request-id `req_<stem>`, receipt `rcpt_<stem>`, answer `chatcmpl-<stem>`.
+
+    The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
+    """
 
     __slots__ = ("_base", "_receive", "_send", "scope", "started", "stem")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
-        self.stem = os.urandom(16).hex()
+        self.stem = f"{now_ms:012x}{os.urandom(10).hex()}"
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
 

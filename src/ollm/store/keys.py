@@ -18,6 +18,7 @@ import msgspec
 from ollm.ports import Keys
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
+from ollm.values.mac import hmac_sha256
 
 RANDOM_BYTES = 42  # what mint_key draws on: 10 for the id, 32 for the secret
 _ID_BYTES = 10
@@ -67,7 +68,7 @@ def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[KeyRow
     parsed = parse_key(text)
     key_id, secret = parsed if parsed is not None else ("", _NO_SECRET)
     row = keys.lookup(key_id)
-    genuine = hmac.compare_digest(hmac.digest(pepper, secret, "sha256"), row.mac if row is not None else _NO_MAC)
+    genuine = hmac.compare_digest(hmac_sha256(pepper, secret), row.mac if row is not None else _NO_MAC)
     if not genuine or row is None or parsed is None:
         return None
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
