@@ -1,5 +1,6 @@
 """Everything that a run needs, started: the model server, the peers, and OLLM in its variants."""
 
+import fcntl
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -25,13 +26,28 @@ class Stage:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Holds bench/var, emptied, for one run: two at once would measure each other. Raises: BenchError."""
+    needs.VAR.mkdir(parents=True, exist_ok=True)
+    with (needs.VAR / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError("another run of the benchmark is under way") from None
+        for entry in needs.VAR.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "lock":
+                entry.unlink()
+        yield
+
+
+@contextmanager
 def staged(wanted: Collection[str], tell: Callable[[str], None]) -> Iterator[Stage]:
     """Starts what `wanted` (of `NAMES`) takes, and ends every process when the block is left. Raises: BenchError."""
     needs.system_packages()
     cores = two_cores()
-    shutil.rmtree(needs.VAR, ignore_errors=True)
-    needs.VAR.mkdir(parents=True)
-    with Group(needs.VAR) as group:
+    with alone(), Group(needs.VAR) as group:
         plain, tls, attest, envoy, litellm = free_ports(5)
         tell("starting the model server")
         mock = start_mock(group, cores, plain_port=plain, tls_port=tls, attest_port=attest)
