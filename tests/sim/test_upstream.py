@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from ollm.errors import ApiError, UpstreamError
+from ollm.errors import ApiError, ConfigError, UpstreamError
 from ollm.sim.engine import Operation, Reply
-from ollm.sim.upstream import UpstreamEngine
+from ollm.sim.upstream import UpstreamEngine, first_model
 from tests.sim.scripted_server import STREAM_HEAD, Script, ScriptedServer, answering, chunk, scripted, silent, stalling, whole
 
 BODY = b'{"model":"m","messages":[]}'
@@ -121,3 +121,31 @@ async def test_cancelling_a_wait_for_headers_closes_the_servers_connection() -> 
         task.cancel()
         await asyncio.wait_for(server.gone.wait(), 1)
         assert task.cancelled()
+
+
+# What llama.cpp lists; its own members and Ollama's stand beside OpenAI's.
+LISTING = b'{"models":[{"name":"gemma"}],"object":"list","data":[{"id":"gemma","aliases":["gemma"],"meta":{"n_ctx":2048}},{"id":"other"}]}'
+
+
+async def test_the_first_model_that_a_server_lists() -> None:
+    async with scripted(answering(whole("200 OK", LISTING, "application/json; charset=utf-8"))) as server:
+        assert await first_model(server.url) == "gemma"
+
+
+@pytest.mark.parametrize("listing", [b"[]", b"<html>", b'{"data":[]}', b'{"data":[{"id":7}]}'])
+async def test_a_server_that_lists_no_models(listing: bytes) -> None:
+    async with scripted(answering(whole("200 OK", listing))) as server:
+        with pytest.raises(ConfigError, match="lists no models"):
+            await first_model(server.url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/v1", "http://[::/v1", "nonsense"])
+async def test_nobody_at_the_address(url: str) -> None:
+    with pytest.raises(ConfigError, match="no model server answers"):
+        await first_model(url)
+
+
+async def test_a_server_without_a_list() -> None:
+    async with scripted(answering(whole("404 Not Found", b""))) as server:
+        with pytest.raises(ConfigError, match="no model server answers"):
+            await first_model(server.url)

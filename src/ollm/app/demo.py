@@ -5,6 +5,7 @@ socket shaped like dstack's guest agent. Hardware is the only thing that is play
 """
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ollm.sim.machine import SimulatedMachine
 from ollm.sim.reference import policy, policy_toml
 from ollm.sim.responder import CHAT_MODEL
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.sim.upstream import first_model
 from ollm.values.level import Level
 
 MODEL = "demo"
@@ -50,12 +52,12 @@ root_crl_url = "{pcs}/IntelSGXRootCA.der"
 
 [models.{model}]
 upstreams = ["enclave"]
-upstream_model = "{upstream_model}"
+upstream_model = {upstream_model}
 price = {{ input = 150000, output = 600000 }}
 
 [models.{broken_model}]
 upstreams = ["debug-enclave"]
-upstream_model = "{upstream_model}"
+upstream_model = {upstream_model}
 """
 
 
@@ -72,7 +74,8 @@ class Stage(msgspec.Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def stage(directory: Path, *, port: int = 0, upstream: str | None = None) -> AsyncIterator[Stage]:
-    """Everything started, in `directory`; `upstream` puts an OpenAI-compatible server behind the enclave."""
+    """Everything started, in `directory`; `upstream` puts an OpenAI-compatible server, and the first model that it lists, behind the enclave."""
+    upstream_model = await first_model(upstream) if upstream is not None else CHAT_MODEL
     clock = SystemClock()
     state = directory / "simulated-hardware"
     async with (
@@ -83,7 +86,7 @@ async def stage(directory: Path, *, port: int = 0, upstream: str | None = None) 
         agent = GuestAgent(own_machine, directory / "dstack.sock")
         await agent.start()
         try:
-            loaded = load(_configuration(directory, enclave, broken, own_machine, port))
+            loaded = load(_configuration(directory, enclave, broken, own_machine, port, upstream_model))
             api_key = await _key(loaded)
             async with running(loaded) as (gateway, server):
                 yield Stage(loaded, gateway, f"http://127.0.0.1:{server.port}", api_key, enclave, broken)
@@ -91,7 +94,7 @@ async def stage(directory: Path, *, port: int = 0, upstream: str | None = None) 
             await agent.stop()
 
 
-def _configuration(directory: Path, enclave: SimEnclave, broken: SimEnclave, own_machine: SimulatedMachine, port: int) -> Path:
+def _configuration(directory: Path, enclave: SimEnclave, broken: SimEnclave, own_machine: SimulatedMachine, port: int, upstream_model: str) -> Path:
     admitted = msgspec.structs.replace(enclave.policy, name="enclave")
     policies = policy_toml(admitted) + "\n" + policy_toml(policy((own_machine,), name="gateway"))
     text = _CONFIG.format(
@@ -102,7 +105,7 @@ def _configuration(directory: Path, enclave: SimEnclave, broken: SimEnclave, own
         broken_url=broken.url,
         model=MODEL,
         broken_model=BROKEN_MODEL,
-        upstream_model=CHAT_MODEL,
+        upstream_model=json.dumps(upstream_model, ensure_ascii=False),  # a TOML string as well
     )
     return initialise(directory, text)
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from ollm.errors import ApiError, UpstreamError
+from ollm.errors import ApiError, ConfigError, UpstreamError
 from ollm.sim.engine import Operation, Reply
 
 MAX_ERROR_BODY = 64 * 1024
@@ -54,6 +54,32 @@ class UpstreamEngine:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+class _Listed(msgspec.Struct):
+    id: str
+
+
+class _Listing(msgspec.Struct):
+    data: list[_Listed]
+
+
+async def first_model(url: str) -> str:
+    """The model that the server at `url` lists first: what it answers to, where nobody chose. Raises: ConfigError."""
+    engine = UpstreamEngine(url, timeout=httpx2.Timeout(5.0))
+    try:
+        reply = await engine.answer(Operation.MODELS, b"")
+        body = b"".join([chunk async for chunk in reply.chunks])
+        await reply.close()
+        return msgspec.json.decode(body, type=_Listing).data[0].id
+    except (ApiError, UpstreamError, httpx2.InvalidURL):
+        raise ConfigError(
+            f"no model server answers at {url}", "start it first, and give its base URL as clients use it: http://127.0.0.1:8000/v1"
+        ) from None
+    except (msgspec.DecodeError, IndexError):
+        raise ConfigError(f"the server at {url} lists no models", "its /models must answer as OpenAI's does") from None
+    finally:
+        await engine.close()
 
 
 async def _relay(response: httpx2.Response) -> AsyncIterator[bytes]:
