@@ -183,7 +183,7 @@ def check_proofs() -> dict[str, str]:
 
 def named_checks(root: Path) -> set[str]:
     """Names of checks that the source raises, found as the first argument of EvidenceRefused."""
-    names = {_text(call.args[0]) for call in _calls(root / "src", "EvidenceRefused") if call.args}
+    names = {_text(call.args[0], {}) for call in _calls(root / "src", "EvidenceRefused") if call.args}
     return {name for name in names if name}
 
 
@@ -195,22 +195,39 @@ def error_codes(root: Path) -> set[str]:
     """Codes (else types) of every error object that the gateway can answer with, found in the calls that make one."""
     codes = {ERROR_CODE}
     for folder in ("gateway", "serving"):
+        package = root / "src" / "ollm" / folder
+        constants = _constants(package)
         for function, positions in _CODE_ARGUMENTS.items():
-            for call in _calls(root / "src" / "ollm" / folder, function):
-                texts = [_text(call.args[position]) for position in positions if position < len(call.args)]
+            for call in _calls(package, function):
+                texts = [_text(call.args[position], constants) for position in positions if position < len(call.args)]
                 codes.update([text for text in texts if text][:1])
     return codes
 
 
-def _text(node: ast.expr) -> str | None:
+def _text(node: ast.expr, constants: dict[str, str]) -> str | None:
+    if isinstance(node, ast.Name):
+        return constants.get(node.id)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
+def _constants(folder: Path) -> dict[str, str]:
+    """Names of the modules in `folder` that stand for one text."""
+    found = {}
+    for node in _nodes(folder):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            found.update({target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)})
+    return found
+
+
 def _calls(folder: Path, name: str) -> Iterator[ast.Call]:
+    for node in _nodes(folder):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
+
+
+def _nodes(folder: Path) -> Iterator[ast.AST]:
     for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-                yield node
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def endpoints() -> set[str]:

@@ -21,7 +21,7 @@ RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"(?<![\w.$}/-])/(?:wo" + r"rk|ro" + r"ot|home/[a-z]+|Users/[A-Za-z]+)(?:/|\b(?![\w.-]))"),
     ),
     ("a path outside the repository", re.compile(r"\.\./sha" + r"red\b")),
-    ("a private key: keys are made where they are used", re.compile(r"BEGIN (?:[A-Z]+ )*PRIV" + r"ATE KEY")),
+    ("a private key: keys are made where they are used", re.compile(r"BEGIN (?:[A-Z]+ )*PRIV" + r"ATE KEY-----[^A-Za-z0-9]*n?[A-Za-z0-9+/]{24}")),
     ("unfinished work: it belongs into an issue", re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")),
     ("a conflict marker", re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)),
 )

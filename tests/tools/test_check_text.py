@@ -18,8 +18,8 @@ from tools.check_text import ROOT, findings, main
         "/ro" + "ot/.cache",
         "/ho" + "me/alice/ollm",
         "../sha" + "red/design",
-        "-----BEGIN PRIV" + "ATE KEY-----",
-        "-----BEGIN EC PRIV" + "ATE KEY-----",
+        "-----BEGIN PRIV" + "ATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDXkH1",
+        "-----BEGIN EC PRIV" + "ATE KEY-----\\nMHcCAQEEIB8wK2VwBCIEIDXkH1",
         "# TO" + "DO: later",
         "<<<<" + "<<< HEAD",
     ],
@@ -28,7 +28,19 @@ def test_a_forbidden_text_is_found_with_its_line(text: str) -> None:
     assert [finding.split(":")[0] for finding in findings("a.md", f"first\n{text}\n")] == ["2"]
 
 
-@pytest.mark.parametrize("text", ["/workload", "node.js organisation", "GET /v1/root", "the /rootCA.pem file", "PyPI", "$HOME/x", "a private key"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/workload",
+        "node.js organisation",
+        "GET /v1/root",
+        "the /rootCA.pem file",
+        "PyPI",
+        "$HOME/x",
+        "a private key",
+        "-----BEGIN PRIV" + "ATE KEY-----\nAAAA",
+    ],
+)
 def test_look_alikes_are_not_found(text: str) -> None:
     assert list(findings("a.md", text)) == []
 
