@@ -1,13 +1,16 @@
 """A whole installation: a simulated enclave and a gateway as processes, configured by a file as an operator would write it."""
 
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ollm.app.initialise import initialise
+from ollm.sim.reference import policy_toml
+from tests.stage import Machine
 from tests.system.processes import COMMAND, Process, clean_environment, command, free_ports, until
 
 # A model as clients name it → upstream, and the model's name there. The sim-… models are the enclave's own (sim/responder.py).
@@ -109,8 +112,8 @@ class Installation:
 
     # The gateway
 
-    def configure(self, models: Mapping[str, tuple[str, str]] = MODELS, more: Mapping[str, Mapping[str, str]] | None = None) -> None:
-        """Write ollm.toml and secrets; `more` upstreams are announcements of `sim`."""
+    def configure(self, models: Mapping[str, tuple[str, str]] = MODELS, more: Mapping[str, Machine] | None = None) -> None:
+        """Write ollm.toml and secrets; `more` upstreams, by name, are machines of the test's own."""
         found = self._policy
         (dead,) = free_ports(1)
         tdx = found["policy"].partition(".tdx]\n")[2].partition("\n\n")[0]
@@ -127,8 +130,9 @@ class Installation:
         text += _UPSTREAM.format(name="enclave", url=found["url"], policy="simulated", pcs=found["pcs_url"])
         text += _UPSTREAM.format(name="changed-software", url=found["url"], policy="other-software", pcs=found["pcs_url"])
         text += _UPSTREAM.format(name="nobody", url=f"https://127.0.0.1:{dead}", policy="simulated", pcs=found["pcs_url"])
-        for name, announced in (more or {}).items():
-            text += _UPSTREAM.format(name=name, url=announced["url"], policy="simulated", pcs=announced["pcs_url"])
+        for name, machine in (more or {}).items():
+            text += _UPSTREAM.format(name=name, url=machine.url, policy=name, pcs=machine.pcs_url)
+            text += "\n" + policy_toml(msgspec.structs.replace(machine.policy, name=name))
         for name, (upstream, there) in models.items():
             text += _MODEL.format(name=name, upstream=upstream, there=there)
         self.config = initialise(self.directory, text)
@@ -191,6 +195,3 @@ def installed(directory: Path, *, settings: str = "", environment: Mapping[str, 
         yield installation
     finally:
         installation.close()
-
-
-PYTHON = sys.executable
