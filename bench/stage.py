@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import needs, ollm, peers
 from bench.load import Target
 from bench.mock import start_mock
-from bench.procs import Cores, Group, free_ports, two_cores
+from bench.procs import BenchError, Cores, Group, free_ports, two_cores
 
 PEERS = ("direct", "envoy", "litellm")
 NAMES = (*PEERS, *ollm.VARIANTS)
