@@ -51,7 +51,11 @@ def main() -> int:
     parameters.cpuparams.n_threads = options.threads
     parameters.verbosity = _QUIET
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})  # inherited by the server's threads; waited for below
-    server = engine.Server(parameters)
+    try:
+        server = engine.Server(parameters)
+    except RuntimeError:  # says no more than that it failed
+        print(f"llama.cpp did not start. Is port {options.port} taken? --port chooses another.", file=sys.stderr)
+        return 1
     print(f"{server.listening_address}/v1", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     os._exit(0)  # the engine's threads are C++ and hold nothing that needs an orderly end
