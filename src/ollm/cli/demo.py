@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,7 @@ def demo(
 
     No account and no hardware are needed: the enclaves are simulated, everything else is the product itself.
     """
+    logging.getLogger("ollm.serve").setLevel(logging.ERROR)  # it would tell of the refused enclave before the story does
     with tempfile.TemporaryDirectory(prefix="ollm-demo-") as directory, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_demo(Path(directory), as_json=as_json, upstream=upstream, keep=keep, port=port))
 
