@@ -2,11 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.scripted_enclave import ScriptedEnclave, scripted_enclave
 from tests.system import marked
@@ -15,7 +18,7 @@ from tests.system.installation import MODELS, Installation
 from tests.system.marked_cases import Case, Cases, Said, say
 from tests.system.processes import until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 
 TALKATIVE = {"OLLM_LOG": "debug", "PYTHONASYNCIODEBUG": "1"}
 HOSTILE = {name: ("hostile", name) for name in (*(f"echo-{status}" for status in marked.ECHOED), *marked.FORMS)}
@@ -37,7 +40,11 @@ class Run:
         canaries.binary("API key's bytes", base64.urlsafe_b64decode(secret + "="))
 
     async def say(self, case: Case) -> Said:
-        said = await asyncio.wait_for(say(self.installation.port, case), 20)
+        try:
+            said = await asyncio.wait_for(say(self.installation.port, case), 30)
+        except OSError:
+            gateway = self.installation.gateway
+            raise AssertionError(f"{case.name}: no answer; gateway runs: {gateway.running}\n{gateway.err.read_text()[-2000:]}") from None
         self.canaries.body(said.body)
         self.heard.append(said)
         return said
@@ -61,13 +68,11 @@ class Run:
         assert not leaks, "\n".join(f"{leak.sink}: {leak.form}: {leak.context!r}" for leak in leaks)
 
 
-@pytest.fixture
-async def run(short_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[Run]:
+@contextlib.asynccontextmanager
+async def started(short_dir: Path, settings: str = "") -> AsyncIterator[Run]:
     canaries = Canaries()
     async with scripted_enclave(marked.Echo(canaries)) as hostile:
-        directory = short_dir / canaries.head[:8][::-1]  # no part of a mark
-        settings = getattr(request, "param", "")
-        installation = Installation(directory, environment=TALKATIVE, settings=settings)
+        installation = Installation(short_dir / f"marked-{settings.count('=')}", environment=TALKATIVE, settings=settings)
         try:
             await asyncio.to_thread(installation.start_enclave)
             installation.configure({**MODELS, **HOSTILE}, {"hostile": hostile})
@@ -75,6 +80,12 @@ async def run(short_dir: Path, request: pytest.FixtureRequest) -> AsyncIterator[
             yield await asyncio.to_thread(Run, installation, canaries, hostile)
         finally:
             await asyncio.to_thread(installation.close)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def run(short_dir: Path) -> AsyncIterator[Run]:
+    async with started(short_dir) as running:
+        yield running
 
 
 async def test_nothing_of_what_passes_is_kept(run: Run) -> None:
@@ -121,6 +132,38 @@ async def test_nothing_is_kept_of_what_was_cut_off(run: Run) -> None:
     writer.close()
     assert await asyncio.to_thread(installation.gateway.ended) == 0
     await asyncio.to_thread(run.nothing_is_kept)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_nothing_is_kept_when_everything_happens_at_once_and_is_killed(short_dir: Path) -> None:
+    dice = random.Random(7)
+    async with started(short_dir, 'durability = "process"') as run:
+        room = asyncio.Semaphore(24)
+
+        async def say_if_there_is_someone(case: Case, heard: list[Said]) -> None:
+            async with room:
+                with contextlib.suppress(OSError):  # the gateway was killed
+                    heard.append(await say(run.installation.port, case))
+
+        for _ in range(4):
+            cases = list(run.cases.all())
+            held = [Case("held", 200, run.cases.chat("slow-stream", stream=True))] * 8
+            dice.shuffle(cases)
+            heard: list[Said] = []
+            talking = [asyncio.get_running_loop().create_task(say_if_there_is_someone(case, heard)) for case in held + cases]
+            moment = dice.randrange(len(cases) // 2)
+            async with asyncio.timeout(30):
+                while len(heard) < moment:  # noqa: ASYNC110 - a count, not an event
+                    await asyncio.sleep(0.01)
+            run.installation.gateway.kill()
+            await asyncio.to_thread(run.nothing_is_kept)
+            await asyncio.gather(*talking)
+            run.heard += heard
+            await asyncio.to_thread(run.installation.start_gateway)
+        run.nothing_is_told()
+        await asyncio.to_thread(run.nothing_is_kept)
+        assert len(run.installation.rows("status = 'lost'")) >= 4
 
 
 async def sent(run: Run, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
