@@ -61,7 +61,8 @@ class Assembly:
     async def __aenter__(self) -> Gateway:
         loaded, settings = self._loaded, self._loaded.settings
         await self._store.start()
-        clock = SystemClock()
+        newest = await self._store.ledger.recent(1)
+        clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
         keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
         evidence = settings.evidence
