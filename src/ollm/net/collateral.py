@@ -9,6 +9,8 @@ import datetime
 import json
 from urllib.parse import unquote
 
+from cryptography import x509
+
 from ollm.attest.evidence import CollateralNeed, TdxCollateral
 from ollm.errors import UpstreamError
 from ollm.ports import Clock, Fetch, Fetched
@@ -35,8 +37,7 @@ class PcsCollateral:
             if held is not None and self._clock.now() < held[0]:
                 return held[1]
             collateral = await self._get(need)
-            end = min(self._clock.now() + _TRUST_SECONDS, next_update(collateral.tcb_info), next_update(collateral.qe_identity))
-            self._cache[key] = (end, collateral)
+            self._cache[key] = (min(self._clock.now() + _TRUST_SECONDS, _first_update(collateral)), collateral)
             return collateral
 
     async def _get(self, need: CollateralNeed) -> TdxCollateral:
@@ -90,6 +91,20 @@ def next_update(document: str) -> float:
         return datetime.datetime.fromisoformat(json.loads(document)["nextUpdate"]).timestamp()
     except (ValueError, KeyError, TypeError, RecursionError):
         return 0.0
+
+
+def _first_update(collateral: TdxCollateral) -> float:
+    """When the first of its documents and revocation lists will have a successor, in Unix seconds."""
+    documents = (next_update(collateral.tcb_info), next_update(collateral.qe_identity))
+    return min(*documents, *map(_next_crl, (collateral.pck_crl, collateral.root_ca_crl)))
+
+
+def _next_crl(der: bytes) -> float:
+    try:
+        end = x509.load_der_x509_crl(der).next_update_utc
+    except ValueError:
+        return 0.0  # appraisal says what is wrong with it
+    return end.timestamp() if end is not None else 0.0
 
 
 def _chain(answer: Fetched, header: str) -> str:
