@@ -16,7 +16,7 @@ from ollm.config.settings import UpstreamSettings
 from ollm.errors import EvidenceRefused, UpstreamError, WireError
 from ollm.net.connection import client_tls
 from ollm.ports import Clock, Fetch
-from ollm.receipts.receipt import verify_bodies, verify_citation, verify_receipt
+from ollm.receipts.receipt import STEPS, verify_bodies, verify_citation, verify_receipt
 from ollm.receipts.session import verify_session
 from ollm.upstream.aci import AciAdapter
 from ollm.upstream.bundle import decode, from_data_uri
@@ -67,7 +67,9 @@ async def verify_gateway(fetch: Fetch, endorser: Endorser, clock: Clock, gateway
     except UpstreamError as problem:
         missing = EvidenceRefused("evidence.fetch", str(problem), "collateral from the endorser")
         return GatewayVerdict(refused(policy, missing), None, None, None)
-    appraisal, binding = appraise(evidence, collateral, policy, clock.now(), require_hpke=False, require_channel=evidence.peer_spki_sha256 is not None)
+    appraisal, binding = appraise(
+        evidence, collateral, policy, clock.now(), require_hpke=False, require_channel=evidence.peer_spki_sha256 is not None
+    )
     if binding is None:
         return GatewayVerdict(appraisal, None, None, None)
     return GatewayVerdict(appraisal, binding.keyset, binding.keyset_digest, config_digest_of(binding.keyset))
@@ -92,7 +94,7 @@ def check_receipt(
             checks.append(Check("receipt.session", Outcome.PASSED, f"session {session_id[:12]}…", "cited, and valid when it served"))
     except WireError as problem:
         step, _, reason = problem.reason.partition(": ")
-        return None, (*checks, Check(step, Outcome.FAILED, reason, "see docs/howto/verify-a-receipt.md"))
+        return None, (*checks, Check(step, Outcome.FAILED, reason, STEPS.get(step, "the session that the receipt cites")))
     return receipt, tuple(checks)
 
 
@@ -118,8 +120,6 @@ def keyset_of_report(report: bytes) -> tuple[Keyset, Sha256]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise WireError("neither an attestation report nor a keyset") from None
     return parse_keyset(keyset)
-
-
 
 
 def session_id_of(document: bytes) -> Hex32:
