@@ -35,7 +35,7 @@ def main() -> int:
     """Serve until SIGTERM or Ctrl-C. Prints the base URL once requests are accepted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8080, help="0 is any free one")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="half of the cores: enclave and gateway need some")
     options = parser.parse_args()
     engine = importlib.import_module("xllamacpp")
     parameters = engine.CommonParams()
