@@ -40,8 +40,8 @@ demo: $(DEV)  ## a verified chat, end to end, printed step by step; no account, 
 test: $(DEV) $(NODE)  ## all tests but the slow ones (Python, SQLite, node)
 	$(PY) -m pytest -m "not slow"
 
-test-fast: $(DEV)  ## in under a minute: no slow test, none that starts processes
-	$(PY) -m pytest -m "not slow and not process" -q
+test-fast: $(DEV)  ## in under a minute: each package by itself, no whole gateway, no processes, nothing slow
+	$(PY) -m pytest -m "not slow and not process" -q --ignore tests/gateway --ignore tests/system
 
 test-full: test  ## everything: the tests of make test, then the slow ones
 	$(PY) -m pytest -m slow
