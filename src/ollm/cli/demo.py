@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,7 +54,9 @@ async def _demo(directory: Path, *, as_json: bool, upstream: str | None, keep: b
         if keep:
             say(f"\n[bold]The gateway goes on serving[/] at {play.url}/v1 — Ctrl-C ends it. Its files: {quiet(str(directory))}")
             say(f'  export OPENAI_BASE_URL={play.url}/v1 OPENAI_API_KEY={play.api_key}   # model "{MODEL}"')
-            await asyncio.Event().wait()
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)  # Ctrl-C cancels; both leave nothing behind
+            await ended.wait()
     if not as_json and not keep:
         say("[dim]Nothing of this run is left on the disk. Next: docs/tutorial/first-chat.md, or `ollm demo --keep` to call it yourself.[/]")
 
