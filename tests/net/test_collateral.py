@@ -92,7 +92,9 @@ async def test_it_is_kept_no_longer_than_it_holds(endorsement: Endorsement, kept
         assert len(service.asked) == 8
 
 
-@pytest.mark.parametrize("endorsement", [Endorsement(age=2 * DAY, lifetime=DAY), Endorsement(left_out=("nextUpdate",))], ids=["expired", "without an end"])
+@pytest.mark.parametrize(
+    "endorsement", [Endorsement(age=2 * DAY, lifetime=DAY), Endorsement(left_out=("nextUpdate",))], ids=["expired", "without an end"]
+)
 async def test_what_has_no_time_left_is_asked_for_each_time(endorsement: Endorsement) -> None:
     async with serving(endorsement) as service:
         for _ in range(2):

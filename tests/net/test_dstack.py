@@ -75,6 +75,8 @@ async def test_both_spellings_of_info_are_read(tcb_info: object, socket_dir: Pat
         pytest.param([b""], id="nothing"),
         pytest.param([whole("500 Internal Server Error", b"")], id="a failure"),
         pytest.param([whole("200 OK", b"x", extra="connection: close\r\n"), whole("200 OK", b"{}")], id="no JSON"),
+        pytest.param([whole("200 OK", b'{"quote":"\xff"}', extra="connection: close\r\n"), whole("200 OK", b"{}")], id="no UTF-8"),
+        pytest.param([whole("200 OK", b'{"x":' + b"[" * 99_999, extra="connection: close\r\n"), whole("200 OK", b"{}")], id="endless nesting"),
         pytest.param([QUOTE, whole("200 OK", b"{}")], id="no tcb_info"),
         pytest.param([QUOTE, whole("200 OK", b'{"tcb_info":"{}"}')], id="no compose"),
         pytest.param([QUOTE, whole("200 OK", b'{"tcb_info":"["}')], id="text that is no JSON"),

@@ -38,7 +38,9 @@ async def test_a_credential_goes_where_it_is_sent() -> None:
     await fetch.close()
 
 
-@pytest.mark.parametrize("url", ["http://192.0.2.1/", "http://example.com/", "ftp://127.0.0.1/", "127.0.0.1/x", "", "http://[x/", "https://", "http://127.0.0.1:x/"])
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1/", "http://example.com/", "ftp://127.0.0.1/", "127.0.0.1/x", "", "http://[x/", "https://", "http://127.0.0.1:x/"]
+)
 async def test_only_https_leaves_the_machine(url: str) -> None:
     fetch = HttpFetch()
     with pytest.raises(UpstreamError) as refused:

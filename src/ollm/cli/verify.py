@@ -193,7 +193,7 @@ class _Cited(msgspec.Struct):
 async def _cited(receipt_document: bytes, gateway_url: str) -> dict[Hex32, bytes]:
     try:
         log = msgspec.json.decode(receipt_document, type=_Cited).event_log
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}  # check_receipt says what is wrong with it
     ids = [event["session_id"] for event in log if isinstance(event.get("session_id"), str)]
     return {hex32(session_id): await _session(gateway_url, session_id) for session_id in ids}

@@ -43,7 +43,7 @@ class DstackAgent:
             got = msgspec.json.decode(answer, type=_GetQuote)
             tcb = msgspec.json.decode(info, type=_Info).tcb_info
             compose = (msgspec.json.decode(tcb, type=_TcbInfo) if isinstance(tcb, str) else msgspec.convert(tcb, _TcbInfo)).app_compose
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamError("stream", "the guest agent's answer has not the expected members") from None
         return Quote(got.quote, got.event_log, got.vm_config, compose)
 

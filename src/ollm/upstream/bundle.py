@@ -30,7 +30,7 @@ def decode(data: bytes) -> Bundle:
     """The bundle in `data`. Raises: WireError."""
     try:
         return msgspec.json.decode(data, type=Bundle)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("not an evidence bundle") from None
 
 
