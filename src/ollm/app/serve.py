@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import uvloop
 
 from ollm.app.build import Assembly
-from ollm.config.load import Loaded
-from ollm.errors import ConfigError
+from ollm.config.load import Loaded, listen_address
 from ollm.gateway.app import App
 from ollm.gateway.context import Gateway
 from ollm.serving import last_resort
@@ -33,14 +32,12 @@ def harden() -> None:
 
 def _server(loaded: Loaded, gateway: Gateway) -> Server:
     settings = loaded.settings.gateway
-    host, _, port = settings.listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"gateway.listen {settings.listen!r} is not host:port", 'for example "127.0.0.1:8400"')
+    host, port = listen_address(settings.listen)
     tls = None
     if settings.tls_certificate is not None and settings.tls_key is not None:
         tls = TlsIdentity.from_files(loaded.path(settings.tls_certificate), loaded.path(settings.tls_key))
     app = App(gateway)
-    return Server(app, host=host.strip("[]"), port=int(port), tls=tls, headers=app.base_headers)
+    return Server(app, host=host, port=port, tls=tls, headers=app.base_headers)
 
 
 @contextlib.asynccontextmanager

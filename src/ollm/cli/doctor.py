@@ -12,7 +12,7 @@ import typer
 from ollm.app.build import data_directory
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line
 from ollm.cli.output import REFUSED, emit, quiet, say
-from ollm.config.load import Loaded, is_loopback, key_bytes
+from ollm.config.load import Loaded, is_loopback, key_bytes, listen_address
 from ollm.errors import ConfigError
 from ollm.net.clock import SystemClock
 from ollm.values.level import Level
@@ -89,7 +89,7 @@ def _trust(loaded: Loaded) -> Iterator[Finding]:
 
 def _exposure(loaded: Loaded) -> Iterator[Finding]:
     gateway = loaded.settings.gateway
-    host = gateway.listen.rpartition(":")[0].strip("[]")
+    host, _ = listen_address(gateway.listen)
     if gateway.tls_certificate is None and not is_loopback(host):
         yield Finding(
             "unsafe", f"it listens on {gateway.listen} without TLS: prompts would cross the network in the clear", "set gateway.tls_certificate"

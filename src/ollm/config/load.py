@@ -6,14 +6,15 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from ollm.config.settings import Settings, UpstreamSettings
+from ollm.config.settings import ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
 from ollm.values.level import Level
+from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
@@ -53,7 +54,8 @@ def parse(data: bytes) -> Settings:
         raise ConfigError("the configuration is not UTF-8", "save it as UTF-8") from None
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"the configuration is not TOML: {problem}", "mend the line it names") from None
-    for name, table in tree.get("policies", {}).items():
+    policies = tree.get("policies")
+    for name, table in policies.items() if isinstance(policies, dict) else ():
         if isinstance(table, dict):
             table.setdefault("name", name)
     try:
@@ -69,27 +71,44 @@ def _check(settings: Settings) -> None:
         for name in table:
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
+    listen_address(settings.gateway.listen)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
     for name, policy in settings.policies.items():
-        if policy.name != name:
-            raise ConfigError(f"policies.{name}.name is {policy.name!r}", "leave it out")
-        if (policy.tdx.simulated_root_sha256 is not None) != (policy.level is Level.SIMULATED):
-            raise ConfigError(
-                f"policies.{name} mixes simulated and real hardware", 'level = "simulated" goes with tdx.simulated_root_sha256, and only with it'
-            )
-        if policy.level is Level.ZDR:
-            raise ConfigError(f"policies.{name}.level is zdr", "a policy appraises evidence, and zdr has none")
+        _check_policy(name, policy)
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     for name, model in settings.models.items():
-        if not model.upstreams:
-            raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
-        if model.price is not None and not _NAME.fullmatch(model.price.version):
-            raise ConfigError(f"models.{name}.price.version has characters that a name can't have", "use letters, digits and . _ : / @ -")
-        for candidate in model.upstreams:
-            if candidate not in settings.upstreams:
-                raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")
+        _check_model(name, model, settings)
+
+
+def listen_address(listen: str) -> tuple[str, int]:
+    """Host and port of `gateway.listen`. Raises: ConfigError."""
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ConfigError(f"gateway.listen {listen!r} is not host:port", 'for example "127.0.0.1:8400"')
+    return host.strip("[]"), int(port)
+
+
+def _check_policy(name: str, policy: AttestationPolicy) -> None:
+    if policy.name != name:
+        raise ConfigError(f"policies.{name}.name is {policy.name!r}", "leave it out")
+    if (policy.tdx.simulated_root_sha256 is not None) != (policy.level is Level.SIMULATED):
+        raise ConfigError(
+            f"policies.{name} mixes simulated and real hardware", 'level = "simulated" goes with tdx.simulated_root_sha256, and only with it'
+        )
+    if policy.level is Level.ZDR:
+        raise ConfigError(f"policies.{name}.level is zdr", "a policy appraises evidence, and zdr has none")
+
+
+def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
+    if not model.upstreams:
+        raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
+    if model.price is not None and not _NAME.fullmatch(model.price.version):
+        raise ConfigError(f"models.{name}.price.version has characters that a name can't have", "use letters, digits and . _ : / @ -")
+    for candidate in model.upstreams:
+        if candidate not in settings.upstreams:
+            raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")
 
 
 def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> None:
@@ -103,16 +122,25 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
     if parts != "https":
         raise ConfigError(f"upstreams.{name}.url is not https", "a prompt leaves over TLS only")
     for field, url in (("pcs_url", upstream.pcs_url), ("root_crl_url", upstream.root_crl_url)):
-        split = urlsplit(url)
+        split = _split(f"upstreams.{name}.{field}", url)
         if split.scheme != "https" and not (split.scheme == "http" and is_loopback(split.hostname or "")):
             raise ConfigError(f"upstreams.{name}.{field} is not https", "collateral comes over https, or http from loopback")
 
 
 def _origin(field: str, url: str) -> str:
-    split = urlsplit(url)
+    split = _split(field, url)
     if not split.hostname or split.username or split.password or split.query or split.fragment or split.path not in ("", "/"):
         raise ConfigError(f"{field} is not an origin", "write it as https://host or https://host:port")
     return split.scheme
+
+
+def _split(field: str, url: str) -> SplitResult:
+    try:
+        split = urlsplit(url)
+        _ = split.port  # read by name only: it is checked then
+    except ValueError:
+        raise ConfigError(f"{field} is not a URL", "write it as https://host or https://host:port") from None
+    return split
 
 
 def is_loopback(host: str) -> bool:
@@ -127,10 +155,10 @@ def read_secret(source: str, directory: Path) -> Sealed:
     """The bytes behind `source`; whitespace at the ends is dropped. Raises: ConfigError, which never holds the secret."""
     kind, _, name = source.partition(":")
     if kind == "env":
-        value = os.environ.get(name)
+        value = os.environ.get(name, "").strip()
         if not value:
             raise ConfigError(f"environment variable {name} is not set", "set it, or name another source")
-        return Sealed(value.strip().encode())
+        return Sealed(value.encode())
     if kind != "file":
         raise ConfigError("a secret's source is neither file: nor env:", "secrets are never written into the configuration itself")
     path = directory / name

@@ -1,0 +1,254 @@
+"""Loading: every way in which a configuration or a secret is unusable says what is wrong and how to mend it."""
+
+from pathlib import Path
+
+import pytest
+
+from ollm.config.load import Loaded, is_loopback, key_bytes, listen_address, load, parse, read_secret
+from ollm.errors import ConfigError
+from ollm.values.hexes import sha256_of
+from ollm.values.secret import Sealed
+
+POLICY = """\
+[policies.p]
+level = "tee"
+"""
+UPSTREAM = """\
+[upstreams.u]
+url = "https://provider.example"
+policy = "p"
+"""
+MODEL = """\
+[models."meta/llama-3.3:70b"]
+upstreams = ["u"]
+"""
+WHOLE = POLICY + UPSTREAM + MODEL
+ROOT = "ab" * 32
+KEY = "0f" * 32
+
+
+def refused(text: str | bytes) -> ConfigError:
+    """What `parse` says of `text`."""
+    with pytest.raises(ConfigError) as refusal:
+        parse(text.encode() if isinstance(text, str) else text)
+    assert refusal.value.mend, "an error without its mend"
+    return refusal.value
+
+
+def write(path: Path, data: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(data)
+    path.chmod(mode)
+    return path
+
+
+# The file
+
+
+def test_the_digest_is_that_of_the_exact_bytes(tmp_path: Path) -> None:
+    one = load(write(tmp_path / "one.toml", WHOLE.encode()))
+    other = load(write(tmp_path / "other.toml", WHOLE.encode() + b"# a comment\n"))
+    assert one.digest == sha256_of(WHOLE.encode())
+    assert one.settings == other.settings
+    assert one.digest != other.digest
+
+
+def test_paths_are_relative_to_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "ollm.toml", b"")
+    monkeypatch.chdir(tmp_path.parent)
+    loaded = load(Path(tmp_path.name) / "ollm.toml")
+    assert loaded.directory == tmp_path
+    assert loaded.path("state") == tmp_path / "state"
+    assert loaded.path("/var/lib/ollm") == Path("/var/lib/ollm")
+
+
+def test_a_missing_file_is_told_with_the_way_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(tmp_path / "ollm.toml")
+    assert refusal.value.cause == f"can't read {tmp_path / 'ollm.toml'}: No such file or directory"
+    assert refusal.value.mend == "run `ollm init`, or name the file with -c"
+
+
+def test_bytes_that_are_no_text_or_no_toml() -> None:
+    assert refused(b'[gateway]\nlisten = "\xff"').cause == "the configuration is not UTF-8"
+    assert refused("[gateway\n").cause.startswith("the configuration is not TOML: ")
+    assert "line 1" in refused("[gateway\n").cause
+
+
+def test_a_name_is_taken_from_its_table() -> None:
+    assert parse(WHOLE.encode()).policies["p"].name == "p"
+
+
+# References and contradictions: (what is written, cause, a word of the mend)
+
+REFUSALS = {
+    "policy name": ('[policies."a b"]\nlevel = "tee"', "policy name 'a b' has characters that a name can't have", "letters"),
+    "upstream name": (
+        POLICY + '[upstreams."ü"]\nurl = "https://h"\npolicy = "p"',
+        "upstream name 'ü' has characters that a name can't have",
+        "letters",
+    ),
+    "model name": (POLICY + UPSTREAM + '[models."m\\n"]\nupstreams = ["u"]', r"model name 'm\n' has characters that a name can't have", "letters"),
+    "long name": (f'[policies.{"a" * 129}]\nlevel = "tee"', f"policy name {'a' * 129!r} has characters that a name can't have", "letters"),
+    "certificate alone": ('[gateway]\ntls_certificate = "c"', "only one of gateway.tls_certificate and gateway.tls_key is set", "both"),
+    "key alone": ('[gateway]\ntls_key = "k"', "only one of gateway.tls_certificate and gateway.tls_key is set", "both"),
+    "other policy name": ('[policies.p]\nname = "q"\nlevel = "tee"', "policies.p.name is 'q'", "leave it out"),
+    "real level with a simulated root": (
+        f'[policies.p]\nlevel = "tee"\n[policies.p.tdx]\nsimulated_root_sha256 = "{ROOT}"',
+        "policies.p mixes simulated and real hardware",
+        "only with it",
+    ),
+    "simulated level without a root": ('[policies.p]\nlevel = "simulated"', "policies.p mixes simulated and real hardware", "only with it"),
+    "zdr policy": ('[policies.p]\nlevel = "zdr"', "policies.p.level is zdr", "has none"),
+    "unknown adapter": (POLICY + UPSTREAM + 'adapter = "openai"', "upstreams.u.adapter 'openai' is unknown", "aci"),
+    "unknown seal": (POLICY + UPSTREAM + 'seal = "none"', "upstreams.u.seal 'none' is unknown", "ehbp or tls"),
+    "unknown policy": (UPSTREAM, "upstreams.u names policy 'p', which is not configured", "[policies.p]"),
+    "no upstreams": (POLICY + UPSTREAM + "[models.m]\nupstreams = []", "models.m.upstreams is empty", "at least one"),
+    "unknown upstream": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u", "v"]',
+        "models.m names upstream 'v', which is not configured",
+        "[upstreams.v]",
+    ),
+    "price version": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nprice = { input = 1, output = 1, version = "of May" }',
+        "models.m.price.version has characters that a name can't have",
+        "letters",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "cause", "mend"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_references_are_checked_before_anything_starts(text: str, cause: str, mend: str) -> None:
+    problem = refused(text)
+    assert problem.cause == cause
+    assert mend in problem.mend
+
+
+@pytest.mark.parametrize("url", ["http://provider.example", "http://127.0.0.1:8000", "ftp://provider.example"])
+def test_a_prompt_leaves_over_tls_only(url: str) -> None:
+    problem = refused(POLICY + f'[upstreams.u]\nurl = "{url}"\npolicy = "p"')
+    assert problem.cause == "upstreams.u.url is not https"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "provider.example",
+        "https://",
+        "https://provider.example/v1",
+        "https://user@provider.example",
+        "https://:secret@provider.example",
+        "https://provider.example?key=1",
+        "https://provider.example#x",
+    ],
+)
+def test_an_upstream_is_an_origin(url: str) -> None:
+    assert refused(POLICY + f'[upstreams.u]\nurl = "{url}"\npolicy = "p"').cause == "upstreams.u.url is not an origin"
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://h:99999", "https://h:port"])
+def test_what_is_no_url_at_all_is_said_so(url: str) -> None:
+    assert refused(POLICY + f'[upstreams.u]\nurl = "{url}"\npolicy = "p"').cause == "upstreams.u.url is not a URL"
+    assert refused(POLICY + UPSTREAM + f'pcs_url = "{url}"').cause == "upstreams.u.pcs_url is not a URL"
+
+
+@pytest.mark.parametrize("field", ["pcs_url", "root_crl_url"])
+def test_collateral_comes_over_https_or_from_this_machine(field: str) -> None:
+    for url in ("https://pccs.example/x", "http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost:9000"):
+        assert getattr(parse((POLICY + UPSTREAM + f'{field} = "{url}"').encode()).upstreams["u"], field) == url
+    for url in ("http://pccs.example", "http://10.0.0.1", "file:///tmp/crl", "pccs.example"):
+        assert refused(POLICY + UPSTREAM + f'{field} = "{url}"').cause == f"upstreams.u.{field} is not https"
+
+
+def test_only_this_machine_is_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example", "127.0.0.1.example", "")))
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("127.0.0.1:8400", ("127.0.0.1", 8400)), ("[::1]:0", ("::1", 0)), ("::1:80", ("::1", 80)), ("gateway.example:443", ("gateway.example", 443))],
+)
+def test_where_to_listen(listen: str, address: tuple[str, int]) -> None:
+    assert listen_address(listen) == address
+
+
+@pytest.mark.parametrize("listen", ["8400", ":8400", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:²"])
+def test_an_address_without_host_or_port_is_refused(listen: str) -> None:
+    problem = refused(f'[gateway]\nlisten = "{listen}"')
+    assert problem.cause == f"gateway.listen {listen!r} is not host:port"
+    assert "127.0.0.1:8400" in problem.mend
+
+
+# Secrets
+
+
+def test_a_secret_is_read_from_its_file_and_never_printed(tmp_path: Path) -> None:
+    write(tmp_path / "pepper", f" {KEY}\n".encode())
+    secret = read_secret("file:pepper", tmp_path)
+    assert secret.expose() == KEY.encode()
+    assert KEY not in repr(secret)
+    assert key_bytes(secret, "file:pepper") == bytes.fromhex(KEY)
+
+
+def test_a_secret_is_read_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLM_TEST_PEPPER", KEY + "\n")
+    assert read_secret("env:OLLM_TEST_PEPPER", tmp_path).expose() == KEY.encode()
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n"])
+def test_a_variable_without_a_value_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value is not None:
+        monkeypatch.setenv("OLLM_TEST_PEPPER", value)
+    with pytest.raises(ConfigError, match="environment variable OLLM_TEST_PEPPER is not set"):
+        read_secret("env:OLLM_TEST_PEPPER", tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601])
+def test_a_secret_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
+    path = write(tmp_path / "pepper", KEY.encode(), mode)
+    with pytest.raises(ConfigError) as refusal:
+        read_secret("file:pepper", tmp_path)
+    assert refusal.value.cause == f"secret {path} can be read by others"
+    assert refusal.value.mend == f"chmod 600 {path}"
+    assert KEY not in str(refusal.value)
+
+
+def test_a_secret_that_is_missing_or_empty(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"can't read secret .*: No such file"):
+        read_secret("file:absent", tmp_path)
+    write(tmp_path / "empty", b" \n")
+    with pytest.raises(ConfigError, match="is empty"):
+        read_secret("file:empty", tmp_path)
+
+
+@pytest.mark.parametrize("source", [KEY, "", "vault:pepper", "FILE:pepper"])
+def test_a_source_that_is_none_is_not_repeated(tmp_path: Path, source: str) -> None:
+    """Somebody may have written the secret itself there."""
+    with pytest.raises(ConfigError) as refusal:
+        read_secret(source, tmp_path)
+    assert refusal.value.cause == "a secret's source is neither file: nor env:"
+    assert KEY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("words, not hex digits", "is not hex"),
+        ("ab" * 31, "is not 32 bytes"),
+        ("ab" * 33, "is not 32 bytes"),
+        ("a" * 63, "is not hex"),
+        ("ß" * 64, "is not hex"),
+    ],
+)
+def test_a_key_is_32_bytes_in_hex(text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        key_bytes(Sealed(text.encode()), "file:pepper")
+    assert refusal.value.cause == f"the secret at file:pepper {told}"
+    assert text not in str(refusal.value)
+
+
+def test_a_loaded_configuration_finds_its_secrets(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    write(tmp_path / "secrets" / "pepper", KEY.encode())
+    loaded: Loaded = load(write(tmp_path / "ollm.toml", b""))
+    assert loaded.secret(loaded.settings.secrets.pepper).expose() == KEY.encode()
