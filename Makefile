@@ -41,7 +41,7 @@ test: $(DEV) $(NODE)  ## all tests but the slow ones (Python, SQLite, node)
 	$(PY) -m pytest -m "not slow"
 
 test-fast: $(DEV)  ## in under a minute: each package by itself, no whole gateway, no processes, nothing slow
-	$(PY) -m pytest -m "not slow and not process" -q --ignore tests/gateway --ignore tests/system
+	OLLM_EXAMPLES=quick $(PY) -m pytest -m "not slow and not process" -q --ignore tests/gateway --ignore tests/system
 
 test-full: test  ## everything: the tests of make test, then the slow ones
 	$(PY) -m pytest -m slow
@@ -77,8 +77,8 @@ bench: $(DEV) $(BENCH)  ## speed beside Envoy and LiteLLM, in one run
 bench-gate: $(DEV) $(BENCH)  ## the same five times, interleaved; ends 0 only where the ratios hold
 	$(PY) -m bench.gate
 
-fuzz: $(DEV)  ## parsers and appraisal against mutated input, longer than the tests do
-	OLLM_FUZZ=1 $(PY) -m pytest -m "slow or not slow" -k fuzz -q --timeout=600
+fuzz: $(DEV)  ## parsers and appraisal against made-up and damaged input, other input each time
+	OLLM_EXAMPLES=fuzz $(PY) -m pytest -q --timeout=0 tests/attest tests/seal tests/wire tests/receipts tests/values tests/traffic
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
 	@.venv-tutorial/bin/python tools/engine.py

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 ALLOWED_SKIPS = ROOT / ".ci" / "allowed-skips.txt"
@@ -53,7 +54,15 @@ class _LoopbackLoop(uvloop.Loop):
         return await super().create_connection(protocol_factory, host, port, **kwargs)
 
 
+# Property tests repeat exactly, run for run, except under `make fuzz`, which looks for what they have not found yet.
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.register_profile("quick", parent=settings.get_profile("repeatable"), max_examples=20)
+settings.register_profile("fuzz", deadline=None, database=None, max_examples=3000, print_blob=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile(os.environ.get("OLLM_EXAMPLES", "repeatable"))
     sys.addaudithook(_watch_sockets)
     uvloop.Loop = _LoopbackLoop  # type: ignore[misc]  # uvloop.new_event_loop looks the class up by this name
 
