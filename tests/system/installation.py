@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 
 from ollm.app.initialise import initialise
@@ -154,7 +155,10 @@ class Installation:
         self.start("gateway", [*COMMAND, "serve", "--config", str(self.config), "--json"]).announced()
 
     def key(self, name: str, require: str = "simulated") -> str:
+        """A new key, once the running gateway knows it (within a second)."""
         made = command(self.directory, "keys", "create", name, "--require", require, "--config", str(self.config), "--json")
+        headers = {"authorization": f"Bearer {made['key']}"}
+        until(lambda: httpx2.get(self.url + "/v1/models", headers=headers, trust_env=False).status_code == 200, "the gateway knows the new key")
         return str(made["key"])
 
     # What is kept

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ class Process:
         """kill -9, as a power cut or the kernel's memory killer would."""
         self._popen.send_signal(signal.SIGKILL)
         self._popen.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stopped in the middle of whatever it does, for the time of the context."""
+        self._popen.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._popen.send_signal(signal.SIGCONT)
 
     def ask_to_end(self) -> None:
         self._popen.send_signal(signal.SIGTERM)

@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.system.asking import Auditor, Heard, ask, connected
+from tests.system.asking import DONE, Auditor, Heard, ask, body_of, connected
 from tests.system.installation import Installation, installed
 from tests.system.processes import until
 
@@ -98,7 +98,8 @@ async def a_killing(installation: Installation, key: str, dice: random.Random, c
     async with connected(installation) as client:
         loop, served = asyncio.get_running_loop(), asyncio.Event()
         asking = [loop.create_task(ask_until_killed(client, key, random.Random(dice.random()), kept, served)) for _ in range(clients)]
-        await served.wait()
+        async with asyncio.timeout(30):
+            await served.wait()
         await asyncio.sleep(dice.uniform(0.0, 1.5))
         installation.gateway.kill()
         await asyncio.gather(*asking)
@@ -143,6 +144,31 @@ async def test_the_gateway_is_killed_under_load_again_and_again(short_dir: Path,
         lost = installation.rows("status = 'lost'")
         assert lost
         assert all(row["receipt"] is None and row["output_tokens"] == 0 for row in lost)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_whoever_has_an_answer_has_its_row(mortal: Installation, key: str, stream: bool) -> None:
+    """The gateway is frozen at the moment that its client has the last byte: what a kill would leave can be read at leisure."""
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", mortal.port)) as connection:
+            body = body_of("chat", stream=stream)
+            connection.sendall(
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+            )
+            heard = b""
+            while not is_whole(heard, stream=stream):
+                heard += connection.recv(65536)
+            with mortal.gateway.frozen():
+                request_id = heard.partition(b"x-request-id: req_")[2][:32].decode()
+                assert [row["status"] for row in mortal.rows("request_id = ?", request_id)] == ["completed"]
+
+
+def is_whole(heard: bytes, *, stream: bool) -> bool:
+    """Whether an application has all that it needs: the end mark of a stream, or all bytes of a body."""
+    if stream:
+        return DONE in heard
+    head, found, body = heard.partition(b"\r\n\r\n")
+    return bool(found) and len(body) == int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
 
 
 async def test_the_gateway_is_killed_between_requests(mortal: Installation, key: str) -> None:
