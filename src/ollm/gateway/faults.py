@@ -9,7 +9,7 @@ _CLIENT_SIDE = {400, 413, 415, 422}
 def from_status(status: int, retry_after: str) -> ApiError:
     """The error for a provider's HTTP status."""
     if status == 429:
-        headers = {"retry-after": retry_after} if retry_after.isdigit() else {}
+        headers = {"retry-after": retry_after} if retry_after.isascii() and retry_after.isdigit() else {}
         return ApiError(
             429, "rate_limit_error", "upstream_rate_limited", "The provider limits the rate of requests; try again later.", headers=headers
         )
