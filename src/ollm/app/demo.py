@@ -71,6 +71,9 @@ class Stage(msgspec.Struct, frozen=True):
     enclave: SimEnclave
     broken: SimEnclave
 
+    def __repr__(self) -> str:
+        return f"<Stage {self.url}>"  # without the key
+
 
 @contextlib.asynccontextmanager
 async def stage(directory: Path, *, port: int = 0, upstream: str | None = None) -> AsyncIterator[Stage]:

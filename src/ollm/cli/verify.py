@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from ollm.app.build import endorser_of, provider_session
@@ -11,11 +10,12 @@ from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configurat
 from ollm.cli.output import REFUSED, appraisal_document, emit, fail, quiet, say, show_checks
 from ollm.client.verify import GatewayVerdict, appraise_session, check_receipt, keyset_of_report, session_id_of, verify_gateway
 from ollm.config.load import Loaded, read_secret
-from ollm.errors import ConfigError, UpstreamError
+from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.net.clock import SystemClock
 from ollm.net.fetch import HttpFetch
+from ollm.receipts.receipt import VERIFIED
 from ollm.upstream.session import Unverified
-from ollm.values.checks import Appraisal, Check
+from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.hexes import Hex32, hex32
 from ollm.values.policy import AttestationPolicy
 
@@ -102,8 +102,11 @@ def receipt(
                 return None, checks
             trusted, digest = verdict.keyset, verdict.keyset_digest
         document = await _document(name, f"{gateway_url.rstrip('/')}/v1/aci/receipts/", loaded, key)
-        sessions = await _cited(document, gateway_url) if gateway_url else {}
-        found, more = check_receipt(document, trusted, digest, request=_maybe(request), response=_maybe(response), sessions=sessions)
+        sent, received = _maybe(request), _maybe(response)
+        found, more = check_receipt(document, trusted, digest, request=sent, response=received, sessions={})
+        if found is not None and gateway_url:  # only a receipt that holds is worth asking for what it cites
+            sessions = await _cited(found, gateway_url)
+            found, more = check_receipt(document, trusted, digest, request=sent, response=received, sessions=sessions)
         return found, (*checks, *more)
 
     found, checks = run(work())
@@ -137,8 +140,18 @@ def session(
     else:
         session_id = hex32(name)
         document = run(_session(gateway_url, session_id))
-    _, appraisal, _ = appraise_session(session_id, document, _policy(loaded, policy))
-    _report(appraisal, {"session_id": session_id}, as_json)
+    _report(_session_appraisal(session_id, document, _policy(loaded, policy)), {"session_id": session_id}, as_json)
+
+
+def _session_appraisal(session_id: Hex32, document: bytes, policy: AttestationPolicy) -> Appraisal:
+    try:
+        _, appraisal, _ = appraise_session(session_id, document, policy)
+    except WireError as problem:
+        step, _, reason = problem.reason.partition(": ")
+        if not step.startswith("session."):
+            raise
+        return Appraisal(policy.name, policy.level, (Check(step, Outcome.FAILED, reason, "a session that holds together"),))
+    return appraisal
 
 
 async def _gateway_verdict(loaded: Loaded, url: str, policy: str | None) -> GatewayVerdict:
@@ -186,17 +199,10 @@ async def _session(gateway_url: str, session_id: str) -> bytes:
     return answer.body
 
 
-class _Cited(msgspec.Struct):
-    event_log: list[dict[str, Any]] = []
-
-
-async def _cited(receipt_document: bytes, gateway_url: str) -> dict[Hex32, bytes]:
-    try:
-        log = msgspec.json.decode(receipt_document, type=_Cited).event_log
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}  # check_receipt says what is wrong with it
-    ids = [event["session_id"] for event in log if isinstance(event.get("session_id"), str)]
-    return {hex32(session_id): await _session(gateway_url, session_id) for session_id in ids}
+async def _cited(receipt: dict[str, Any], gateway_url: str) -> dict[Hex32, bytes]:
+    """The sessions that a verified receipt cites, by id."""
+    ids = [hex32(event["session_id"]) for event in receipt["event_log"] if event["type"] == VERIFIED and event["result"] == "verified"]
+    return {session_id: await _session(gateway_url, session_id) for session_id in ids}
 
 
 def _report(appraisal: Appraisal, more: dict[str, Any], as_json: bool) -> None:

@@ -4,6 +4,7 @@ Nothing here trusts the gateway: its report is appraised under the caller's own 
 keyset that this appraisal established, and a session is judged again from the evidence that it carries.
 """
 
+import hashlib
 import json
 import secrets
 from typing import Any, Protocol
@@ -101,7 +102,8 @@ def check_receipt(
 def appraise_session(session_id: Hex32, document: bytes, policy: AttestationPolicy) -> tuple[dict[str, Any], Appraisal, Binding | None]:
     """The deep audit of ACI §9.2: judge a session's evidence again, under `policy`, at the time that it was established.
 
-    Raises: WireError when the document is not what its id names, or its evidence can't be read.
+    Raises: WireError when the document is not what its id names, or its evidence can't be read, or the evidence, though
+    accepted, is not of the machine and keys that the session names: reason session.identity or session.channel_binding.
     """
     session = verify_session(session_id, document)
     bundle = decode(from_data_uri(session["evidence"]["data"]))
@@ -109,7 +111,22 @@ def appraise_session(session_id: Hex32, document: bytes, policy: AttestationPoli
         raise WireError("session.evidence: judged at another time than the session says")
     sealed = bundle.evidence.hpke_key_config is not None
     appraisal, binding = appraise(bundle.evidence, bundle.collateral, policy, bundle.appraised_at, require_hpke=sealed)
+    if binding is not None:
+        _check_stated(session, binding)
     return session, appraisal, binding
+
+
+def _check_stated(session: dict[str, Any], binding: Binding) -> None:
+    """Whether `session` speaks of the very machine and keys that its evidence binds. Raises: WireError."""
+    identity = session.get("identity", {})
+    if (identity.get("keyset_digest"), identity.get("quote_identity")) != (binding.keyset_digest, binding.quote_identity):
+        raise WireError("session.identity: its evidence is that of another machine or keyset")
+    sealing = hashlib.sha256(binding.hpke_public_key).hexdigest() if binding.hpke_public_key is not None else None
+    bound = {"tls_spki_sha256": ("spki_sha256", binding.spki_sha256), "e2ee_public_key_sha256": ("public_key_sha256", sealing)}
+    for stated in session["channel_binding"]:
+        member, digest = bound.get(str(stated.get("type")), ("", None))
+        if digest is None or stated.get(member) != digest:
+            raise WireError("session.channel_binding: it names a key that its evidence does not bind")
 
 
 def keyset_of_report(report: bytes) -> tuple[Keyset, Sha256]:
