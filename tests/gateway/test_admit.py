@@ -1,0 +1,121 @@
+"""May this caller have this, and from whom."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ollm.sim.service import SimEnclave, SimOptions
+from ollm.values.ledger import Status
+from ollm.values.level import Level
+from tests.stage import CHAT, Stage, configuration, error_of, eventually, opened, policy_table, upstream_table
+
+
+async def test_a_model_that_is_not_configured_has_no_receipt_and_no_row(stage: Stage) -> None:
+    response = await stage.chat(model="gpt-9 secret")
+    assert response.status_code == 404
+    error = error_of(response)
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert "gpt-9" not in response.text
+    assert "x-receipt-id" not in response.headers
+    assert await stage.gateway.ledger.recent(1) == []  # type: ignore[attr-defined]  # SqlLedger's own
+
+
+async def test_a_key_that_requires_hardware_is_not_served_by_software(stage: Stage) -> None:
+    key = await stage.new_key(require=Level.TEE)
+    await eventually(lambda: len(stage.gateway.keys._rows) == 2)  # type: ignore[attr-defined]  # seen within a second
+    headers = {"authorization": f"Bearer {key}"}
+    response = await stage.http.post(CHAT, content=b'{"model":"demo","messages":[]}', headers=headers)
+    assert response.status_code == 403
+    error = error_of(response)
+    assert (error["type"], error["code"]) == ("permission_error", "execution_level")
+    assert "level 'tee'" in error["message"]
+    assert stage.enclave.counters.prompt_bytes == 0
+
+    entry = await stage.entry(response)
+    assert (entry.status, entry.http_status, entry.level) == (Status.REFUSED, 403, None)
+    receipt = await stage.http.get(f"/v1/aci/receipts/{response.headers['x-receipt-id']}", headers=headers)
+    log = {event["type"]: event for event in receipt.json()["event_log"]}
+    assert log["upstream.verified"] == {
+        "type": "upstream.verified",
+        "model_id": "demo",
+        "result": "failed",
+        "required": True,
+        "reason": "policy: no route of this model reaches level tee",
+    }
+    assert "request.forwarded" not in log
+
+
+async def test_the_floor_of_the_configuration_holds_for_every_key(socket_dir: Path) -> None:
+    async with SimEnclave(SimOptions()) as enclave, opened(socket_dir, configuration({"enclave": enclave}, gateway={"floor": "zdr"})) as stage:
+        response = await stage.chat()
+        assert (response.status_code, error_of(response)["code"]) == (403, "execution_level")
+        assert "level 'zdr'" in error_of(response)["message"]
+
+
+async def test_a_request_may_demand_hardware_and_can_not_lower_anything(stage: Stage) -> None:
+    assert (await stage.chat(provider={"aci_verified": True})).status_code == 403
+    assert (await stage.chat(provider={"aci_verified": False})).status_code == 200
+    assert (await stage.chat(provider={})).status_code == 200
+    assert (await stage.chat(provider=None)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("provider", "param"),
+    [
+        ({"aci_verified": "yes"}, "provider.aci_verified"),
+        ({"aci_session_ids": []}, "provider.aci_session_ids"),
+        ({"aci_session_ids": ["zz"]}, "provider.aci_session_ids"),
+        ({"aci_session_ids": ["ab" * 32], "aci_verified": False}, "provider.aci_verified"),
+        ({"aci_region": "eu"}, "provider"),
+        ("enclave", "provider"),
+    ],
+)
+async def test_a_demand_that_is_not_understood_is_refused(stage: Stage, provider: object, param: str) -> None:
+    response = await stage.chat(provider=provider)
+    assert response.status_code == 400
+    error = error_of(response)
+    assert (error["code"], error["param"]) == ("invalid_request", param)
+    assert "x-receipt-id" not in response.headers
+    assert stage.enclave.counters.prompt_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"[]", None),
+        (b'{"model":"demo","model":"demo"}', None),
+        (b'{"model":"demo","messages":[{"a":1,"a":2}]}', None),
+        (b'{"model":"demo","x":NaN}', None),
+        (b'{"model":"demo","x":' + b"[" * 200 + b"]" * 200 + b"}", None),
+        (b'{"messages":[]}', "model"),
+        (b'{"model":5}', "model"),
+        (b'{"model":"demo","stream":"yes"}', "stream"),
+        (b'{"model":"demo","stream_options":{"include_usage":"yes"}}', "stream_options.include_usage"),
+    ],
+)
+async def test_a_body_that_is_not_understood_is_refused_with_the_member_at_fault(stage: Stage, body: bytes, param: str | None) -> None:
+    response = await stage.http.post(CHAT, content=body)
+    assert response.status_code == 400
+    error = error_of(response)
+    assert (error["type"], error["code"], error["param"]) == ("invalid_request_error", "invalid_request", param)
+
+
+async def test_only_routes_of_the_demanded_level_are_tried(socket_dir: Path) -> None:
+    """One model, two upstreams: one would be hardware if it could be verified, the other is software."""
+    async with SimEnclave(SimOptions()) as real, SimEnclave(SimOptions()) as played:
+        tree = configuration({"real": real, "played": played})
+        table = policy_table(real.policy)
+        del table["tdx"]["simulated_root_sha256"]
+        tree["policies"]["real"] = {**table, "level": "tee"}
+        tree["upstreams"]["real"] = upstream_table(real, "real")
+        async with opened(socket_dir, tree) as stage:
+            assert (await stage.entry(await stage.chat())).upstream == "played"
+            response = await stage.chat(provider={"aci_verified": True})
+            assert response.status_code == 503
+            assert "(platform.marker: " in error_of(response)["message"]
+            log = json.dumps(await stage.receipt(response))
+            assert "played" not in log
+            assert real.counters.prompt_bytes == 0
+            assert played.counters.prompt_requests == 1
