@@ -5,6 +5,7 @@ import gzip
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ async def test_what_is_not_there(stage: Stage) -> None:
 
 
 async def test_another_method_names_the_right_one(stage: Stage) -> None:
-    for path, methods in {**ROUTES, **{prefix + "x": methods for prefix, methods in NAMED_ROUTES.items()}}.items():
+    tables: dict[str, Iterable[str]] = {**ROUTES, **{prefix + "x": methods for prefix, methods in NAMED_ROUTES.items()}}
+    for path, methods in tables.items():
         for method in {"GET", "POST", "DELETE", "PUT"} - set(methods):
             response = await stage.http.request(method, path)
             assert (response.status_code, error_of(response)["code"]) == (405, "method_not_allowed")
@@ -202,23 +204,25 @@ def _refuses(port: int) -> bool:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 async def test_what_outlasts_the_drain_is_cut_and_recorded(socket_dir: Path, streamed: bool) -> None:
     kind = "text/event-stream" if streamed else "application/json"
-    async with scripted_enclave(stalling(*[PIECE] * streamed, kind=kind)) as enclave:
-        async with opened(socket_dir, configuration({"enclave": enclave})) as stage:
-            async with asking(stage, chat_body(stream=streamed)) as client:
-                await eventually(lambda: enclave.asked)
-                if streamed:
-                    await client.read_until(b'"one"')
-                draining = asyncio.create_task(stage.server.drain(0.1))
-                seen = await client.read_to_end()
-                await draining
+    async with (
+        scripted_enclave(stalling(*[PIECE] * streamed, kind=kind)) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave})) as stage,
+    ):
+        async with asking(stage, chat_body(stream=streamed)) as client:
+            await eventually(lambda: enclave.asked)
             if streamed:
-                assert b"[DONE]" not in seen
-                assert not seen.endswith(b"0\r\n\r\n"), "a stream that was cut must not look complete"
-            else:
-                assert seen.startswith(b"HTTP/1.1 503 ")
-                assert b'"code":"shutting_down"' in seen
-            assert (await last_entry(stage)).status is Status.CLIENT_GONE
-            assert stage.under_way == 0
+                await client.read_until(b'"one"')
+            draining = asyncio.create_task(stage.server.drain(0.1))
+            seen = await client.read_to_end()
+            await draining
+        if streamed:
+            assert b"[DONE]" not in seen
+            assert not seen.endswith(b"0\r\n\r\n"), "a stream that was cut must not look complete"
+        else:
+            assert seen.startswith(b"HTTP/1.1 503 ")
+            assert b'"code":"shutting_down"' in seen
+        assert (await last_entry(stage)).status is Status.CLIENT_GONE
+        assert stage.under_way == 0
 
 
 async def test_an_unmodified_gateway_answers_many_at_once(socket_dir: Path) -> None:

@@ -30,13 +30,16 @@ async def test_no_session_but_the_named_ones_serves(stage: Stage) -> None:
 
 
 async def test_among_several_upstreams_the_one_with_the_named_session_serves(socket_dir: Path) -> None:
-    async with SimEnclave(SimOptions()) as one, SimEnclave(SimOptions()) as other:
-        async with opened(socket_dir, configuration({"one": one, "other": other})) as stage:
-            session = await stage.gateway.keepers["other"].session(5)
-            response = await stage.chat(provider={"aci_session_ids": [session.session_id]})
-            assert response.status_code == 200
-            assert (await stage.entry(response)).upstream == "other"
-            assert one.counters.prompt_bytes == 0
+    async with (
+        SimEnclave(SimOptions()) as one,
+        SimEnclave(SimOptions()) as other,
+        opened(socket_dir, configuration({"one": one, "other": other})) as stage,
+    ):
+        session = await stage.gateway.keepers["other"].session(5)
+        response = await stage.chat(provider={"aci_session_ids": [session.session_id]})
+        assert response.status_code == 200
+        assert (await stage.entry(response)).upstream == "other"
+        assert one.counters.prompt_bytes == 0
 
 
 async def test_the_demand_is_consumed_and_the_rest_of_provider_passes_on(socket_dir: Path) -> None:
