@@ -35,7 +35,7 @@ async def anonymous(stage: Stage, path: str) -> httpx2.Response:
 
 def quoted(report: dict[str, Any]) -> bytes:
     """The report data that the hardware signed."""
-    return parse_quote(bytes.fromhex(report["attestation"]["evidence"]["quote"])).report.report_data
+    return parse_quote(bytes.fromhex(report["attestation"]["evidence"]["quote"])).td_report.report_data
 
 
 # The gateway's own evidence
