@@ -40,8 +40,10 @@ demo: $(DEV)  ## a verified chat, end to end, printed step by step; no account, 
 test: $(DEV) $(NODE)  ## all tests but the slow ones (Python, SQLite, node)
 	$(PY) -m pytest -m "not slow"
 
-test-fast: $(DEV)  ## in under a minute: each package by itself, no whole gateway, no processes, nothing slow
-	OLLM_EXAMPLES=quick $(PY) -m pytest -m "not slow and not process" -q --ignore tests/gateway --ignore tests/system
+SERVERS := $(addprefix --ignore tests/,gateway net serving sim system)
+
+test-fast: $(DEV)  ## in well under a minute: all that needs no server, with fewer made-up examples
+	OLLM_EXAMPLES=quick $(PY) -m pytest -q -m "not slow and not process" $(SERVERS)
 
 test-full: test  ## everything: the tests of make test, then the slow ones
 	$(PY) -m pytest -m slow
