@@ -9,13 +9,14 @@ import httpx2
 import msgspec
 
 from ollm.errors import OllmError
+from ollm.values.secret import Hidden
 
 _SDK = find_spec("openai") is not None
 CLIENT_NAME = "the unmodified OpenAI SDK" if _SDK else "plain HTTP (the OpenAI SDK is not installed here)"
 _TIMEOUT = 300.0
 
 
-class Chat(msgspec.Struct, frozen=True):
+class Chat(Hidden, frozen=True):
     """A finished chat. `request` and `response` are the bodies as they crossed the wire."""
 
     text: str

@@ -17,6 +17,7 @@ from ollm.values.level import Level
 app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys. A key is shown once; only an HMAC of it is kept.")
 
 _DAY = 86400
+_MAX_DAYS = 36500  # a century: longer is a slip of the finger
 T = TypeVar("T")
 
 
@@ -27,7 +28,7 @@ def create(
     require: Annotated[
         Level, typer.Option(help="Lowest execution level that may serve this key. The configuration's floor tightens it.")
     ] = Level.TEE,
-    days: Annotated[int | None, typer.Option(help="Days until it expires; never, if absent.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=_MAX_DAYS, help="Days until it expires; never, if absent.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

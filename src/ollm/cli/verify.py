@@ -101,7 +101,7 @@ def receipt(
             if verdict.keyset is None or verdict.keyset_digest is None:
                 return None, checks
             trusted, digest = verdict.keyset, verdict.keyset_digest
-        document = await _document(name, f"{gateway_url.rstrip('/')}/v1/aci/receipts/", loaded, key)
+        document = await _document(name, gateway_url, loaded, key)
         sent, received = _maybe(request), _maybe(response)
         found, more = check_receipt(document, trusted, digest, request=sent, response=received, sessions={})
         if found is not None and gateway_url:  # only a receipt that holds is worth asking for what it cites
@@ -138,9 +138,16 @@ def session(
         document = _read(path)
         session_id = session_id_of(document)
     else:
-        session_id = hex32(name)
+        session_id = _session_id(name)
         document = run(_session(gateway_url, session_id))
     _report(_session_appraisal(session_id, document, _policy(loaded, policy)), {"session_id": session_id}, as_json)
+
+
+def _session_id(name: str) -> Hex32:
+    try:
+        return hex32(name)
+    except WireError:
+        raise ConfigError(f"{name} is neither a file nor a session id", "a session id is 64 lowercase hexadecimal characters") from None
 
 
 def _session_appraisal(session_id: Hex32, document: bytes, policy: AttestationPolicy) -> Appraisal:
@@ -172,13 +179,15 @@ def _policy(loaded: Loaded, name: str) -> AttestationPolicy:
     return policy
 
 
-async def _document(name: str, base: str, loaded: Loaded, key: str) -> bytes:
+async def _document(name: str, gateway_url: str, loaded: Loaded, key: str) -> bytes:
     if Path(name).is_file():
         return _read(Path(name))
+    if not gateway_url:
+        raise ConfigError(f"there is no file {name}", "name a file that exists, or give --gateway and the receipt's id")
     secret = read_secret(key, loaded.directory).expose().decode("latin-1")
     fetch = HttpFetch()
     try:
-        answer = await fetch.get(base + name, authorization=f"Bearer {secret}")
+        answer = await fetch.get(f"{gateway_url.rstrip('/')}/v1/aci/receipts/{name}", authorization=f"Bearer {secret}")
     finally:
         await fetch.close()
     if answer.status != 200:
