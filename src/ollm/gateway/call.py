@@ -1,9 +1,9 @@
 """One HTTP call: what came in, what goes out, and whether the client is still there."""
 
 import asyncio
-import os
 
 from ollm.errors import ApiError
+from ollm.gateway.entropy import entropy
 from ollm.serving.http import Receive, Scope, Send, error_response, read_body
 
 Headers = list[tuple[bytes, bytes]]
@@ -24,7 +24,7 @@ class Call:
         self.scope = scope
         self._receive = receive
         self._send = send
-        self.stem = f"{now_ms:012x}{os.urandom(10).hex()}"
+        self.stem = f"{now_ms:012x}{entropy.take(10).hex()}"
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
 

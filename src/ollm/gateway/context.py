@@ -1,16 +1,15 @@
 """Everything that the request path is given: made once by the composition root, never reached for."""
 
-import msgspec
-
 from ollm.config.settings import Settings
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.upstream.keeper import Keeper
 from ollm.values.hexes import Sha256
 from ollm.values.level import Level
+from ollm.values.secret import Hidden
 
 
-class Gateway(msgspec.Struct, frozen=True):
+class Gateway(Hidden, frozen=True):
     settings: Settings
     config_digest: Sha256
     keyset_digest: Sha256

@@ -1,12 +1,12 @@
 """Ends of a request that are no answers: refusals, failures of the provider, clients that left. Each leaves a record."""
 
 import asyncio
-import os
 
 from ollm.errors import ApiError, StoreError
 from ollm.gateway.admit import PolicyRefusal
 from ollm.gateway.attested import TrustRefusal
 from ollm.gateway.call import Call
+from ollm.gateway.entropy import entropy
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.relay import receipt_headers
 from ollm.gateway.settle import settle
@@ -36,7 +36,7 @@ async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Statu
     code, headers, body = error_response(error)
     exchange.returned.update(body)
     try:
-        await settle(exchange, status, code, os.urandom(12))
+        await settle(exchange, status, code, entropy.take(12))
     except StoreError:
         await call.respond(code, body, [*headers])  # the error stands even when it can't be recorded, but without a receipt
         return
@@ -53,6 +53,6 @@ async def client_gone(exchange: Exchange, call: Call, request_bytes: int) -> Non
     if exchange.usage is None:
         exchange.usage = Usage(input_tokens=request_bytes // _BYTES_PER_TOKEN, output_tokens=exchange.pieces, estimated=True)
     try:
-        await settle(exchange, Status.CLIENT_GONE, 499, os.urandom(12))
+        await settle(exchange, Status.CLIENT_GONE, 499, entropy.take(12))
     except StoreError:
         return  # the intent remains and becomes a LOST row at the next start

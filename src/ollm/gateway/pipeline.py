@@ -1,14 +1,14 @@
 """The way of a prompt, top to bottom. No hooks: what is not on this page does not happen to a request.
 
-    caller  = authenticate   401
-    request = parse          400          only routing fields are looked at; the rest passes through untouched
-    ticket  = admit          403 · 404
-    session = attested       503 · 412    nothing of the prompt has left yet
-    sealed  = session.seal                only a VerifiedSession has it; only upstream/session.py makes one
-    intent  = ledger.intend               survives kill -9 from here on
-    answer  = session.send                to the attested key, checked on that very connection
-    relay   → client                      content lives in that frame only
-    settle  = receipt + row               durable before the last byte of the answer
+caller  = authenticate   401
+request = parse          400          only routing fields are looked at; the rest passes through untouched
+ticket  = admit          403 · 404
+session = attested       503 · 412    nothing of the prompt has left yet
+sealed  = session.seal                only a VerifiedSession has it; only upstream/session.py makes one
+intent  = ledger.intend               survives kill -9 from here on
+answer  = session.send                to the attested key, checked on that very connection
+relay   → client                      content lives in that frame only
+settle  = receipt + row               durable before the last byte of the answer
 """
 
 import asyncio
