@@ -24,6 +24,7 @@ from ollm.sim.responder import CHAT_MODEL
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.sim.upstream import first_model
 from ollm.values.level import Level
+from ollm.values.secret import Hidden
 
 MODEL = "demo"
 BROKEN_MODEL = "demo-debug"
@@ -61,7 +62,7 @@ upstream_model = {upstream_model}
 """
 
 
-class Stage(msgspec.Struct, frozen=True):
+class Stage(Hidden, frozen=True):
     """What the demo plays on."""
 
     loaded: Loaded

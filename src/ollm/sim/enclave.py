@@ -28,6 +28,7 @@ from ollm.sim.identity import EnclaveIdentity
 from ollm.sim.kept import KeptReceipts
 from ollm.sim.sealing import open_body
 from ollm.values.hexes import Sha256, sha256_of
+from ollm.values.secret import Hidden
 
 MAX_BODY = 64 * 1024 * 1024  # as received: images travel as base64 inside
 _RECEIPTS = "/v1/aci/receipts/"
@@ -41,7 +42,7 @@ class Counters(msgspec.Struct):
     reports: int = 0
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(Hidden, frozen=True, kw_only=True):
     """How this service behaves."""
 
     api_key: str | None = None  # None: no credential is asked for

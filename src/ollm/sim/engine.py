@@ -6,11 +6,10 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-import msgspec
-
 from ollm.errors import UpstreamError
 from ollm.ports import Clock
 from ollm.sim.responder import Answer, Responder
+from ollm.values.secret import Hidden
 
 EVENT_STREAM = b"text/event-stream"
 JSON = b"application/json"
@@ -28,7 +27,7 @@ class Operation(enum.StrEnum):
     MODELS = "models"
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(Hidden, frozen=True, kw_only=True):
     """An answer on its way. Whoever takes it iterates `chunks` and in the end awaits `close()`, also when it gives up early.
 
     `chunks` raises UpstreamError when the answer breaks off: what was sent until then must not look complete.

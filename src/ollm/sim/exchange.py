@@ -11,10 +11,11 @@ from ollm.seal import ehbp
 from ollm.serving.http import Header, Send
 from ollm.sim.sealing import Body
 from ollm.values.hexes import Sha256
+from ollm.values.secret import Hidden
 from ollm.wire.chat import parse_chat
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class Exchange(Hidden, frozen=True):
     """What a receipt says of a request."""
 
     path: str

@@ -3,14 +3,13 @@
 import hashlib
 import hmac
 
-import msgspec
-
 from ollm.errors import ApiError
+from ollm.values.secret import Hidden
 
 LIMIT = 4096
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _Kept(Hidden, frozen=True):
     chat_id: str | None
     credential: bytes | None  # SHA-256 of the bearer; None when the request had none
     document: bytes

@@ -21,6 +21,7 @@ import msgspec
 
 from ollm.errors import ApiError
 from ollm.sim.saying import ChatRequest, Said, bad_request, decode, parts_of, say, text_of
+from ollm.values.secret import Hidden
 
 CHAT_MODEL = "sim-chat"
 EMBEDDING_MODEL = "sim-embed"
@@ -44,7 +45,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 SPECIAL_PACE = {"sim-slow-headers": Pace(headers=3600.0), "sim-slow-first": Pace(first=3600.0), "sim-slow-stream": Pace(event=0.25)}
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(Hidden, frozen=True, kw_only=True):
     """An answer to send: one part when whole, one part for each event of a stream. `cut` breaks the connection after the last part."""
 
     parts: tuple[bytes, ...]
@@ -58,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return f"Answer(parts={len(self.parts)})"
 
 
-class _EmbeddingRequest(msgspec.Struct):
+class _EmbeddingRequest(Hidden, frozen=True):
     model: str
     input: str | list[str | int | list[int]]
     encoding_format: str | None = "float"

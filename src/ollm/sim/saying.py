@@ -7,13 +7,14 @@ import msgspec
 
 from ollm.errors import ApiError
 from ollm.sim.sample import sample
+from ollm.values.secret import Hidden
 
 MAX_ECHO = 600  # characters of the user's text that an answer repeats
 _PIECE = re.compile(r"\s*\S+|\s+")
 _Request = TypeVar("_Request", bound=msgspec.Struct)
 
 
-class Message(msgspec.Struct):
+class Message(Hidden, frozen=True):
     role: str
     content: str | list[dict[str, Any]] | None = None
 
@@ -22,17 +23,17 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-class Function(msgspec.Struct):
+class Function(Hidden, frozen=True):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Tool(msgspec.Struct):
+class Tool(Hidden, frozen=True):
     type: str = "function"
     function: Function | None = None
 
 
-class ChatRequest(msgspec.Struct):
+class ChatRequest(Hidden, frozen=True):
     model: str
     messages: list[Message]
     stream: bool | None = False
@@ -47,7 +48,7 @@ class ChatRequest(msgspec.Struct):
     reasoning_effort: str | None = None
 
 
-class Said(msgspec.Struct):
+class Said(Hidden, frozen=True):
     """What one choice says, before it is put into a whole answer or a stream."""
 
     pieces: list[str]

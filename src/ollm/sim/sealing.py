@@ -3,17 +3,17 @@
 import os
 from collections.abc import Sequence
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ollm.errors import ApiError, SealError
 from ollm.seal.ehbp import ENCAPSULATED_KEY, RequestOpener, ResponseSealer
+from ollm.values.secret import Hidden
 
 KEY_MISMATCH = "AEAD_DECRYPT_FAILED"  # the one error that a client mends by verifying again
 _HEADER = ENCAPSULATED_KEY.encode()
 
 
-class Body(msgspec.Struct, frozen=True):
+class Body(Hidden, frozen=True):
     """A request body in plaintext, and the sealer of its answer (None: the request came in plaintext, so goes the answer)."""
 
     plaintext: bytes

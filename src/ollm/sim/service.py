@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
-
 from ollm.errors import ConfigError
 from ollm.net.clock import SystemClock
 from ollm.ports import Clock
@@ -30,12 +28,13 @@ from ollm.sim.upstream import UpstreamEngine
 from ollm.values.aci import EHBP_VERSION, Keyset
 from ollm.values.hexes import Hex32
 from ollm.values.policy import AttestationPolicy
+from ollm.values.secret import Hidden
 
 _DAY = 86_400
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
+class SimOptions(Hidden, frozen=True, kw_only=True):
     """What `ollm sim enclave` can be told. Port 0 is any free one."""
 
     state_dir: Path | None = None  # keeps the simulated root; None: a new root for this run alone

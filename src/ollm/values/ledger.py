@@ -1,7 +1,7 @@
 """Rows that are kept about a request. No field can hold content: ids we mint, names from config, enums, numbers."""
 
 import enum
-from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -67,7 +67,5 @@ class KeyRow(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"KeyRow({self.key_id!r}, {self.name!r}, require={self.require!r}, mac=<hidden>)"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
-        yield "key_id", self.key_id
-        yield "name", self.name
-        yield "require", self.require
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("key_id", self.key_id), ("name", self.name), ("require", self.require)]

@@ -1,6 +1,8 @@
 """Types for what must never be printed: secrets, and content on its way through."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import msgspec
 
 
 class Sealed:
@@ -28,3 +30,16 @@ class Sealed:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("sealed values can't be pickled")
+
+
+class Hidden(msgspec.Struct, frozen=True):
+    """Base of structs that hold content or secrets: nothing that prints one shows its fields.
+
+    A `__repr__` alone is not enough: rich asks for `__rich_repr__` first, and msgspec answers with every field.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []

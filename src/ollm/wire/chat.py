@@ -6,6 +6,7 @@ import msgspec
 
 from ollm.errors import WireError
 from ollm.values.hexes import Hex32, hex32
+from ollm.values.secret import Hidden
 from ollm.wire.strict_json import parse_object
 
 MAX_MODEL_NAME = 256  # characters
@@ -28,7 +29,7 @@ class Constraint(msgspec.Struct, frozen=True):
 NO_CONSTRAINT = Constraint()
 
 
-class ChatRequest(msgspec.Struct, frozen=True, eq=False):
+class ChatRequest(Hidden, frozen=True, eq=False):
     """One request. The members hold the prompt, so they stay out of repr and comparison."""
 
     model: str

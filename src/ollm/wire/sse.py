@@ -10,9 +10,8 @@ Only `data` and `event` are read; `id` and `retry` steer reconnection, which nob
 that the end of the stream cuts off is never seen, as the standard demands.
 """
 
-import msgspec
-
 from ollm.errors import WireError
+from ollm.values.secret import Hidden
 from ollm.wire.errors import error_body
 
 MEDIA_TYPE = b"text/event-stream"
@@ -20,7 +19,7 @@ MAX_EVENT = 4 * 1024 * 1024  # bytes of one event; an image in a chunk fits, a p
 _BOM = b"\xef\xbb\xbf"
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class Event(Hidden, frozen=True, gc=False):
     """One event. `name` is "" when the stream named none; lines of `data` are joined by LF. No repr: it is content."""
 
     data: bytes
