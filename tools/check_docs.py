@@ -173,6 +173,8 @@ SESSION_CHECKS = {
     "session.version": "it is of ACI version aci/1",
     "session.period": "it expires after it was established",
     "session.evidence": "the evidence in it hashes to the digest that stands beside it",
+    "session.identity": "the evidence in it is that of the machine and keyset that it names",
+    "session.channel_binding": "the keys it names are those that its evidence binds",
 }
 
 
