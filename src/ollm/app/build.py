@@ -59,6 +59,13 @@ class Assembly:
         self._gateway: Gateway | None = None
 
     async def __aenter__(self) -> Gateway:
+        try:
+            return await self._assemble()
+        except BaseException:  # nobody calls __aexit__ then
+            await self._close()
+            raise
+
+    async def _assemble(self) -> Gateway:
         loaded, settings = self._loaded, self._loaded.settings
         await self._store.start()
         newest = await self._store.ledger.recent(1)
@@ -94,6 +101,9 @@ class Assembly:
         return self._gateway
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         if self._gateway is not None:
             for keeper in self._gateway.keepers.values():
                 await keeper.close()
