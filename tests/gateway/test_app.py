@@ -96,11 +96,12 @@ async def test_beyond_its_limit_it_says_so(socket_dir: Path) -> None:
     async with scripted_enclave(silent) as enclave, opened(socket_dir, configuration({"enclave": enclave}, gateway={"max_concurrent": 2})) as stage:
         async with asking(stage, chat_body()), asking(stage, chat_body()):
             await eventually(lambda: len(enclave.asked) == 2)
-            response = await stage.http.get("/healthz")
-            assert (response.status_code, error_of(response)["code"]) == (503, "overloaded")
-            assert response.headers["retry-after"] == "1"
+            for response in (await stage.chat(), await stage.http.get("/readyz")):
+                assert (response.status_code, error_of(response)["code"]) == (503, "overloaded")
+                assert response.headers["retry-after"] == "1"
+            assert (await stage.http.get("/healthz")).status_code == 200, "busy is not dead"
         await eventually(lambda: stage.under_way == 0)
-        assert (await stage.http.get("/healthz")).status_code == 200
+        assert (await stage.http.get("/v1/models")).status_code == 200
 
 
 # Faults of our own

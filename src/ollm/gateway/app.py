@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _NO_STORE = "The gateway can't read or write its records now, so it does not serve this."
 _JSON_OK = b'{"status":"ok"}'
+_HEALTH = "/healthz"
 
 
 async def health(gateway: Gateway, call: Call) -> None:
@@ -40,7 +41,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/models": {"GET": models.list_models},
     "/v1/aci/attestation": {"GET": trust.attestation},
     "/v1/aci/sessions": {"GET": trust.sessions},
-    "/healthz": {"GET": health},
+    _HEALTH: {"GET": health},
     "/readyz": {"GET": ready},
 }
 NAMED_ROUTES: dict[str, dict[str, NamedHandler]] = {
@@ -84,7 +85,7 @@ class App:
 
     async def _serve(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
-        if self._running > self._limit:
+        if self._running > self._limit and path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
             message = "The gateway serves as many requests as it may; try again shortly."
             raise ApiError(503, "api_error", "overloaded", message, headers={"retry-after": "1"})
         methods = ROUTES.get(path)

@@ -1,0 +1,40 @@
+"""Everything that the request path is given shows none of it, and can't be changed while requests run."""
+
+import pickle
+
+import pytest
+from rich.pretty import pretty_repr
+
+from tests.stage import Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_it_shows_nothing(shared: Stage) -> None:
+    gateway = shared.gateway
+    shown = [repr(gateway), str(gateway), f"{gateway}", repr([gateway]), pretty_repr(gateway), pretty_repr({"gateway": gateway})]
+    for text in shown:
+        assert len(text) < 40 and "Gateway" in text
+        assert gateway.pepper.hex() not in text and repr(gateway.pepper)[2:-1] not in text
+        assert gateway.config_digest not in text
+
+
+async def test_it_does_not_change(shared: Stage) -> None:
+    for name in shared.gateway.__struct_fields__:
+        with pytest.raises(AttributeError):
+            setattr(shared.gateway, name, None)
+
+
+async def test_it_can_not_be_carried_away(shared: Stage) -> None:
+    with pytest.raises((TypeError, pickle.PicklingError)):
+        pickle.dumps(shared.gateway)
+
+
+async def test_every_route_has_its_keeper_and_its_level(shared: Stage) -> None:
+    gateway = shared.gateway
+    assert set(gateway.keepers) == set(gateway.levels) == set(gateway.settings.upstreams)
+    for name, upstream in gateway.settings.upstreams.items():
+        assert gateway.keepers[name].name == name
+        assert gateway.levels[name] is gateway.settings.policies[upstream.policy].level
+    assert gateway.keyset_digest == gateway.attestation.headers["x-aci-keyset-digest"]
+    assert gateway.config_digest == shared.loaded.digest

@@ -1,0 +1,126 @@
+"""The state of one request: what it keeps of it, what an attempt that came to nothing leaves, and what time it tells."""
+
+import asyncio
+from typing import NoReturn
+
+import msgspec
+import pytest
+
+from ollm.gateway.authenticate import Caller
+from ollm.gateway.context import Gateway
+from ollm.gateway.exchange import Exchange
+from ollm.receipts.receipt import forwarded, received
+from ollm.upstream.session import VerifiedSession
+from ollm.values.hexes import sha256_of
+from ollm.values.ledger import Intent
+from ollm.values.level import Level
+from ollm.values.secret import Sealed
+from ollm.wire.chat import parse_chat
+from tests.stage import Stage, chat_body
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STEM = "0" * 32
+CALLER = Caller("k" * 16, Level.SIMULATED, Sealed(b"canary-secret"))
+
+
+class StoppedClock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> int:
+        return int(self.seconds)
+
+    def now_ms(self) -> int:
+        return int(self.seconds * 1000)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+def gateway(shared: Stage, clock: StoppedClock) -> Gateway:
+    return msgspec.structs.replace(shared.gateway, clock=clock)
+
+
+def exchange_of(gateway: Gateway, body: bytes) -> Exchange:
+    exchange = Exchange(gateway, CALLER, STEM, gateway.clock.monotonic())
+    exchange.received(received(sha256_of(body)), parse_chat(body))
+    return exchange
+
+
+async def test_it_keeps_of_a_request_what_records_need(gateway: Gateway) -> None:
+    body = chat_body("canary", stream=True)
+    exchange = exchange_of(gateway, body)
+    assert (exchange.model, exchange.streamed, exchange.started_ms) == ("demo", True, 1_000_000)
+    assert exchange.events == [
+        {"type": "request.received", "body_hash": sha256_of(body)},
+        {"type": "ollm.config", "config_digest": gateway.config_digest},
+    ]
+
+
+async def test_a_name_that_is_no_model_of_ours_is_not_kept(gateway: Gateway) -> None:
+    exchange = exchange_of(gateway, chat_body(model="the patient is called Doe"))
+    assert exchange.model is None
+
+
+async def test_it_has_no_room_for_content(gateway: Gateway) -> None:
+    exchange = exchange_of(gateway, chat_body("canary"))
+    with pytest.raises(AttributeError):
+        exchange.prompt = b""  # type: ignore[attr-defined]  # that is the point
+    kept = [getattr(exchange, name) for name in Exchange.__slots__]
+    assert "canary" not in repr(exchange) + repr(kept)
+
+
+async def test_an_attempt_that_came_to_nothing_leaves_no_event(gateway: Gateway) -> None:
+    exchange = exchange_of(gateway, chat_body())
+    before = list(exchange.events)
+    session = await gateway.keepers["enclave"].session(5)
+    exchange.routed("enclave", session)
+    exchange.note(forwarded(sha256_of(b"one")))
+    exchange.not_sent()
+    assert exchange.events == before
+    exchange.routed("enclave", session)
+    exchange.note(forwarded(sha256_of(b"two")))
+    assert [event["type"] for event in exchange.events] == ["request.received", "ollm.config", "ollm.execution", "request.forwarded"]
+
+
+async def test_an_intent_names_the_session_that_is_about_to_be_used(gateway: Gateway) -> None:
+    exchange = exchange_of(gateway, chat_body())
+    session = await gateway.keepers["enclave"].session(5)
+    exchange.routed("enclave", session)
+    assert exchange.intent() == Intent(STEM, CALLER.key_id, "demo", "enclave", "simulated", session.session_id, 1_000_000)
+
+
+async def test_durations_are_whole_microseconds(gateway: Gateway, clock: StoppedClock) -> None:
+    exchange = exchange_of(gateway, chat_body())
+    clock.seconds += 1.5
+    assert exchange.since(exchange.begun) == 1_500_000
+    clock.seconds += 0.0000009
+    assert exchange.since(exchange.begun) == 1_500_000
+
+
+async def test_time_spent_on_verification_adds_up_whether_it_succeeds_or_not(gateway: Gateway, clock: StoppedClock) -> None:
+    exchange = exchange_of(gateway, chat_body())
+    session = await gateway.keepers["enclave"].session(5)
+
+    async def verified() -> VerifiedSession:
+        clock.seconds += 2
+        await asyncio.sleep(0)
+        return session
+
+    async def refused() -> NoReturn:
+        clock.seconds += 3
+        raise TimeoutError
+
+    assert await exchange.timed_verify(verified()) is session
+    with pytest.raises(TimeoutError):
+        await exchange.timed_verify(refused())
+    assert exchange.verify_us == 5_000_000
