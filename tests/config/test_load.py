@@ -110,8 +110,18 @@ REFUSALS = {
     ),
     "price version": (
         POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nprice = { input = 1, output = 1, version = "of May" }',
-        "models.m.price.version has characters that a name can't have",
+        "models.m.price.version is not a name of at most 64 characters",
         "letters",
+    ),
+    "long price version": (
+        POLICY + UPSTREAM + f'[models.m]\nupstreams = ["u"]\nprice = {{ input = 1, output = 1, version = "{"v" * 65}" }}',
+        "models.m.price.version is not a name of at most 64 characters",
+        "letters",
+    ),
+    "long upstream name": (
+        POLICY + UPSTREAM.replace("upstreams.u", "upstreams." + "u" * 65),
+        f"upstream name {'u' * 65!r} is longer than 64 characters",
+        "shorter",
     ),
 }
 

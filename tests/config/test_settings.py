@@ -15,9 +15,10 @@ from ollm.config.settings import (
     UpstreamSettings,
 )
 from ollm.errors import ConfigError
+from ollm.traffic.price import cost_micro
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, ReferenceValues, TdxPolicy
-from ollm.values.usage import Price
+from ollm.values.usage import Price, Usage
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "": Settings,
@@ -113,3 +114,34 @@ def test_settings_are_frozen_and_forbid_unknown_fields(kind: type[msgspec.Struct
     assert kind.__struct_config__.frozen
     assert kind.__struct_config__.forbid_unknown_fields
     assert ReferenceValues.__struct_config__.forbid_unknown_fields
+
+
+NONSENSE = [
+    ("gateway", "max_body_bytes = 0"),
+    ("gateway", "max_concurrent = 0"),
+    ("gateway", "drain_seconds = -1"),
+    *(("gateway.timeouts", f"{phase} = {value}") for phase in ("verify", "connect", "headers", "idle", "total") for value in ("0", "-1.5", "nan")),
+    ("evidence", "keyset_days = 0"),
+    ("upstreams.u", 'url = "https://x"\npolicy = "p"\nsession_seconds = 0'),
+    ("upstreams.u", 'url = "https://x"\npolicy = "p"\nmax_connections = 0'),
+    ("models.m", 'upstreams = ["u"]\ncontext_length = 0'),
+    ("models.m", 'upstreams = ["u"]\nprice = { input = -1, output = 1 }'),
+    ("models.m", 'upstreams = ["u"]\nprice = { input = 1, output = 1000000000001 }'),
+    ("models.m", 'upstreams = ["u"]\nprice = { input = 1, output = 1, cached = -1 }'),
+]
+
+
+@pytest.mark.parametrize(("table", "lines"), NONSENSE)
+def test_a_number_that_makes_no_sense_is_refused(table: str, lines: str) -> None:
+    """A time of nothing would fail every request, and a price beyond these could not be written into the ledger."""
+    with pytest.raises(ConfigError, match=table.partition(".")[0]):
+        parse(f"[{table}]\n{lines}\n".encode())
+
+
+def test_a_phase_may_last_forever() -> None:
+    assert parse(b"[gateway.timeouts]\ntotal = inf\n").gateway.timeouts.total == float("inf")
+
+
+def test_the_largest_cost_fits_the_ledger() -> None:
+    most = 10**12
+    assert cost_micro(Usage(input_tokens=2**40, output_tokens=2**40), Price(most, most, most)) < 2**63

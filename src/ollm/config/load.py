@@ -18,6 +18,7 @@ from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
+_SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
 _SEALS = ("ehbp", "tls")
 
 
@@ -104,14 +105,16 @@ def _check_policy(name: str, policy: AttestationPolicy) -> None:
 def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
     if not model.upstreams:
         raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
-    if model.price is not None and not _NAME.fullmatch(model.price.version):
-        raise ConfigError(f"models.{name}.price.version has characters that a name can't have", "use letters, digits and . _ : / @ -")
+    if model.price is not None and not (_NAME.fullmatch(model.price.version) and len(model.price.version) <= _SHORT):
+        raise ConfigError(f"models.{name}.price.version is not a name of at most {_SHORT} characters", "use letters, digits and . _ : / @ -")
     for candidate in model.upstreams:
         if candidate not in settings.upstreams:
             raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")
 
 
 def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> None:
+    if len(name) > _SHORT:
+        raise ConfigError(f"upstream name {name!r} is longer than {_SHORT} characters", "choose a shorter one")
     if upstream.adapter != "aci":
         raise ConfigError(f"upstreams.{name}.adapter {upstream.adapter!r} is unknown", "this release knows: aci")
     if upstream.seal not in _SEALS:

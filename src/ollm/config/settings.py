@@ -4,7 +4,7 @@ Secrets are never in it: only where to find them (`file:` or `env:`). Its SHA-25
 and in every receipt, so an auditor can tell under which rules a prompt was handled.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,15 +12,18 @@ from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.usage import Price
 
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Seconds. Each phase has its own, since a silent provider must not look like a slow one."""
 
-    verify: float = 15.0  # how long a request waits for a verified session before it is refused
-    connect: float = 5.0  # TCP and TLS, upstream
-    headers: float = 600.0  # request sent until response headers: whole answers of large models take minutes
-    idle: float = 120.0  # between two reads of an answer
-    total: float = 1800.0  # everything
+    verify: Seconds = 15.0  # how long a request waits for a verified session before it is refused
+    connect: Seconds = 5.0  # TCP and TLS, upstream
+    headers: Seconds = 600.0  # request sent until response headers: whole answers of large models take minutes
+    idle: Seconds = 120.0  # between two reads of an answer
+    total: Seconds = 1800.0  # everything
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,9 +31,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     data_dir: str = "state"  # relative to the configuration file
     floor: Level = Level.TEE  # no request is served below it, whatever its key says
     durability: Literal["full", "process"] = "full"  # full: a completed answer survives power loss; process: it survives kill -9
-    max_body_bytes: int = 32 * 1024 * 1024  # images come as base64 inside the body
-    max_concurrent: int = 1024
-    drain_seconds: float = 30.0
+    max_body_bytes: Count = 32 * 1024 * 1024  # images come as base64 inside the body
+    max_concurrent: Count = 1024
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS
     tls_key: str | None = None
     public_hostname: str | None = None  # restricts the TLS entry of the keyset to this name
@@ -49,7 +52,7 @@ class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """The gateway's own attestation. `quote_source` is `none` or `dstack:PATH` (a dstack guest agent's socket)."""
 
     quote_source: str = "none"
-    keyset_days: int = 30
+    keyset_days: Count = 30
     repo_url: str | None = None
     repo_commit: str | None = None
     image_digest: str | None = None
@@ -64,9 +67,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     seal: str = "ehbp"  # ehbp: sealed to the attested HPKE key, inside attested TLS; tls: attested TLS alone
     pcs_url: str = "https://api.trustedservices.intel.com"
     root_crl_url: str = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
-    session_seconds: int = 3600  # a verification is used no longer than this
+    session_seconds: Count = 3600  # a verification is used no longer than this
     api_key: str | None = None  # file: or env:
-    max_connections: int = 256
+    max_connections: Count = 256
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,7 +79,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     upstream_model: str | None = None  # absent: the same name
     owned_by: str = "ollm"
     price: Price | None = None
-    context_length: int | None = None
+    context_length: Count | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,6 +1,11 @@
 """Token counts in disjoint buckets, so that pricing can't count a token twice."""
 
+from typing import Annotated
+
 import msgspec
+
+# Times 2^40 tokens, the most that an answer is believed to have, it still fits the ledger's 64-bit integers.
+Rate = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -16,7 +21,7 @@ class Usage(msgspec.Struct, frozen=True):
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Micro-units of currency per million tokens (1 USD per million tokens = 1_000_000)."""
 
-    input: int
-    output: int
-    cached: int | None = None  # None: as input
+    input: Rate
+    output: Rate
+    cached: Rate | None = None  # None: as input
     version: str = "config"
