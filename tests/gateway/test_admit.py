@@ -3,12 +3,18 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ollm.config.settings import GatewaySettings, ModelSettings
+from ollm.gateway.admit import admit
+from ollm.gateway.authenticate import Caller
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.values.ledger import Status
 from ollm.values.level import Level
-from tests.stage import CHAT, Stage, configuration, error_of, eventually, opened, policy_table, upstream_table
+from ollm.values.secret import Sealed
+from ollm.wire.chat import parse_chat
+from tests.stage import CHAT, Stage, chat_body, configuration, error_of, eventually, opened, policy_table, upstream_table
 
 
 async def test_a_model_that_is_not_configured_has_no_receipt_and_no_row(stage: Stage) -> None:
@@ -119,3 +125,26 @@ async def test_only_routes_of_the_demanded_level_are_tried(socket_dir: Path) -> 
             assert "played" not in log
             assert real.counters.prompt_bytes == 0
             assert played.counters.prompt_requests == 1
+
+
+LEVELS = {"played": Level.SIMULATED, "first": Level.TEE, "trusted": Level.ZDR, "second": Level.TEE}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("verified", [False, True], ids=["", "aci_verified"])
+@pytest.mark.parametrize("key", Level)
+@pytest.mark.parametrize("configured", Level)
+async def test_the_strictest_of_configuration_key_and_request_decides(configured: Level, key: Level, verified: bool, shared: Stage) -> None:
+    """Candidates keep the model's order, whatever their levels."""
+    model = ModelSettings(upstreams=("played", "first", "trusted", "second"))
+    settings = msgspec.structs.replace(shared.gateway.settings, gateway=GatewaySettings(floor=configured), models={"demo": model})
+    gateway = msgspec.structs.replace(shared.gateway, settings=settings, levels=LEVELS)
+    caller = Caller("k" * 16, key, Sealed(b""))
+    ticket = admit(gateway, caller, parse_chat(chat_body(provider={"aci_verified": verified})))
+    by_floor = {
+        Level.SIMULATED: ("played", "first", "trusted", "second"),
+        Level.ZDR: ("first", "trusted", "second"),
+        Level.TEE: ("first", "second"),
+    }
+    floor = Level.TEE if verified else max(configured, key, key=lambda level: level.rank)
+    assert (ticket.demand.floor, ticket.candidates, ticket.model) == (floor, by_floor[floor], model)

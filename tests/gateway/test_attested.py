@@ -3,8 +3,18 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from ollm.config.settings import Timeouts
+from ollm.gateway.admit import Ticket
+from ollm.gateway.attested import TrustRefusal, attested
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.traffic.routes import Demand
+from ollm.upstream.keeper import Keeper
+from ollm.upstream.session import VerifiedSession
 from ollm.values.ledger import Status
+from ollm.values.level import Level
 from tests.scripted_enclave import answer, scripted_enclave
 from tests.stage import Stage, configuration, error_of, opened
 
@@ -74,3 +84,22 @@ async def test_requests_that_wait_are_served_once_the_machine_is_verified(socket
             enclave.hold_reports.set()
             assert [(await each).status_code for each in waiting] == [200] * 20
             assert enclave.reports == 1
+
+
+async def test_a_verification_without_a_verdict_in_time_is_a_refusal(stage: Stage) -> None:
+    async def endless() -> VerifiedSession:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    keeper = Keeper("enclave", endless, stage.gateway.clock, stage.gateway.sessions)
+    settings = msgspec.structs.replace(stage.gateway.settings.gateway, timeouts=Timeouts(verify=0.05))
+    gateway = msgspec.structs.replace(
+        stage.gateway, keepers={"enclave": keeper}, settings=msgspec.structs.replace(stage.gateway.settings, gateway=settings)
+    )
+    ticket = Ticket("demo", gateway.settings.models["demo"], Demand(Level.SIMULATED), ("enclave",))
+    with pytest.raises(TrustRefusal) as refused:
+        await attested(gateway, ticket, "enclave")
+    assert (refused.value.upstream, refused.value.error.status, refused.value.error.code) == ("enclave", 503, "upstream_verification_failed")
+    assert refused.value.reason == "evidence.fetch: got no verdict in time, want a verified session"
+    assert dict(refused.value.error.headers) == {"x-should-retry": "false"}
+    await keeper.close()

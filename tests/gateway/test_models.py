@@ -1,10 +1,13 @@
 """What can be called, at what trust level, verified when."""
 
+import asyncio
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from ollm.sim.service import SimEnclave, SimOptions
+from tests.scripted_enclave import answer, scripted_enclave
 from tests.stage import Stage, configuration, error_of, opened
 
 
@@ -58,3 +61,21 @@ async def test_only_for_keys(stage: Stage) -> None:
     async with httpx2.AsyncClient(base_url=stage.url) as nobody:
         for path in ("/v1/models", "/v1/models/demo"):
             assert (await nobody.get(path)).status_code == 401
+
+
+async def test_a_machine_that_is_not_verified_yet_says_so(socket_dir: Path) -> None:
+    async with scripted_enclave(answer(b"{}")) as enclave:
+        enclave.hold_reports = asyncio.Event()
+        async with opened(socket_dir, configuration({"enclave": enclave})) as stage:
+            shown = (await stage.http.get("/v1/models/demo")).json()["attestation"]
+            nothing = {"reason": None, "session_id": None, "verified_at": None, "expires_at": None}
+            assert shown == [{"provider": "enclave", "level": "simulated", "last_result": "never", **nothing}]
+            enclave.hold_reports.set()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_name_may_hold_a_slash(shared: Stage) -> None:
+    plain, escaped = [await shared.http.get(f"/v1/models/{name}") for name in ("acme/large-1", "acme%2Flarge-1")]
+    assert plain.json() == escaped.json()
+    assert plain.json()["id"] == "acme/large-1"
+    assert (await shared.http.get("/v1/models/acme/large-1/")).status_code == 404
