@@ -139,7 +139,7 @@ def shared_places(since: float) -> Iterator[Sink]:
 
 
 def of_process(pid: int) -> Iterator[Sink]:
-    """What others can see of a process, and what it holds open: deleted files and anonymous ones too.
+    """What others can see of a process, and what it holds open that has no name (any more): deleted and anonymous files.
 
     Only root may look into a process that protects itself as `ollm serve` does; others find less, as an attacker would.
     """
@@ -150,7 +150,7 @@ def of_process(pid: int) -> Iterator[Sink]:
         yield from _readable(task / "comm")
     for descriptor in _listed(base / "fd"):
         try:
-            if stat.S_ISREG(descriptor.stat().st_mode):
+            if stat.S_ISREG(descriptor.stat().st_mode) and not Path(os.readlink(descriptor)).exists():
                 yield Sink(f"{descriptor} {os.readlink(descriptor)}", descriptor.read_bytes())
         except OSError:
             continue

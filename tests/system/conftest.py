@@ -28,10 +28,10 @@ def installation(short_dir: Path) -> Iterator[Installation]:
 @pytest.fixture(scope="session")
 def api_key(installation: Installation) -> str:
     """A key that simulated machines may serve."""
-    return installation.key("application")
+    return installation.created_key("application", "--require", "simulated")
 
 
 @pytest.fixture(scope="session")
 def strict_key(installation: Installation) -> str:
     """A key as it is made without options: only real hardware may serve it."""
-    return installation.key("strict-application", "tee")
+    return installation.created_key("strict-application")

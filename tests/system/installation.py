@@ -1,5 +1,6 @@
 """A whole installation: a simulated enclave and a gateway as processes, configured by a file as an operator would write it."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -10,8 +11,10 @@ import httpx2
 import msgspec
 
 from ollm.app.initialise import initialise
+from ollm.config.load import load
 from ollm.sim.reference import policy_toml
-from tests.stage import Machine
+from ollm.values.level import Level
+from tests.stage import Machine, new_key
 from tests.system.processes import COMMAND, Process, clean_environment, command, free_ports, until
 
 # A model as clients name it → upstream, and the model's name there. The sim-… models are the enclave's own (sim/responder.py).
@@ -154,12 +157,19 @@ class Installation:
     def start_gateway(self) -> None:
         self.start("gateway", [*COMMAND, "serve", "--config", str(self.config), "--json"]).announced()
 
-    def key(self, name: str, require: str = "simulated") -> str:
-        """A new key, once the running gateway knows it (within a second)."""
-        made = command(self.directory, "keys", "create", name, "--require", require, "--config", str(self.config), "--json")
-        headers = {"authorization": f"Bearer {made['key']}"}
+    def created_key(self, name: str, *options: str) -> str:
+        """A new key, made by the command line, once the running gateway knows it (within a second)."""
+        made = command(self.directory, "keys", "create", name, *options, "--config", str(self.config), "--json")
+        return self._known(str(made["key"]))
+
+    def key(self, name: str, require: Level = Level.SIMULATED) -> str:
+        """The same without a process of its own, which takes seconds on a busy machine."""
+        return self._known(asyncio.run(new_key(load(self.config), require=require, name=name)))
+
+    def _known(self, key: str) -> str:
+        headers = {"authorization": f"Bearer {key}"}
         until(lambda: httpx2.get(self.url + "/v1/models", headers=headers, trust_env=False).status_code == 200, "the gateway knows the new key")
-        return str(made["key"])
+        return key
 
     # What is kept
 

@@ -136,7 +136,7 @@ async def test_the_gateway_is_killed_under_load_again_and_again(short_dir: Path,
     dice = random.Random(f"rounds of {durability}")
     kept: list[Heard] = []
     with installed(short_dir / durability, settings=f'durability = "{durability}"') as installation:
-        key = installation.key("survivor")
+        key = await asyncio.to_thread(installation.key, "survivor")
         for _ in range(4):
             kept += await a_killing(installation, key, dice, clients=24)
             assert installation.intents() == []
@@ -184,7 +184,7 @@ async def test_the_gateway_is_killed_between_requests(mortal: Installation, key:
 
 async def test_sigterm_lets_running_answers_finish_and_takes_no_new_ones(mortal: Installation, key: str) -> None:
     async with connected(mortal) as client:
-        running = asyncio.get_running_loop().create_task(ask(client, key, "slow-stream", stream=True, max_tokens=8))
+        running = asyncio.get_running_loop().create_task(ask(client, key, "slow-stream", stream=True, max_tokens=5))
         begun = len(mortal.intents())
         await asyncio.to_thread(until, lambda: len(mortal.intents()) > begun, "the request is on its way")
         mortal.gateway.ask_to_end()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from ollm.values.level import Level
 from tests.scripted_enclave import ScriptedEnclave, scripted_enclave
 from tests.system import marked
 from tests.system.canaries import Canaries, Sink, files_below, of_process, shared_places
@@ -34,8 +35,8 @@ class Run:
         self.began = time.time() - 1
         self.heard: list[Said] = []
         self.key = installation.key("application")
-        self.cases = Cases(canaries, self.key, installation.key("strict", "tee"))
-        secret = self.key.rpartition("-")[2] if len(self.key.rpartition("-")[2]) == 43 else self.key[-43:]
+        self.cases = Cases(canaries, self.key, installation.key("strict", Level.TEE))
+        secret = self.key[-43:]
         canaries.secret("API key", secret)
         canaries.binary("API key's bytes", base64.urlsafe_b64decode(secret + "="))
 
@@ -100,11 +101,10 @@ async def test_nothing_is_kept_of_what_was_cut_off(run: Run) -> None:
     installation = run.installation
 
     # Clients that leave: while the provider's headers are awaited, before its first byte, in the middle of the answer.
-    for model in ("slow-headers", "slow-first", "slow-stream"):
-        reader, writer = await sent(run, run.cases.chat(model, stream=True))
-        if model == "slow-stream":
-            await reader.readuntil(b"data: ")
-        await asyncio.to_thread(run.nothing_is_kept)
+    asked = [await sent(run, run.cases.chat(model, stream=True)) for model in ("slow-headers", "slow-first", "slow-stream")]
+    await asked[-1][0].readuntil(b"data: ")
+    await asyncio.to_thread(run.nothing_is_kept)
+    for _, writer in asked:
         writer.transport.abort()
     rows = await asyncio.to_thread(installation.settled, 3, "status = 'client_gone'")
     assert {row["model"] for row in rows} == {"slow-headers", "slow-first", "slow-stream"}
