@@ -5,9 +5,11 @@ import base64
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from ollm.app.build import store_of
+from ollm.errors import ApiError
 from ollm.gateway.authenticate import Caller, authenticate
 from ollm.gateway.call import Call
 from ollm.net.clock import SystemClock
@@ -138,21 +140,44 @@ async def test_a_revoked_key_stops_within_a_second(shared: Stage) -> None:
     assert told(await ask(shared, headers)) == told(await ask(shared))
 
 
-async def test_a_key_stops_when_its_time_is_over(shared: Stage) -> None:
-    text = await visible_key(shared, expires_at=SystemClock().now() + 2)
-    headers = ("authorization", f"Bearer {text}")
-    assert (await ask(shared, headers)).status_code == 200
-    await asyncio.sleep(2)
-    assert told(await ask(shared, headers)) == told(await ask(shared))
+class Standing:
+    """A clock that stands still."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+
+    def now(self) -> int:
+        return self._seconds
+
+    def now_ms(self) -> int:
+        return self._seconds * 1000
+
+    def monotonic(self) -> float:
+        return float(self._seconds)
+
+
+async def unused(*_: Any) -> Any:
+    raise AssertionError
+
+
+def calling(text: str) -> Call:
+    return Call({"headers": [(b"authorization", f"Bearer {text}".encode())]}, unused, unused, [], 0)
+
+
+async def test_a_key_stops_in_the_second_in_which_its_time_is_over(shared: Stage) -> None:
+    over = SystemClock().now() + 3600
+    text = await visible_key(shared, expires_at=over)
+    assert (await ask(shared, ("authorization", f"Bearer {text}"))).status_code == 200
+    before, after = (msgspec.structs.replace(shared.gateway, clock=Standing(moment)) for moment in (over - 1, over))
+    assert authenticate(before, calling(text)).key_id == key_id_of(text)
+    with pytest.raises(ApiError) as refused:
+        authenticate(after, calling(text))
+    assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
 
 
 async def test_a_caller_is_a_key_its_floor_and_a_secret_that_shows_nowhere(shared: Stage) -> None:
-    async def unused(*_: Any) -> Any:
-        raise AssertionError
-
     text = await visible_key(shared, require=Level.ZDR)
-    call = Call({"headers": [(b"authorization", f"Bearer {text}".encode())]}, unused, unused, [], 0)
-    caller = authenticate(shared.gateway, call)
+    caller = authenticate(shared.gateway, calling(text))
     assert (caller.key_id, caller.floor) == (key_id_of(text), Level.ZDR)
     parsed = parse_key(text)
     assert parsed is not None and caller.secret.expose() == parsed[1]
