@@ -19,12 +19,12 @@ from tests.standing import standing
 class Ollm(Protocol):
     """`ollm ARGUMENTS…`, run to its end."""
 
-    def __call__(self, *arguments: str | Path, exits: int = 0) -> Result: ...
+    def __call__(self, *arguments: object, exits: int = 0) -> Result: ...
 
 
 @pytest.fixture
 def ollm() -> Ollm:
-    def run(*arguments: str | Path, exits: int = 0) -> Result:
+    def run(*arguments: object, exits: int = 0) -> Result:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

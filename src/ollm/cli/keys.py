@@ -24,7 +24,7 @@ T = TypeVar("T")
 @app.command()
 @one_line
 def create(
-    name: Annotated[str, typer.Argument(help="A name for people: letters, digits, . _ -")],
+    name: Annotated[str, typer.Argument(help="A name for people: up to 64 letters, digits, spaces and . _ - / : @ +")],
     require: Annotated[
         Level, typer.Option(help="Lowest execution level that may serve this key. The configuration's floor tightens it.")
     ] = Level.TEE,

@@ -30,7 +30,7 @@ def models(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         verdict = f"[green]verified[/] until {_time(row['expires_at'])}" if row["verified"] else f"[red]refused[/] {quiet(str(row['reason']))}"
         say(f"{quiet(row['model']):<32} {quiet(row['upstream']):<16} {row['level']:<10} {verdict}")
     if not rows:
-        say('No models yet. Add [models."NAME"] to the configuration.')
+        say(quiet('No models yet. Add [models."NAME"] to the configuration.'))
 
 
 async def _verify_all(loaded: Loaded) -> dict[str, dict[str, Any]]:
