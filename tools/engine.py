@@ -44,6 +44,7 @@ def main() -> int:
     parameters.chat_template = _TEMPLATE
     parameters.antiprompt = _STOP
     parameters.n_predict = _LONGEST
+    parameters.sampling.temp = 0.0  # the same question gets the same answer
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = options.port
     parameters.n_ctx = _CONTEXT
