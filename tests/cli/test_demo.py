@@ -1,6 +1,7 @@
 """`ollm demo`: the whole way, once; told to people and to programs."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -52,18 +53,21 @@ def test_an_engine_that_is_not_there_is_one_line(ollm: Ollm) -> None:
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_kept_it_goes_on_serving_until_ctrl_c() -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_kept_it_goes_on_serving_until_it_is_ended_and_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-m", "ollm", "demo", "--keep"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             line = next(line for line in process.stdout if "OPENAI_BASE_URL" in line)
             url, key = line.split("OPENAI_BASE_URL=")[1].split()[0], line.split("OPENAI_API_KEY=")[1].split()[0]
             models = httpx2.get(f"{url}/models", headers={"authorization": f"Bearer {key}"}).json()
             assert [model["id"] for model in models["data"]] == ["demo", "demo-debug"]
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
-            assert process.returncode == 130
-            assert "Traceback" not in errors
+            process.send_signal(number)
+            _, told = process.communicate(timeout=30)
+            assert process.returncode == status
+            assert "Traceback" not in told
+            assert list(tmp_path.iterdir()) == []
         finally:
             process.kill()
