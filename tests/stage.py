@@ -4,8 +4,12 @@
 """
 
 import asyncio
+import atexit
 import contextlib
 import json
+import shutil
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -179,14 +183,28 @@ async def new_key(loaded: Loaded, *, require: Level = Level.SIMULATED, expires_a
     return text
 
 
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the client speaks plain HTTP; a default context would read every CA there is
+_template: list[tuple[Path, str]] = []
+
+
+async def _installation() -> tuple[Path, str]:
+    """Secrets, a store and an API key, made once for all stages: migrations and key are tested elsewhere. Each stage gets a copy."""
+    if not _template:
+        folder = Path(tempfile.mkdtemp(prefix="ollm-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _template.append((folder, await new_key(load(initialise(folder, "")))))
+    return _template[0]
+
+
 @contextlib.asynccontextmanager
 async def opened(folder: Path, tree: Mapping[str, Any]) -> AsyncIterator[Stage]:
     """A gateway with the configuration `tree`, in `folder`, and a client with a key that accepts every level."""
+    template, api_key = await _installation()
+    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("ollm.toml"), dirs_exist_ok=True)
     loaded = load(initialise(folder, toml(tree)))
-    api_key = await new_key(loaded)
     async with running(loaded) as (gateway, server):
         headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers=headers, timeout=30, verify=_NO_TLS) as http:
             yield Stage(loaded, gateway, server, api_key, http)
 
 
