@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ollm.values.ledger import Status
+from ollm.errors import StoreError
+from ollm.values.ledger import Entry, Status
 from tests.scripted_enclave import Script, answer, scripted_enclave, silent, stalling
-from tests.stage import Stage, asking, chat_body, configuration, error_of, last_entry, opened, staged
+from tests.stage import Stage, asking, chat_body, configuration, error_of, eventually, last_entry, opened, staged
 
 PIECE = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"one"}}]}\n\n'
 
@@ -69,6 +70,20 @@ async def test_a_client_that_leaves_before_a_machine_is_verified_leaves_no_recor
             await stage.gateway.keepers["enclave"].session(5)  # the verification goes on: others may wait for it
             assert enclave.asked == []
             assert await stage.gateway.ledger.recent(1) == []  # type: ignore[attr-defined]  # SqlLedger's own
+
+
+async def test_a_client_gone_that_can_not_be_recorded_leaves_its_intent(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start makes a LOST row of it: the request is accounted for either way."""
+
+    async def fail(entry: Entry) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(stage.gateway.ledger, "complete", fail)
+    async with asking(stage, chat_body(model="sim-slow-headers")):
+        await eventually(lambda: stage.enclave.counters.prompt_requests)
+    await asyncio.sleep(0.1)
+    assert stage.under_way == 1
+    assert await stage.gateway.ledger.recent(1) == []  # type: ignore[attr-defined]  # SqlLedger's own
 
 
 async def test_a_refusal_names_the_demand_and_the_route(socket_dir: Path) -> None:

@@ -183,6 +183,16 @@ async def test_the_connection_carries_the_next_request_after_a_whole_stream(sock
         assert enclave.connections == 1
 
 
+async def test_what_breaks_behind_the_end_mark_is_nobodys_loss(socket_dir: Path) -> None:
+    script = stream(piece("Hi"), DONE, end=b"zz\r\n")
+    async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
+        for number in (1, 2):
+            response = await stage.chat(stream=True)
+            assert response.content.endswith(DONE)
+            assert (await stage.entry(response)).status is Status.COMPLETED
+            assert enclave.connections == number, "but that connection carries nothing more"
+
+
 class Flood:
     """A script that streams without end; `sent` counts what the gateway took."""
 

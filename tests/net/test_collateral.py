@@ -11,7 +11,7 @@ from ollm.attest.evidence import CollateralNeed
 from ollm.errors import UpstreamError
 from ollm.net.collateral import PcsCollateral, next_update, signed_member
 from ollm.net.fetch import HttpFetch
-from ollm.ports import Fetched
+from ollm.ports import Fetch, Fetched
 from ollm.serving.http import Receive, Scope, Send
 from ollm.serving.server import Server
 from ollm.sim.collateral import Endorsement, SimulatedPcs
@@ -102,6 +102,14 @@ async def test_what_has_no_time_left_is_asked_for_each_time(endorsement: Endorse
         assert len(service.asked) == 8
 
 
+async def test_a_revocation_list_that_can_not_be_read_is_not_kept() -> None:
+    async with serving() as service:
+        service.cache._fetch = Garbled(service.cache._fetch, "/IntelSGXRootCA.der")
+        for _ in range(2):
+            assert (await service.cache.get(NEED)).root_ca_crl == b"garbage"
+        assert service.asked.count("/tdx/certification/v4/tcb") == 2
+
+
 async def test_another_platform_has_collateral_of_its_own() -> None:
     async with serving() as service:
         await service.cache.get(NEED)
@@ -181,10 +189,22 @@ def test_the_end_of_a_document(document: str, seconds: float) -> None:
     assert next_update(document) == seconds
 
 
+class Garbled:
+    """`ports.Fetch` whose answer at one path is garbage."""
+
+    def __init__(self, inner: Fetch, path: str) -> None:
+        self._inner = inner
+        self._path = path
+
+    async def get(self, url: str) -> Fetched:
+        answer = await self._inner.get(url)
+        return Fetched(answer.status, answer.headers, b"garbage") if url.endswith(self._path) else answer
+
+
 class Altered:
     """`ports.Fetch` of one answer with a header left out."""
 
-    def __init__(self, inner: HttpFetch, header: str) -> None:
+    def __init__(self, inner: Fetch, header: str) -> None:
         self._inner = inner
         self._header = header
 
@@ -196,7 +216,7 @@ class Altered:
 @pytest.mark.parametrize("header", ["tcb-info-issuer-chain", "sgx-enclave-identity-issuer-chain", "sgx-pck-crl-issuer-chain"])
 async def test_an_answer_without_its_issuers_is_refused(header: str) -> None:
     async with serving() as service:
-        service.cache._fetch = Altered(service.cache._fetch, header)  # type: ignore[arg-type]  # it is an HttpFetch
+        service.cache._fetch = Altered(service.cache._fetch, header)
         with pytest.raises(UpstreamError, match=header):
             await service.cache.get(NEED)
         assert json.loads(service.machine.pcs.tcb_info()[0])

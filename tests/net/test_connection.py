@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ollm.errors import ChannelRefused, UpstreamError
-from ollm.net.connection import Connection, Origin, client_tls, open_connection
+from ollm.net.connection import Connection, Origin, _spki, client_tls, open_connection
 from ollm.sim.identity import create_tls, spki_sha256
 from tests.net.tls_server import Script, TlsServer, mute, saying, tls_server, whole
 from tests.stage import eventually
@@ -305,8 +305,31 @@ async def test_a_cancelled_exchange_can_be_cut_at_once() -> None:
         assert not connection.finished()
 
 
+class Showing:
+    """A TLS connection whose peer shows `certificate`."""
+
+    def __init__(self, certificate: bytes | None) -> None:
+        self._certificate = certificate
+
+    def getpeercert(self, *, binary_form: bool) -> bytes | None:
+        assert binary_form
+        return self._certificate
+
+
+P256, NO_CURVE = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03010b")
+
+
+def test_a_certificate_that_can_not_be_read_shows_no_key() -> None:
+    certificate, _ = create_tls(1_800_000_000)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    for shown in (None, b"", b"garbage", der[:-1], der.replace(P256, NO_CURVE)):
+        assert shown != der
+        assert _spki(Showing(shown)) is None  # type: ignore[arg-type]  # all that is asked of it is the certificate
+
+
 def test_the_spki_is_that_of_the_certificate() -> None:
     """The digest is over SubjectPublicKeyInfo, not over the certificate: renewing one with the same key changes nothing."""
     certificate, _ = create_tls(1_800_000_000)
     der = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    assert spki_sha256(certificate) == hashlib.sha256(der).hexdigest()
+    shown = Showing(certificate.public_bytes(serialization.Encoding.DER))
+    assert _spki(shown) == hashlib.sha256(der).hexdigest() == spki_sha256(certificate)  # type: ignore[arg-type]

@@ -14,10 +14,10 @@ import asyncio
 import hashlib
 import math
 import ssl
-from collections.abc import Mapping
 
 import httptools
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.errors import ChannelRefused, UpstreamError
@@ -274,10 +274,6 @@ class Response:
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    @property
-    def header_view(self) -> Mapping[bytes, bytes]:
-        return self.headers
-
 
 async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float, pinned: str | None) -> Connection:
     """Connect to `origin`; with `pinned` (hex SHA-256 of SPKI) the peer's key must be that one.
@@ -313,6 +309,6 @@ def _spki(tls_object: ssl.SSLObject) -> str | None:
         return None
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return None
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
