@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
+from ollm.store import keys as keys_module
 from ollm.store.keys import RANDOM_BYTES, authenticate, authenticated, is_authentic, mint_key, parse_key
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
@@ -82,17 +83,17 @@ def test_wrong_secret_unknown_id_and_other_pepper_are_refused() -> None:
 
 def test_unknown_and_malformed_keys_take_the_same_steps_as_wrong_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    digest, compare = hmac.digest, hmac.compare_digest
+    digest, compare = keys_module.hmac_sha256, hmac.compare_digest
 
-    def counted_digest(key: bytes, message: bytes, name: str) -> bytes:
+    def counted_digest(key: bytes, message: bytes) -> bytes:
         steps.append(len(message))
-        return digest(key, message, name)
+        return digest(key, message)
 
     def counted_compare(one: bytes, other: bytes) -> bool:
         steps.append(len(other))
         return compare(one, other)
 
-    monkeypatch.setattr(hmac, "digest", counted_digest)
+    monkeypatch.setattr(keys_module, "hmac_sha256", counted_digest)
     monkeypatch.setattr(hmac, "compare_digest", counted_compare)
     text, row = minted()
     wrong, _ = minted(random=RANDOM[:10] + bytes(32))
