@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def types(receipt: dict[str, Any]) -> list[str]:
 
 def in_database(stage: Stage, receipt: bytes) -> bool:
     """Whether `receipt` is a value in the database."""
-    with sqlite3.connect(stage.loaded.path("state") / "ollm.db") as db:
+    with closing(sqlite3.connect(stage.loaded.path("state") / "ollm.db")) as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return any(receipt in row for table in tables for row in db.execute(f'SELECT * FROM "{table}"'))
 

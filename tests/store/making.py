@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ollm.values.ledger import Entry, Intent, Status
 from ollm.values.usage import Usage
@@ -67,9 +67,18 @@ def url(directory: Path) -> str:
     return f"sqlite:///{directory}/ollm.db"
 
 
+class _Closing(sqlite3.Connection):
+    """Closes at the end of `with`; sqlite3's own only commits there."""
+
+    def __exit__(self, *exc: Any) -> Literal[False]:
+        super().__exit__(*exc)
+        self.close()
+        return False
+
+
 def raw(directory: Path) -> sqlite3.Connection:
-    """The database as anyone with the file sees it."""
-    return sqlite3.connect(directory / "ollm.db", isolation_level=None, timeout=5)
+    """The database as anyone with the file sees it, closed at the end of `with`."""
+    return sqlite3.connect(directory / "ollm.db", isolation_level=None, timeout=5, factory=_Closing)
 
 
 def files_with(directory: Path, needle: bytes) -> list[str]:

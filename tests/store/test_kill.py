@@ -57,7 +57,8 @@ async def test_every_promise_is_kept_once_whenever_the_process_dies(opener: Open
     assert Status.LOST in statuses.values()
     assert sample is not None
     assert sample.receipt == b"sealed receipt"
-    assert raw(tmp_path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with raw(tmp_path) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 @pytest.mark.process

@@ -31,7 +31,8 @@ async def test_opening_again_keeps_the_installation(tmp_path: Path) -> None:
 
 async def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     await opened(tmp_path).close()
-    raw(tmp_path).execute("UPDATE alembic_version SET version_num = '9999'")
+    with raw(tmp_path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError) as refused:
         opened(tmp_path)
     assert "newer version" in refused.value.cause
@@ -56,7 +57,8 @@ def test_a_new_database_where_one_was_expected_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
-    raw(tmp_path).execute("CREATE TABLE bookmarks (url TEXT)")
+    with raw(tmp_path) as database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
     with pytest.raises(StoreError, match="another program"):
         opened(tmp_path)
 

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,15 @@ NUMBERS = {"streamed": "0", "estimated": "0", "one": "1"}
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> sqlite3.Connection:
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     engine_owner = open_store(url(tmp_path), row_key=ROW_KEY, role="admin")
     engine_owner._engine.dispose()
     engine_owner.keys._watch.close()
     connection = raw(tmp_path)
     connection.execute("DELETE FROM installation")
     connection.execute("DELETE FROM alembic_version")
-    return connection
+    yield connection
+    connection.close()
 
 
 def columns(database: sqlite3.Connection) -> list[tuple[str, str, str]]:
