@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,15 +20,26 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START")
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different loopback ports that nobody listens on."""
-    held = [socket.socket() for _ in range(count)]
+    """`count` different loopback ports that nobody listens on.
+
+    They lie below what kernels give out by themselves (Linux from 32768, RFC 6335 from 49152 on): a port that is free now and bound in
+    seconds must not become some client's own meanwhile.
+    """
+    held: list[socket.socket] = []
     try:
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in held]
+        for port in random.SystemRandom().sample(range(18_000, 32_000), 500):
+            probe = socket.socket()
+            held.append(probe)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                held.pop().close()
+            if len(held) == count:
+                return [each.getsockname()[1] for each in held]
     finally:
         for each in held:
             each.close()
+    raise AssertionError("this machine has no free ports")
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = 15.0) -> None:

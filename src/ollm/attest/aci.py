@@ -16,6 +16,7 @@ from ollm.attest.tdx.layout import MAX_QUOTE, TdReport
 from ollm.errors import EvidenceRefused, WireError
 from ollm.values.aci import API_VERSION, HPKE_ALGO, Keyset, parse_keyset, report_data
 from ollm.values.hexes import Hex32, Sha256, hex32
+from ollm.values.structs import resolved
 
 MAX_REPORT = 4 * 1024 * 1024  # real ones have 270 to 530 KB
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
@@ -47,6 +48,7 @@ class _Attestation(msgspec.Struct):
     evidence: _Evidence
 
 
+@resolved
 class _Report(msgspec.Struct):
     api_version: str
     workload_keyset_digest: str

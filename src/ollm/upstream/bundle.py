@@ -11,10 +11,12 @@ import msgspec
 from ollm.attest.evidence import AciEvidence, TdxCollateral
 from ollm.errors import WireError
 from ollm.values.jcs import canonical
+from ollm.values.structs import resolved
 
 MEDIA_TYPE = "application/vnd.ollm.evidence+json"
 
 
+@resolved
 class Bundle(msgspec.Struct, frozen=True):
     evidence: AciEvidence
     collateral: TdxCollateral

@@ -11,6 +11,7 @@ import msgspec
 from ollm.errors import WireError
 from ollm.values.hexes import Hex32, Sha256, hex32, sha256_name, sha256_of
 from ollm.values.jcs import canonical
+from ollm.values.structs import resolved
 
 API_VERSION = "aci/1"
 HPKE_ALGO = "hpke-x25519-hkdf-sha256-aes-256-gcm"  # our algo name of an EHBP key in e2ee_public_keys; see docs/spec/aci-ehbp.md
@@ -36,6 +37,7 @@ class TlsKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     domain: str | None = None
 
 
+@resolved
 class Keyset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A workload's identity (ACI §3.1): whoever proves the digest proves the keys."""
 

@@ -20,6 +20,7 @@ import msgspec
 from ollm.attest import strict_json
 from ollm.attest.tdx.layout import TdReport
 from ollm.errors import EvidenceRefused
+from ollm.values.structs import resolved
 
 RUNTIME_EVENT = 0x08000001
 SYSTEM_READY = "system-ready"
@@ -31,6 +32,7 @@ _DIGEST = re.compile(r"[0-9a-f]{96}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 
+@resolved
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry as the agent writes it. `version` and `preimage` belong to later digests, which are refused."""
 

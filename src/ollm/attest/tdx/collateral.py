@@ -13,12 +13,14 @@ from cryptography import x509
 from ollm.attest.evidence import TdxCollateral
 from ollm.attest.tdx.certificates import Period, certificate_period, crl_period, load_chain, load_crl
 from ollm.errors import EvidenceRefused
+from ollm.values.structs import resolved
 
 _CHECK = "collateral.format"
 _MAX_MEMBER = 1024 * 1024  # a PCK CRL of some thousand entries has 200 KB
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
+@resolved
 class _TcbDates(msgspec.Struct, frozen=True, rename="camel"):
     issue_date: str
     next_update: str

@@ -28,6 +28,7 @@ from ollm.attest.tdx.collateral import ParsedCollateral
 from ollm.attest.tdx.layout import PckChain, TdxQuote
 from ollm.errors import EvidenceRefused
 from ollm.values.policy import TdxPolicy
+from ollm.values.structs import resolved
 
 # Marks the PCK certificate of simulated hardware; see docs/decisions/0002-simulated-marker.md. Non-critical, value DER NULL.
 # Arcs under RFC 5612's enterprise number for examples, then a random UUID as four 32-bit numbers.
@@ -189,6 +190,7 @@ class _Platform(msgspec.Struct):
     pck: _Pck
 
 
+@resolved
 class _Claims(msgspec.Struct):
     tcb: _Tcb
     platform: _Platform
