@@ -1,12 +1,15 @@
 """Log lines: fixed texts with named fields; of an exception its type and place, never its text."""
 
+import asyncio
 import contextlib
 import io
 import logging
 from collections.abc import Iterator
 from unittest.mock import patch
 
+import httpx2
 import pytest
+import sqlalchemy
 
 from ollm.cli import logs
 
@@ -18,6 +21,7 @@ def fresh_process() -> Iterator[io.StringIO]:
     """Standard error, with the root logger as a new process has it. (pytest puts handlers on it for the time of a test.)"""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    libraries = {name: logging.getLogger(name).level for name in logs.TELLTALES}
     root.handlers.clear()
     try:
         with patch("sys.stderr", io.StringIO()) as stream:
@@ -25,6 +29,8 @@ def fresh_process() -> Iterator[io.StringIO]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        for name, previous in libraries.items():
+            logging.getLogger(name).setLevel(previous)
 
 
 def test_a_line_has_its_fields() -> None:
@@ -53,6 +59,31 @@ def test_the_level_holds_for_every_logger(level: str | None, lowest: str) -> Non
         for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
             logging.getLogger("some.library").log(number, "said")
     assert written.getvalue().split()[0] == lowest
+
+
+def test_libraries_that_print_what_passes_through_them_are_kept_to_warnings() -> None:
+    async def fetch(server: asyncio.Server) -> None:
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            await client.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/{SECRET}")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-text: {SECRET}\r\n\r\n".encode())
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            await fetch(server)
+        engine = sqlalchemy.create_engine("sqlite://")
+        with engine.connect() as connection:
+            assert connection.execute(sqlalchemy.select(sqlalchemy.literal(SECRET))).scalar() == SECRET
+        engine.dispose()
+
+    with fresh_process() as written:
+        logs.configure("debug")
+        asyncio.run(work())
+    assert SECRET not in written.getvalue()
+    assert SECRET.split()[1] not in written.getvalue()
 
 
 def test_an_unknown_level_is_told_and_means_warnings() -> None:

@@ -117,6 +117,7 @@ async def test_nothing_is_kept_of_what_was_cut_off(run: Run) -> None:
     for reader, writer in answers:
         assert b'data: {"error"' in await reader.read(-1)
         writer.close()
+    assert (await run.say(Case("machine that is gone", 502, run.cases.chat("chat")))).status == 502
     await asyncio.to_thread(installation.start_enclave)
     reader, writer = await sent(run, run.cases.chat("slow-stream", stream=True))
     await reader.readuntil(b"data: ")
@@ -132,6 +133,7 @@ async def test_nothing_is_kept_of_what_was_cut_off(run: Run) -> None:
     writer.close()
     assert await asyncio.to_thread(installation.gateway.ended) == 0
     await asyncio.to_thread(run.nothing_is_kept)
+    run.nothing_is_told()
 
 
 @pytest.mark.slow

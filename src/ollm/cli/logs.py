@@ -7,6 +7,8 @@ from types import TracebackType
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # what every record has; the rest are its fields
+# Libraries whose lower levels print what passes through them: URLs and headers of others, rows and parameters.
+TELLTALES = ("httpcore2", "httpx2", "sqlalchemy")
 
 _Caught = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -27,10 +29,12 @@ class Formatter(logging.Formatter):
 
 
 def configure(level: str | None) -> None:
-    """Log to standard error from `level` (OLLM_LOG) on, of everything in the process; warnings if it is absent."""
+    """Log to standard error from `level` (OLLM_LOG) on; warnings if it is absent."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
     wanted = LEVELS.get(level.lower()) if level else logging.WARNING
     logging.basicConfig(level=wanted if wanted is not None else logging.WARNING, handlers=[handler])
+    for name in TELLTALES:
+        logging.getLogger(name).setLevel(logging.WARNING)
     if wanted is None:
         logging.getLogger("ollm.cli").warning("OLLM_LOG is none of debug, info, warning, error; warnings are logged")
