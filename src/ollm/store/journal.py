@@ -28,6 +28,12 @@ _BODY = re.compile(
     rf"([0-9a-f]{{32}}) ([a-z0-9]{{1,32}}) ({_NAME}{{1,128}}) ({_NAME}{{1,128}}) (tee|zdr|simulated) (-|[0-9a-f]{{64}}) ([0-9]{{1,15}})", re.ASCII
 )
 
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_MAX_MS = 10**15
+_MAX_ROUTES = 4096
+_FOREIGN = "an intent holds what is neither an id of ours nor a name from the configuration"
+_Route = tuple[str, str, str, str, str | None]
+
 
 class Journal:
     """The intents of requests under way. Used from one thread. `under_way` counts them."""
@@ -38,6 +44,7 @@ class Journal:
         self._path = path
         self._head = f"ollm-intents 1 {installation_id}\n".encode()
         self._lines: dict[str, bytes] = {}
+        self._routes: dict[_Route, str] = {}
         found = path.read_bytes()
         if found and not found.startswith(self._head):
             raise StoreError(f"{path} holds intents of another installation or version", "put it back beside its own database, or remove it")
@@ -55,13 +62,27 @@ class Journal:
 
     def add(self, intent: Intent) -> None:
         """Write the intent. Raises: StoreError when it can't be written; then the request must not be sent."""
-        body = f"{intent.request_id} {intent.key_id} {intent.model} {intent.upstream} {intent.level} {intent.session_id or '-'} {intent.started_ms}"
-        if _BODY.fullmatch(body) is None:
-            raise StoreError("an intent holds what is neither an id of ours nor a name from the configuration")
-        encoded = body.encode()
+        route = (intent.key_id, intent.model, intent.upstream, intent.level, intent.session_id)
+        words = self._routes.get(route)
+        if words is None:
+            words = self._judged(route)
+        if _ID.fullmatch(intent.request_id) is None or not 0 <= intent.started_ms < _MAX_MS:
+            raise StoreError(_FOREIGN)
+        encoded = f"{intent.request_id} {words} {intent.started_ms}".encode()
         line = b"%b %08x\n" % (encoded, zlib.crc32(encoded))
         self._append(line)
         self._lines[intent.request_id] = line
+
+    def _judged(self, route: _Route) -> str:
+        """The middle of a line, judged once for each caller and session. Raises: StoreError."""
+        key_id, model, upstream, level, session_id = route
+        words = f"{key_id} {model} {upstream} {level} {session_id or '-'}"
+        if _BODY.fullmatch(f"{'0' * 32} {words} 0") is None:
+            raise StoreError(_FOREIGN)
+        if len(self._routes) >= _MAX_ROUTES:
+            self._routes.clear()
+        self._routes[route] = words
+        return words
 
     def settle(self, request_id: str) -> None:
         """The request has its row in the ledger."""
