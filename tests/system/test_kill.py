@@ -202,6 +202,6 @@ def refused(port: int) -> bool:
     with socket.socket() as probe:
         try:
             probe.connect(("127.0.0.1", port))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):  # reset: it was in the line of a listener that closed just then
             return True
         return False

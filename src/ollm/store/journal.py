@@ -66,9 +66,10 @@ class Journal:
         words = self._routes.get(route)
         if words is None:
             words = self._judged(route)
-        if _ID.fullmatch(intent.request_id) is None or not 0 <= intent.started_ms < _MAX_MS:
+        started = intent.started_ms
+        if _ID.fullmatch(intent.request_id) is None or type(started) is not int or not 0 <= started < _MAX_MS:
             raise StoreError(_FOREIGN)
-        encoded = f"{intent.request_id} {words} {intent.started_ms}".encode()
+        encoded = f"{intent.request_id} {words} {started}".encode()
         line = b"%b %08x\n" % (encoded, zlib.crc32(encoded))
         self._append(line)
         self._lines[intent.request_id] = line
