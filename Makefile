@@ -27,7 +27,7 @@ BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
 BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full coverage check fmt lock bench bench-gate fuzz engine tutorial
+.PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate fuzz engine tutorial
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -46,7 +46,9 @@ SERVERS := $(addprefix --ignore tests/,gateway net serving sim system)
 test-fast: $(DEV)  ## in well under a minute: all that needs no server, with fewer made-up examples
 	OLLM_EXAMPLES=quick $(PY) -m pytest -q -m "not slow and not process" $(SERVERS)
 
-test-full: test  ## everything: the tests of make test, then the slow ones
+test-full: test test-slow  ## everything: the tests of make test, then the slow ones
+
+test-slow: $(DEV) $(NODE)  ## the slow tests alone
 	$(PY) -m pytest -m slow
 
 coverage: $(DEV) $(NODE)  ## branch coverage; fails where a pure package is not covered whole
