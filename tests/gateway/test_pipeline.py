@@ -242,7 +242,10 @@ async def test_a_sealing_key_that_is_no_longer_held_is_verified_again_once(socke
         assert response.status_code == 200
         assert (len(enclave.asked), enclave.reports) == (2, 2)
         receipt = await stage.receipt(response)
-        assert [event["type"] for event in receipt["event_log"]].count("request.forwarded") == 1
+        types = [event["type"] for event in receipt["event_log"]]
+        assert types.count("request.forwarded") == 1
+        assert types.count("ollm.sealed") == 2  # what the machine could not open had left all the same
+        assert types.index("ollm.sealed") < types.index("request.forwarded")
         assert stage.under_way == 0
 
 
@@ -257,6 +260,7 @@ async def test_a_sealing_key_that_is_never_held_is_a_refusal(socket_dir: Path) -
         log = {event["type"]: event for event in (await stage.receipt(response))["event_log"]}
         assert log["upstream.verified"]["result"] == "failed"
         assert "request.forwarded" not in log
+        assert "ollm.sealed" in log
         assert stage.under_way == 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
-from ollm.receipts.receipt import Event, execution, policy
+from ollm.receipts.receipt import SEALED, Event, execution, policy
 from ollm.upstream.session import VerifiedSession
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
@@ -70,6 +70,11 @@ class Exchange:
     def not_sent(self) -> None:
         """The last attempt ended before a byte left: its events are void."""
         del self.events[self._kept :]
+
+    def unopened(self) -> None:
+        """The machine said that it can't open what was sent: nothing was forwarded to inference, but the ciphertext left, and stays on record."""
+        self.events[self._kept :] = [event for event in self.events[self._kept :] if event["type"] == SEALED]
+        self._kept = len(self.events)
 
     def intent(self) -> Intent:
         """The row that survives a kill before the answer is complete."""

@@ -101,6 +101,7 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> 
                 if not answer.key_refused:
                     return answer
                 answer.close()
+                exchange.unopened()
                 problem = ChannelRefused("a key configuration error", "the attested sealing key")
             exchange.not_sent()
             exchange.gateway.keepers[name].distrust(session)
