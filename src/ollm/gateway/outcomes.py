@@ -6,7 +6,6 @@ from ollm.errors import ApiError, StoreError
 from ollm.gateway.admit import PolicyRefusal
 from ollm.gateway.attested import TrustRefusal
 from ollm.gateway.call import Call
-from ollm.gateway.entropy import entropy
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.relay import receipt_headers
 from ollm.gateway.settle import settle
@@ -36,14 +35,14 @@ async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Statu
     code, headers, body = error_response(error)
     exchange.returned.update(body)
     try:
-        await settle(exchange, status, code, entropy.take(12))
+        await settle(exchange, status, code)
     except StoreError:
         await call.respond(code, body, [*headers])  # the error stands even when it can't be recorded, but without a receipt
         return
     await call.respond(code, body, [*headers, *receipt_headers(exchange)])
 
 
-async def client_gone(exchange: Exchange, call: Call, request_bytes: int) -> None:
+async def client_gone(exchange: Exchange, request_bytes: int) -> None:
     """The client left: the provider's connection is cut already; what was used is settled, as an estimate if need be."""
     task = asyncio.current_task()
     if task is not None:
@@ -53,6 +52,6 @@ async def client_gone(exchange: Exchange, call: Call, request_bytes: int) -> Non
     if exchange.usage is None:
         exchange.usage = Usage(input_tokens=request_bytes // _BYTES_PER_TOKEN, output_tokens=exchange.pieces, estimated=True)
     try:
-        await settle(exchange, Status.CLIENT_GONE, 499, entropy.take(12))
+        await settle(exchange, Status.CLIENT_GONE, 499)
     except StoreError:
         return  # the intent remains and becomes a LOST row at the next start

@@ -59,7 +59,7 @@ async def chat(gateway: Gateway, call: Call) -> None:
             raise
         await provider_failed(exchange, call, problem)
     except asyncio.CancelledError:
-        await client_gone(exchange, call, len(body))
+        await client_gone(exchange, len(body))
         raise
 
 

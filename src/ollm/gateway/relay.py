@@ -2,7 +2,6 @@
 
 from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
 from ollm.gateway.call import Call, Headers
-from ollm.gateway.entropy import entropy
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
 from ollm.gateway.settle import settle
@@ -39,7 +38,7 @@ async def _whole(exchange: Exchange, call: Call, request: ChatRequest, answer: A
     answer.close()
     body, exchange.usage = rewrite_whole(data, id="chatcmpl-" + exchange.stem, model=request.model)
     exchange.returned.update(body)
-    await settle(exchange, Status.COMPLETED, 200, entropy.take(12))
+    await settle(exchange, Status.COMPLETED, 200)
     await call.respond(200, body, receipt_headers(exchange))
 
 
@@ -82,7 +81,7 @@ async def _last(exchange: Exchange, call: Call, out: bytes, status: Status) -> N
         await call.start_stream(receipt_headers(exchange))
     exchange.returned.update(out)
     try:
-        await settle(exchange, status, 200, entropy.take(12))
+        await settle(exchange, status, 200)
     except StoreError:
         out = error_event("The gateway could not record this answer.", "api_error", "store_unavailable")
     await call.piece(out, last=True)

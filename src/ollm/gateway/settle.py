@@ -1,5 +1,6 @@
 """The end of a request: one receipt, one ledger row, durable before the last byte of the answer."""
 
+from ollm.gateway.entropy import entropy
 from ollm.gateway.exchange import Exchange
 from ollm.receipts.at_rest import seal_receipt
 from ollm.receipts.receipt import issue, returned
@@ -12,11 +13,11 @@ ENDPOINT = "/v1/chat/completions"
 _NONE = Usage()
 
 
-async def settle(exchange: Exchange, status: Status, http_status: int, nonce: bytes) -> None:
+async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
     """Sign the receipt over everything handed out so far and write it with the row. Raises: StoreError."""
     gateway = exchange.gateway
     document = _receipt(exchange)
-    sealed = seal_receipt(exchange.caller.secret.expose(), exchange.stem, document, nonce)
+    sealed = seal_receipt(exchange.caller.secret.expose(), exchange.stem, document, entropy.take(12))
     model = gateway.settings.models.get(exchange.model) if exchange.model else None
     price = model.price if model else None
     usage = exchange.usage or _NONE
