@@ -3,7 +3,7 @@
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -94,7 +94,7 @@ class Assembly:
             ledger=self._store.ledger,
             sessions=self._store.sessions,
             attestation=attestation,
-            keepers={name: self._keeper(name, upstream, clock, tls) for name, upstream in settings.upstreams.items()},
+            keepers={name: self._keeper(name, clock, tls) for name in settings.upstreams},
             levels={name: settings.policies[upstream.policy].level for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
         )
@@ -122,17 +122,8 @@ class Assembly:
         self._agent = DstackAgent(self._loaded.path(path))
         return self._agent
 
-    def _keeper(self, name: str, upstream: UpstreamSettings, clock: SystemClock, tls: ssl.SSLContext) -> Keeper:
-        settings = self._loaded.settings
-        api_key = self._loaded.secret(upstream.api_key) if upstream.api_key else None
-        adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
-        endorser = _endorser(upstream, self._fetch, clock)
-        policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
-
-        def make() -> Coroutine[Any, Any, VerifiedSession]:
-            return establish(name, upstream, policy, adapter, endorser, clock=clock, tls=tls, timeouts=timeouts)
-
-        return Keeper(name, make, clock, self._store.sessions)
+    def _keeper(self, name: str, clock: SystemClock, tls: ssl.SSLContext) -> Keeper:
+        return Keeper(name, _verifier(self._loaded, name, self._fetch, clock, tls), clock, self._store.sessions)
 
 
 def _key(loaded: Loaded, source: str) -> bytes:
@@ -141,6 +132,21 @@ def _key(loaded: Loaded, source: str) -> bytes:
 
 def _endorser(upstream: UpstreamSettings, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
     return PcsCollateral(fetch, clock, pcs_url=upstream.pcs_url, root_crl_url=upstream.root_crl_url)
+
+
+def _verifier(loaded: Loaded, name: str, fetch: HttpFetch, clock: Clock, tls: ssl.SSLContext) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
+    """What verifies upstream `name` anew at each call; its collateral is cached between them."""
+    settings = loaded.settings
+    upstream = settings.upstreams[name]
+    api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
+    adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
+    endorser = _endorser(upstream, fetch, clock)
+    policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
+
+    def verify() -> Coroutine[Any, Any, VerifiedSession]:
+        return establish(name, upstream, policy, adapter, endorser, clock=clock, tls=tls, timeouts=timeouts)
+
+    return verify
 
 
 def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
@@ -156,22 +162,9 @@ def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> 
 @contextlib.asynccontextmanager
 async def provider_session(loaded: Loaded, name: str) -> AsyncIterator[VerifiedSession]:
     """A session of upstream `name`, verified now, without a store. Raises: Unverified."""
-    settings = loaded.settings
-    upstream = settings.upstreams[name]
-    clock, tls, fetch = SystemClock(), client_tls(), HttpFetch()
-    api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
-    adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
+    fetch = HttpFetch()
     try:
-        session = await establish(
-            name,
-            upstream,
-            settings.policies[upstream.policy],
-            adapter,
-            _endorser(upstream, fetch, clock),
-            clock=clock,
-            tls=tls,
-            timeouts=settings.gateway.timeouts,
-        )
+        session = await _verifier(loaded, name, fetch, SystemClock(), client_tls())()
         try:
             yield session
         finally:
