@@ -145,6 +145,11 @@ def test_a_kept_receipt_is_judged_under_a_kept_keyset_without_asking_anyone(ollm
     assert outcomes(document) == {"receipt.signature": "passed", "receipt.bodies": "passed"}
 
 
+def test_a_kept_receipt_under_a_kept_keyset_takes_no_configuration(ollm: Ollm, kept: Kept, tmp_path: Path) -> None:
+    arguments = ["--keyset", kept.file("keyset"), "--request", kept.file("request"), "--json", "-c", tmp_path / "nowhere.toml"]
+    assert json.loads(ollm("verify", "receipt", kept.file("receipt"), *arguments).stdout)["accepted"] is True
+
+
 def test_a_tampered_receipt_is_refused(ollm: Ollm, play: Stage, play_config: Path, kept: Kept) -> None:
     forged = kept.tampered("receipt", b'"method":"POST"', b'"method":"PUT"')
     document = json.loads(ollm("verify", "receipt", forged, "--keyset", kept.file("keyset"), "--json", "-c", play_config, exits=1).stdout)

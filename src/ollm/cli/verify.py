@@ -87,7 +87,8 @@ def receipt(
 
     Example: ollm verify receipt rcpt_… --gateway http://127.0.0.1:8400 --policy gateway --request body.json
     """
-    loaded = configuration(config)
+    if keyset is None:
+        configuration(config)  # a missing configuration is the first thing to mend
     if keyset is None and (not gateway_url or policy is None):
         raise ConfigError("nothing says which receipt key to trust", "give --gateway and --policy, or --keyset with a keyset that you established")
 
@@ -95,13 +96,13 @@ def receipt(
         checks: tuple[Check, ...] = ()
         if keyset is not None:
             trusted, digest = keyset_of_report(_read(keyset))
-        else:
-            verdict = await _gateway_verdict(loaded, gateway_url, policy)
+        else:  # only here: an auditor who has a keyset checks a receipt with nothing but files
+            verdict = await _gateway_verdict(configuration(config), gateway_url, policy)
             checks = verdict.appraisal.checks
             if verdict.keyset is None or verdict.keyset_digest is None:
                 return None, checks
             trusted, digest = verdict.keyset, verdict.keyset_digest
-        document = await _document(name, gateway_url, loaded, key)
+        document = await _document(name, gateway_url, config.resolve().parent, key)
         sent, received = _maybe(request), _maybe(response)
         found, more = check_receipt(document, trusted, digest, request=sent, response=received, sessions={})
         if found is not None and gateway_url:  # only a receipt that holds is worth asking for what it cites
@@ -179,12 +180,12 @@ def _policy(loaded: Loaded, name: str) -> AttestationPolicy:
     return policy
 
 
-async def _document(name: str, gateway_url: str, loaded: Loaded, key: str) -> bytes:
+async def _document(name: str, gateway_url: str, directory: Path, key: str) -> bytes:
     if Path(name).is_file():
         return _read(Path(name))
     if not gateway_url:
         raise ConfigError(f"there is no file {name}", "name a file that exists, or give --gateway and the receipt's id")
-    secret = read_secret(key, loaded.directory).expose().decode("latin-1")
+    secret = read_secret(key, directory).expose().decode("latin-1")
     fetch = HttpFetch()
     try:
         answer = await fetch.get(f"{gateway_url.rstrip('/')}/v1/aci/receipts/{name}", authorization=f"Bearer {secret}")
