@@ -22,6 +22,7 @@ key = $(firstword $(shell { echo "$(CURDIR)"; cat $(1); } 2>/dev/null | cksum))
 READY := .venv/.ollm-uv-$(call key,$(REQ)/uv.txt)
 RUNTIME := .venv/.ollm-runtime-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
 DEV := .venv/.ollm-dev-$(call key,$(REQ)/uv.txt $(REQ)/dev.txt)
+FUZZ := .venv/.ollm-fuzz-$(call key,$(REQ)/uv.txt $(REQ)/fuzz.txt)
 NODE := tests/js/node_modules/.ollm-$(call key,tests/js/package-lock.json $(REQ)/node.txt)
 BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
 BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
@@ -93,11 +94,12 @@ tutorial: $(DEV) $(TUTORIAL)  ## all of docs/tutorial/real-model.md at once; end
 
 LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock" $(UPGRADE)
 
-lock: $(DEV)  ## resolve requirements/*.txt anew where an input changed; UPGRADE=--upgrade takes newer versions
+lock: $(READY)  ## resolve requirements/*.txt anew where an input changed; UPGRADE=--upgrade takes newer versions
 	$(LOCK) -o $(REQ)/uv.txt $(REQ)/uv.in
 	$(LOCK) -o $(REQ)/build.txt $(REQ)/build.in
 	$(LOCK) -o $(REQ)/runtime.txt pyproject.toml
-	$(LOCK) -o $(REQ)/dev.txt -c $(REQ)/runtime.txt -c $(REQ)/build.txt pyproject.toml $(REQ)/dev.in
+	$(LOCK) --all-extras -o $(REQ)/dev.txt -c $(REQ)/runtime.txt -c $(REQ)/build.txt pyproject.toml $(REQ)/dev.in
+	$(LOCK) -o $(REQ)/fuzz.txt -c $(REQ)/dev.txt $(REQ)/fuzz.in
 	$(LOCK) -o $(REQ)/node.txt $(REQ)/node.in
 	$(LOCK) -o $(REQ)/bench.txt $(REQ)/bench.in
 	$(LOCK) -o $(REQ)/tutorial.txt $(REQ)/tutorial.in
@@ -121,6 +123,10 @@ $(DEV): | $(RUNTIME)
 	@echo "installing what its checks and tests need"
 	@$(INSTALL) --python $(PY) --requirement $(REQ)/dev.txt
 	@rm -f .venv/.ollm-dev-* && touch $@
+
+$(FUZZ): | $(DEV)
+	@$(INSTALL) --python $(PY) --requirement $(REQ)/fuzz.txt
+	@rm -f .venv/.ollm-fuzz-* && touch $@
 
 # The tests find node in .venv first, then on the PATH.
 $(NODE): | $(RUNTIME)
