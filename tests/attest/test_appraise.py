@@ -174,7 +174,10 @@ def test_a_policy_that_pins_a_simulated_root_is_worth_nothing_else(machine: Simu
 
 
 def test_a_policy_without_reference_values_accepts_nothing(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
-    assert failing(judged(machine, msgspec.structs.replace(policy, reference_values=()))[0]) == "measurement.reference_values"
+    assert (
+        failing(judged(machine, msgspec.structs.replace(policy, tdx=msgspec.structs.replace(policy.tdx, reference_values=())))[0])
+        == "measurement.reference_values"
+    )
 
 
 @pytest.mark.parametrize("flag", ["allow_dynamic_platform", "allow_cached_keys", "allow_smt"])
@@ -255,7 +258,7 @@ def test_the_log_alone_is_replayed_where_no_compose_file_is_asked_for(machine: S
 
 def test_a_quote_alone_is_compared_with_reference_values_unless_told_not_to(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
     quote, collateral = machine.quote(bytes(64)), machine.collateral()
-    none_listed = msgspec.structs.replace(policy, reference_values=())
+    none_listed = msgspec.structs.replace(policy, tdx=msgspec.structs.replace(policy.tdx, reference_values=()))
 
     assert appraise_quote(quote, collateral, policy, NOW).claims.os_known_good.status == "asserted"
     assert failing(appraise_quote(quote, collateral, none_listed, NOW)) == "measurement.reference_values"

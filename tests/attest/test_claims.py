@@ -7,13 +7,13 @@ from ollm.attest.tdx.genuine import PlatformClaims
 from ollm.attest.tdx.layout import TdReport, parse_quote
 from ollm.sim.machine import SimulatedMachine
 from ollm.values.checks import UNKNOWN, Claim, Claims
-from ollm.values.policy import ReferenceValues
+from ollm.values.policy import TdxReferenceValues
 
 PLATFORM = PlatformClaims("UpToDate", (), 20, "00A06D080000", "True", "False", "True")
 OUTDATED = PlatformClaims("OutOfDate", ("SA-1", "SA-2"), 20, "00A06D080000", "True", "False", "True")
 REGISTER = "00" * 48
-COMPLETE = ReferenceValues(name="build 7", source="", mrtd=REGISTER, rtmr0=REGISTER, rtmr1=REGISTER, rtmr2=REGISTER)
-PARTIAL = ReferenceValues(name="kernel only", source="", mrtd=REGISTER, rtmr1=REGISTER, rtmr2=REGISTER)
+COMPLETE = TdxReferenceValues(name="build 7", source="", mrtd=REGISTER, rtmr0=REGISTER, rtmr1=REGISTER, rtmr2=REGISTER)
+PARTIAL = TdxReferenceValues(name="kernel only", source="", mrtd=REGISTER, rtmr1=REGISTER, rtmr2=REGISTER)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from ollm.config.settings import (
 from ollm.errors import ConfigError
 from ollm.traffic.price import cost_micro
 from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy, ReferenceValues, TdxPolicy
+from ollm.values.policy import AttestationPolicy, TdxPolicy, TdxReferenceValues
 from ollm.values.usage import Price, Usage
 
 TABLES: dict[str, type[msgspec.Struct]] = {
@@ -55,7 +55,7 @@ def test_an_upstream_is_sealed_and_endorsed_by_intel_unless_said_otherwise() -> 
 def test_a_policy_accepts_nothing_until_it_has_reference_values() -> None:
     policy = parse(b'[policies.p]\nlevel = "tee"').policies["p"]
     assert policy.name == "p"
-    assert policy.reference_values == ()
+    assert policy.tdx.reference_values == ()
     assert (policy.require_event_log, policy.require_compose) == (True, True)
     assert policy.tdx.accepted_tcb_status == ("UpToDate",)
     assert policy.tdx.simulated_root_sha256 is None
@@ -113,7 +113,7 @@ def test_a_value_where_a_table_belongs_is_refused(name: str) -> None:
 def test_settings_are_frozen_and_forbid_unknown_fields(kind: type[msgspec.Struct]) -> None:
     assert kind.__struct_config__.frozen
     assert kind.__struct_config__.forbid_unknown_fields
-    assert ReferenceValues.__struct_config__.forbid_unknown_fields
+    assert TdxReferenceValues.__struct_config__.forbid_unknown_fields
 
 
 NONSENSE = [

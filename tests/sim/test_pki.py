@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from ollm.attest.tdx.genuine import SIMULATED_MARKER_OID
+from ollm.attest.certificates import SIMULATED_MARKER_OID
 from ollm.errors import ConfigError
 from ollm.sim import sgx_extension
 from ollm.sim.machine import SimulatedMachine

@@ -14,7 +14,7 @@ def test_the_policy_pins_root_build_and_application(machine: SimulatedMachine) -
     accepted = policy([machine])
     assert accepted.level is Level.SIMULATED
     assert accepted.tdx.simulated_root_sha256 == machine.pki.root_sha256
-    (values,) = accepted.reference_values
+    (values,) = accepted.tdx.reference_values
     assert (values.mrtd, values.rtmr0) == (machine.td_report.mrtd.hex(), machine.td_report.rtmr0.hex())
     assert values.compose_hashes == (machine.compose_hash.hex(),)
     assert accepted.require_event_log and accepted.require_compose
@@ -30,7 +30,7 @@ def test_machines_of_one_build_and_application_need_one_entry(pki: SimulatedPki,
     machines = [SimulatedMachine(pki, clock, name=name) for name in ("one", "two")]
     machines.append(SimulatedMachine(pki, clock, app_name="other"))
     accepted = policy(machines)
-    assert accepted.reference_values == (reference_values(machines[0]), reference_values(machines[2]))
+    assert accepted.tdx.reference_values == (reference_values(machines[0]), reference_values(machines[2]))
     assert parse(policy_toml(accepted).encode()).policies["simulated"] == accepted
 
 

@@ -51,7 +51,7 @@ quote_source = "dstack:{agent}"
 level = "simulated"
 [policies.other-software.tdx]
 {tdx}
-[[policies.other-software.reference_values]]
+[[policies.other-software.tdx.reference_values]]
 name = "software that nobody runs"
 source = "made up by the tests"
 mrtd = "{zeros}"

@@ -39,7 +39,7 @@ async def staged_with_marks(folder: Path, canaries: Canaries) -> AsyncIterator[S
         names = {**MODELS, **{f"echo-{status}": ("hostile", "") for status in marked.ECHOED}, **dict.fromkeys(marked.FORMS, ("hostile", ""))}
         models = {name: {"upstreams": [upstream], "upstream_model": there or None} for name, (upstream, there) in names.items()}
         other = policy_table(enclave.policy)
-        other["reference_values"] = [{"name": "nobody's", "source": "made up", "mrtd": "0" * 96, "compose_hashes": ["0" * 64]}]
+        other["tdx"]["reference_values"] = [{"name": "nobody's", "source": "made up", "mrtd": "0" * 96, "compose_hashes": ["0" * 64]}]
         settings = {"max_body_bytes": MAX_BODY, "drain_seconds": 0.1}
         tree = configuration({"enclave": enclave, "hostile": hostile}, models=models, policies={"other": other}, gateway=settings)
         tree["upstreams"]["changed-software"] = upstream_table(enclave, "other")

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ollm.attest import aci, claims
+from ollm.attest import aci, certificates, claims
 from ollm.attest.checks import CHECKS, Trail
 from ollm.attest.dstack import compose, eventlog
 from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral
-from ollm.attest.tdx import certificates, genuine, layout, wanted
 from ollm.attest.tdx import collateral as tdx_collateral
+from ollm.attest.tdx import genuine, layout, wanted
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Appraisal, Check, Claims
 from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy, ReferenceValues
+from ollm.values.policy import AttestationPolicy, TdxReferenceValues
 
 _NAMES = tuple(CHECKS)
 _QUOTE = _NAMES[_NAMES.index("quote.format") : _NAMES.index("binding.report_data")]
@@ -67,8 +67,8 @@ def appraise_quote(quote: bytes, collateral: TdxCollateral, policy: AttestationP
         found = _genuine_quote(plan, quote, collateral, policy, now)
         result = found.claims
         if compare_measurements:
-            matching = plan.step("measurement.reference_values", wanted.matching_reference_values, found.quote.td_report, policy.reference_values)
-            result = claims.service_claims(result, matching, None, None, simulated=_simulated(policy))
+            matching = plan.step("measurement.reference_values", wanted.matching_reference_values, found.quote.td_report, policy.tdx.reference_values)
+            result = claims.service_claims(result, matching, None, None, simulated=policy.simulated)
         return Appraisal(policy.name, policy.level, plan.completed(), result, found.valid_until)
     except EvidenceRefused as error:
         return _refusal(policy, plan.refused(error))
@@ -147,7 +147,7 @@ def _genuine_quote(plan: Trail, data: bytes, collateral: TdxCollateral, policy: 
 
     # 3. The one kind of hardware, and the one root, that the policy admits.
     root = genuine.root_of(policy.tdx)
-    plan.step("platform.marker", genuine.check_marker, chain, root)
+    plan.step("platform.marker", certificates.check_marker, chain.leaf, simulated=root.simulated)
     plan.step("chain.root", genuine.check_root, quote.pck_chain, root)
 
     # 4. Certificates, CRLs and collateral: readable, valid now, by their issuers, not revoked.
@@ -179,25 +179,21 @@ def _wanted_software(plan: Trail, report: aci.Report, td_report: layout.TdReport
         events = plan.step("event_log.format", eventlog.parse, report.event_log)
         runtime = plan.step("event_log.replay", eventlog.replay, events, td_report)
 
-    matching = plan.step("measurement.reference_values", wanted.matching_reference_values, td_report, policy.reference_values)
+    matching = plan.step("measurement.reference_values", wanted.matching_reference_values, td_report, policy.tdx.reference_values)
 
     compose_hash: str | None = None
-    accepting: ReferenceValues | None = None
+    accepting: TdxReferenceValues | None = None
     if "compose.hash" in plan:
         if report.app_compose is None:
             raise EvidenceRefused("compose.hash", "no app-compose", "the one that was measured")
         compose_hash = plan.step("compose.hash", compose.check_hash, report.app_compose, runtime)
         plan.step("compose.mr_config_id", compose.check_mr_config_id, td_report.mr_config_id, compose_hash)
         accepting = plan.step("compose.accepted", compose.accepting, compose_hash, matching)
-    return claims.service_claims(base, matching, compose_hash, accepting, simulated=_simulated(policy))
+    return claims.service_claims(base, matching, compose_hash, accepting, simulated=policy.simulated)
 
 
 def _check_level(policy: AttestationPolicy) -> None:
     """A policy that pins a simulated root is simulated, one that doesn't is tee; no other level rests on evidence. Raises: EvidenceRefused."""
-    level = Level.SIMULATED if _simulated(policy) else Level.TEE
+    level = Level.SIMULATED if policy.simulated else Level.TEE
     if policy.level is not level:
         raise EvidenceRefused("policy.level", policy.level, level)
-
-
-def _simulated(policy: AttestationPolicy) -> bool:
-    return policy.tdx.simulated_root_sha256 is not None

@@ -3,7 +3,7 @@
 from ollm.attest.tdx.genuine import PlatformClaims
 from ollm.attest.tdx.layout import TdReport
 from ollm.values.checks import UNKNOWN, Claim, Claims
-from ollm.values.policy import ReferenceValues
+from ollm.values.policy import TdxReferenceValues
 
 _SIMULATED = "simulated"
 
@@ -29,7 +29,7 @@ def quote_claims(report: TdReport, platform: PlatformClaims, *, simulated: bool)
 
 
 def service_claims(
-    base: Claims, matching: tuple[ReferenceValues, ...], compose_hash: str | None, compose_in: ReferenceValues | None, *, simulated: bool
+    base: Claims, matching: tuple[TdxReferenceValues, ...], compose_hash: str | None, compose_in: TdxReferenceValues | None, *, simulated: bool
 ) -> Claims:
     """`base` with what the reference values add. GPU and weights stay unknown: no evidence of them is appraised here."""
     where = " (on simulated hardware)" if simulated else ""
@@ -54,10 +54,10 @@ def _tcb_claim(platform: PlatformClaims) -> Claim:
     return Claim("refuted", "hardware_proven", " ".join((platform.tcb_status, *platform.advisories)))
 
 
-def _pins_os(values: ReferenceValues) -> bool:
+def _pins_os(values: TdxReferenceValues) -> bool:
     """Firmware, ACPI tables, kernel and its command line are all pinned; a register left out is the host's to choose."""
     return None not in (values.rtmr0, values.rtmr1, values.rtmr2)
 
 
-def _reference_claim(values: ReferenceValues | None, reason: str) -> Claim:
+def _reference_claim(values: TdxReferenceValues | None, reason: str) -> Claim:
     return UNKNOWN if values is None else Claim("asserted", "verifier_derived", f"{reason}: {values.name}")

@@ -1,4 +1,10 @@
-"""What appraisal takes in and what an acceptance binds."""
+"""What appraisal takes in and what an acceptance binds.
+
+A machine is one CPU and any number of devices. Evidence comes from the attester; collateral (endorsements and reference values of
+the vendors) is fetched by us, and neither is believed for having been sent.
+"""
+
+from typing import TypeAlias
 
 import msgspec
 
@@ -6,7 +12,7 @@ from ollm.values.aci import Keyset
 from ollm.values.hexes import Hex32, Sha256
 
 
-class TdxCollateral(msgspec.Struct, frozen=True, kw_only=True):
+class TdxCollateral(msgspec.Struct, frozen=True, kw_only=True, tag="tdx"):
     """Intel's statements about a platform, in the exact bytes that were signed (PCS API v4).
 
     `tcb_info` and `qe_identity` are the text of the member of that name, cut out of the answer, never serialised again;
@@ -22,6 +28,95 @@ class TdxCollateral(msgspec.Struct, frozen=True, kw_only=True):
     qe_identity_issuer_chain: str
     qe_identity: str
     qe_identity_signature: bytes
+
+
+class TdxEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="tdx"):
+    """A TDX quote and what explains its measurements."""
+
+    quote: bytes
+    event_log: str | None = None  # dstack's JSON
+    app_compose: str | None = None
+    ccel: bytes | None = None  # the CCEL event log of the firmware (TCG PC Client format)
+
+
+class SnpEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="sev-snp"):
+    """An SEV-SNP attestation report, 1184 bytes."""
+
+    report: bytes
+
+
+class SnpCollateral(msgspec.Struct, frozen=True, kw_only=True, tag="sev-snp"):
+    """AMD's statements about a chip (Key Distribution Service)."""
+
+    leaf: bytes  # DER of the VCEK or VLEK
+    chain: str  # PEM: ASK or ASVK, then ARK
+    crl: bytes | None = None  # DER, by the ARK
+
+
+class NitroEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="nitro"):
+    """An AWS Nitro attestation document: one COSE_Sign1 item. It carries its own certificates."""
+
+    document: bytes
+
+
+class NvidiaEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="nvidia"):
+    """One GPU's or switch's SPDM exchange and its certificates."""
+
+    report: bytes  # GET_MEASUREMENTS request, then the MEASUREMENTS response
+    certificate_chain: str  # PEM, leaf first
+
+
+class NvidiaCollateral(msgspec.Struct, frozen=True, kw_only=True, tag="nvidia"):
+    """NVIDIA's statements about one device."""
+
+    driver_rim: bytes | None = None  # XML; a switch has none
+    vbios_rim: bytes | None = None
+    ocsp: tuple[bytes, ...] = ()  # DER of OCSP responses about certificates of the device and of the RIM signers
+
+
+class NrasEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="nras"):
+    """NVIDIA's attestation service's word about one or more devices: a detached EAT bundle, JSON."""
+
+    token: bytes
+
+
+class NrasCollateral(msgspec.Struct, frozen=True, kw_only=True, tag="nras"):
+    """The keys of NVIDIA's attestation service: a JWK set, JSON, fetched over TLS from the pinned origin."""
+
+    jwks: bytes
+
+
+CpuEvidence: TypeAlias = TdxEvidence | SnpEvidence | NitroEvidence
+CpuCollateral: TypeAlias = TdxCollateral | SnpCollateral | None  # None: Nitro, or none could be had
+DeviceEvidence: TypeAlias = NvidiaEvidence | NrasEvidence
+DeviceCollateral: TypeAlias = NvidiaCollateral | NrasCollateral | None
+
+
+class MachineEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """All evidence of one machine, in the order in which the attester listed its devices."""
+
+    cpu: CpuEvidence
+    devices: tuple[DeviceEvidence, ...] = ()
+
+
+class MachineCollateral(msgspec.Struct, frozen=True, kw_only=True):
+    """Collateral for a machine: `devices` in the order of the evidence's."""
+
+    cpu: CpuCollateral
+    devices: tuple[DeviceCollateral, ...] = ()
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine must have stated, worked out by whoever asked it: from the channel's key, our nonce and the provider's rule.
+
+    `report_data`: the bytes with which the CPU's report data must begin (64 bytes for all of it; Nitro: its user data or nonce).
+    `device_nonce`: 32 bytes that every device must have signed. `device_binding_at`: where in the CPU's report data the commitment
+    to the devices stands (policy's `nvidia.bound`: the nonce itself, or SHA-256 over the devices' evidence in their order).
+    """
+
+    report_data: bytes | None = None
+    device_nonce: bytes | None = None
+    device_binding_at: int = 32
 
 
 class AciEvidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,8 +75,8 @@ def _trust(loaded: Loaded) -> Iterator[Finding]:
             yield Finding(
                 "note", f"policy {name} admits simulated hardware, which proves nothing about privacy", "remove it where real prompts are served"
             )
-        if not policy.reference_values:
-            yield Finding("note", f"policy {name} has no reference values, so it accepts nothing", "add [[policies.NAME.reference_values]]")
+        if not policy.tdx.reference_values:
+            yield Finding("note", f"policy {name} has no reference values, so it accepts nothing", "add [[policies.NAME.tdx.reference_values]]")
         if not policy.require_compose:
             yield Finding("note", f"policy {name} does not look at the software's compose file", "require_compose = true")
     if settings.evidence.quote_source == "none":

@@ -23,7 +23,7 @@ quote_source = "none"         # or "dstack:/var/run/dstack.sock" inside a TDX gu
 # A trust decision: which machines, running which software, may read a prompt. An empty list accepts nothing.
 # [policies.example]
 # level = "tee"
-# [[policies.example.reference_values]]
+# [[policies.example.tdx.reference_values]]
 # name = "inference-server 1.4"
 # source = "release notes of 1.4, reproduced by us on 2026-11-20"
 # mrtd = "…96 hexadecimal characters…"

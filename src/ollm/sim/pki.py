@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ollm.attest.tdx.genuine import SIMULATED_MARKER_OID
+from ollm.attest.certificates import SIMULATED_MARKER_OID
 from ollm.errors import ConfigError
 from ollm.sim import sgx_extension
 from ollm.sim.sgx_extension import PlatformIdentity

@@ -11,15 +11,15 @@ from ollm.sim.broken import REJECTED_ADVISORY
 from ollm.sim.collateral import EVALUATION_NUMBER
 from ollm.sim.machine import SimulatedMachine
 from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy, ReferenceValues, TdxPolicy
+from ollm.values.policy import AttestationPolicy, TdxPolicy, TdxReferenceValues
 
 DEFAULT_NAME = "simulated"
 
 
-def reference_values(machine: SimulatedMachine) -> ReferenceValues:
+def reference_values(machine: SimulatedMachine) -> TdxReferenceValues:
     """What `machine` measures, every register of its build, and the hash of its app-compose file."""
     report = machine.td_report
-    return ReferenceValues(
+    return TdxReferenceValues(
         name=machine.build,
         source="printed by `ollm sim enclave`: measures software that plays hardware",
         mrtd=report.mrtd.hex(),
@@ -45,8 +45,8 @@ def policy(machines: Iterable[SimulatedMachine], *, name: str = DEFAULT_NAME) ->
             min_tcb_evaluation_data_number=EVALUATION_NUMBER,
             rejected_advisories=(REJECTED_ADVISORY,),
             allow_cached_keys=False,  # of what a policy can demand of a platform, simulated machines do without this
+            reference_values=tuple(dict.fromkeys(reference_values(machine) for machine in machines)),
         ),
-        reference_values=tuple(dict.fromkeys(reference_values(machine) for machine in machines)),
     )
 
 
@@ -58,14 +58,14 @@ def policy_toml(accepted: AttestationPolicy) -> str:
         *_members({"level": accepted.level.value}),
         "",
         f"[{section}.tdx]",
-        *_members(_given(accepted.tdx)),
+        *_members(_given(msgspec.structs.replace(accepted.tdx, reference_values=()))),
     ]
-    for values in accepted.reference_values:
-        tables += ["", f"[[{section}.reference_values]]", *_members(_given(values))]
+    for values in accepted.tdx.reference_values:
+        tables += ["", f"[[{section}.tdx.reference_values]]", *_members(_given(values))]
     return "\n".join(tables) + "\n"
 
 
-def _given(value: TdxPolicy | ReferenceValues) -> dict[str, object]:
+def _given(value: TdxPolicy | TdxReferenceValues) -> dict[str, object]:
     """Members of `value` that differ from their default: a fragment says only what it decides."""
     defaults = dict(zip(reversed(value.__struct_fields__), reversed(value.__struct_defaults__), strict=False))
     members: dict[str, object] = msgspec.structs.asdict(value)

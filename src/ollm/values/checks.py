@@ -21,6 +21,7 @@ class Check(msgspec.Struct, frozen=True):
     outcome: Outcome
     got: str = ""
     want: str = ""
+    target: str = ""  # the device that was judged, where there are several: gpu0
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,6 +62,7 @@ class Appraisal(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     claims: Claims = Claims()
     valid_until: int = 0  # Unix seconds: the earliest end of collateral and keyset
+    warnings: tuple[str, ...] = ()  # nothing that refuses, but what people should know
 
     @property
     def accepted(self) -> bool:

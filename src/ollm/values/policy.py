@@ -1,15 +1,32 @@
 """What an operator accepts as evidence: one value, made from the measured configuration only.
 
-Every field that is absent from the file has the strict value. A list that is empty accepts nothing.
+Every field that is absent from the file has the strict value. A list that is empty accepts nothing; an allow-list that is absent is
+not applied. One table for each technology: a policy names the kinds of CPU that it accepts in `cpu`, and asks for GPUs by having
+a table `nvidia`.
 """
+
+import datetime
+from typing import Annotated, Literal
 
 import msgspec
 
 from ollm.values.level import Level
+from ollm.values.provenance import ProvenancePolicy
+
+Technology = Literal["tdx", "sev-snp", "nitro"]
+CpuSvn = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
-class ReferenceValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Accepted measurements of one build, lowercase hex. A register that is None is not compared; `source` says whence."""
+class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A TCB status that is accepted for a while, so that a TCB recovery does not stop a service over night."""
+
+    status: str  # as Intel spells it, for example OutOfDate
+    until: datetime.date  # the first day on which it is refused, UTC
+    reason: str  # for people: why this was decided
+
+
+class TdxReferenceValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Accepted measurements of one build on TDX, lowercase hex. A register that is None is not compared; `source` says whence."""
 
     name: str
     source: str  # where these values come from, for people
@@ -17,8 +34,13 @@ class ReferenceValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     rtmr0: str | None = None
     rtmr1: str | None = None
     rtmr2: str | None = None
+    rtmr3: str | None = None
     mr_seam: str | None = None
+    mr_config_id: str | None = None
+    mr_owner: str | None = None
+    mr_owner_config: str | None = None
     compose_hashes: tuple[str, ...] = ()  # SHA-256 of accepted app-compose files, 64 hex each
+    os_image_hashes: tuple[str, ...] | None = None  # SHA-256 of accepted dstack OS images; None: not compared
 
 
 class TdxPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,20 +48,131 @@ class TdxPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     simulated_root_sha256: str | None = None  # 64 hex, SHA-256 of the root certificate's DER
     accepted_tcb_status: tuple[str, ...] = ("UpToDate",)
+    grace: tuple[Grace, ...] = ()
     min_tcb_evaluation_data_number: int = 0
     allow_dynamic_platform: bool = True  # nearly all cloud machines are (reference platforms of every provider seen)
     allow_cached_keys: bool = True
     allow_smt: bool = True
     rejected_advisories: tuple[str, ...] = ()
+    platforms: tuple[str, ...] | None = None  # PPIDs, 32 hex each: the only machines accepted; None: any
+    reference_values: tuple[TdxReferenceValues, ...] = ()
+
+
+class SnpTcb(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Security version numbers of an AMD platform's firmware; `fmc` exists on Turin only."""
+
+    bootloader: CpuSvn = 0
+    tee: CpuSvn = 0
+    snp: CpuSvn = 0
+    microcode: CpuSvn = 0
+    fmc: CpuSvn = 0
+
+
+class SnpGrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An older firmware that is accepted for a while on one product line."""
+
+    product: str
+    min_tcb: SnpTcb
+    until: datetime.date  # the first day on which it is refused, UTC
+    reason: str
+
+
+class SnpReferenceValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Accepted measurement of one build on SEV-SNP, lowercase hex. What is None is not compared."""
+
+    name: str
+    source: str
+    measurement: str  # 96 hex: launch digest
+    host_data: str | None = None  # 64 hex
+    id_key_digest: str | None = None  # 96 hex
+    author_key_digest: str | None = None  # 96 hex
+    family_id: str | None = None  # 32 hex
+    image_id: str | None = None  # 32 hex
+    min_guest_svn: int = 0
+
+
+class SnpPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Accepted SEV-SNP platforms."""
+
+    simulated_root_sha256: str | None = None  # 64 hex, SHA-256 of the root's public key (DER of its SubjectPublicKeyInfo)
+    products: tuple[str, ...] = ("Milan", "Genoa", "Turin")
+    warned_products: tuple[str, ...] = ("Milan",)  # accepted with a warning: published attacks extract keys of that line
+    min_tcb: dict[str, SnpTcb] = {}  # by product
+    grace: tuple[SnpGrace, ...] = ()
+    allow_vlek: bool = False  # a key of a cloud provider instead of the chip's own
+    vlek_csp_ids: tuple[str, ...] = ()  # providers whose keys are accepted
+    require_crl: bool = True
+    vmpls: tuple[int, ...] = (0,)
+    allow_smt: bool = True
+    allow_migration_agent: bool = False
+    require_single_socket: bool = False
+    chips: tuple[str, ...] | None = None  # chip ids in hex: the only machines accepted; None: any
+    reference_values: tuple[SnpReferenceValues, ...] = ()
+
+
+class NitroReferenceValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Accepted measurements of one enclave image, lowercase hex of 96 characters. What is None is not compared."""
+
+    name: str
+    source: str
+    pcr0: str  # the image
+    pcr1: str | None = None  # kernel and boot
+    pcr2: str | None = None  # application
+    pcr3: str | None = None  # IAM role of the instance
+    pcr4: str | None = None  # id of the instance
+    pcr8: str | None = None  # signer of the image
+    pcr16: str | None = None  # locked by the application
+
+
+class NitroPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Accepted Nitro enclaves."""
+
+    simulated_root_sha256: str | None = None  # 64 hex, SHA-256 of the root certificate's DER
+    max_age_seconds: int = 600  # of a document, by the time that the hypervisor wrote into it
+    modules: tuple[str, ...] | None = None  # instance ids (i-…): the only machines accepted; None: any
+    reference_values: tuple[NitroReferenceValues, ...] = ()
+
+
+class NvidiaPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Demanded GPUs and switches. Having this table in a policy demands them."""
+
+    simulated_root_sha256: str | None = None  # 64 hex, SHA-256 of the device root certificate's DER
+    simulated_rim_root_sha256: str | None = None  # the same of the RIM root
+    min_gpus: int = 1
+    min_switches: int = 0
+    architectures: tuple[str, ...] = ("Hopper", "Blackwell")
+    accept: tuple[Literal["report", "nras"], ...] = ("report",)  # nras: NVIDIA's word about a device, in a token, instead of its report
+    require_ocsp: bool = True
+    min_driver: str | None = None  # for example "550.90.07"
+    rejected_drivers: tuple[str, ...] = ()
+    rejected_vbios: tuple[str, ...] = ()
+    devices: tuple[str, ...] | None = None  # serial numbers of device certificates in hex: the only ones accepted; None: any
+    bound: Literal["nonce", "hash"] = "nonce"  # how the CPU's report data must commit to the GPUs' evidence
 
 
 class AttestationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One trust decision: which machines running which software may read a prompt."""
 
     name: str
-    level: Level  # tee, or simulated exactly when tdx.simulated_root_sha256 is set
+    level: Level  # tee, or simulated exactly when the tables below pin simulated roots
+    cpu: tuple[Technology, ...] = ("tdx",)
     tdx: TdxPolicy = TdxPolicy()
-    reference_values: tuple[ReferenceValues, ...] = ()
+    snp: SnpPolicy = SnpPolicy()
+    nitro: NitroPolicy = NitroPolicy()
+    nvidia: NvidiaPolicy | None = None  # None: GPUs are not looked at, and nothing is claimed of them
+    provenance: ProvenancePolicy | None = None
     require_event_log: bool = True  # dstack event log must be there and replay to RTMR0-3
     require_compose: bool = True  # app-compose must be there, be the measured one, and be in the reference values
     max_keyset_seconds: int = 90 * 86400  # a keyset valid for longer than this is implausible (ACI §3.1)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether some table pins a simulated root."""
+        return any(self.simulated_roots)
+
+    @property
+    def simulated_roots(self) -> tuple[str | None, ...]:
+        """The simulated root of each root that this policy's technologies need; None where it is the vendor's."""
+        tables = {"tdx": self.tdx.simulated_root_sha256, "sev-snp": self.snp.simulated_root_sha256, "nitro": self.nitro.simulated_root_sha256}
+        roots = tuple(tables[technology] for technology in self.cpu)
+        return roots if self.nvidia is None else (*roots, self.nvidia.simulated_root_sha256, self.nvidia.simulated_rim_root_sha256)

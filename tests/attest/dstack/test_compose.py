@@ -7,7 +7,7 @@ import pytest
 from ollm.attest.dstack.compose import MAX_COMPOSE, accepting, check_hash, check_mr_config_id
 from ollm.attest.dstack.eventlog import RuntimeEvent
 from ollm.errors import EvidenceRefused
-from ollm.values.policy import ReferenceValues
+from ollm.values.policy import TdxReferenceValues
 
 COMPOSE = '{"name": "app",  "runner": "docker-compose"}'
 HASH = hashlib.sha256(COMPOSE.encode()).hexdigest()
@@ -51,8 +51,8 @@ def test_mrconfigid_that_contradicts_is_refused(value: bytes) -> None:
 
 
 def test_the_list_of_the_build_that_was_measured_decides() -> None:
-    other = ReferenceValues(name="other", source="", mrtd="", compose_hashes=("00" * 32,))
-    listing = ReferenceValues(name="listing", source="", mrtd="", compose_hashes=("11" * 32, HASH))
+    other = TdxReferenceValues(name="other", source="", mrtd="", compose_hashes=("00" * 32,))
+    listing = TdxReferenceValues(name="listing", source="", mrtd="", compose_hashes=("11" * 32, HASH))
 
     assert accepting(HASH, (other, listing)) is listing
     for matching in ((other,), ()):

@@ -7,10 +7,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ollm.attest.certificates import SIMULATED_MARKER_OID, check_marker
 from ollm.attest.evidence import CollateralNeed
 from ollm.attest.tdx import collateral as tdx_collateral
 from ollm.attest.tdx import genuine
-from ollm.attest.tdx.genuine import INTEL_ROOT_SHA256, SIMULATED_MARKER_OID, PckCertificates, SimulatedRoot, VendorRoot
+from ollm.attest.tdx.genuine import INTEL_ROOT_SHA256, PckCertificates, SimulatedRoot, VendorRoot
 from ollm.attest.tdx.layout import PckChain, TdxQuote, parse_quote
 from ollm.errors import EvidenceRefused
 from ollm.sim import sgx_extension
@@ -74,12 +75,12 @@ def test_each_path_takes_its_own_kind_of_hardware_only(machine: SimulatedMachine
     marked = read(machine)[1]
     unmarked = read(BrokenMachine(machine, "unmarked-leaf"))[1]
 
-    genuine.check_marker(marked, pinned(machine))
-    genuine.check_marker(unmarked, VendorRoot())
+    check_marker(marked.leaf, simulated=True)
+    check_marker(unmarked.leaf, simulated=False)
     with refused("platform.marker"):
-        genuine.check_marker(marked, VendorRoot())
+        check_marker(marked.leaf, simulated=False)
     with refused("platform.marker"):
-        genuine.check_marker(unmarked, pinned(machine))
+        check_marker(unmarked.leaf, simulated=True)
 
 
 def _leaf(pki: SimulatedPki, machine: SimulatedMachine, oid: str, key: ec.EllipticCurvePrivateKey, *, critical: bool) -> bytes:

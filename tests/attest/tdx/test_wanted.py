@@ -9,7 +9,7 @@ from ollm.attest.tdx.layout import Header, TdReport, parse_quote
 from ollm.errors import EvidenceRefused
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.reference import reference_values
-from ollm.values.policy import ReferenceValues, TdxPolicy
+from ollm.values.policy import TdxPolicy, TdxReferenceValues
 
 SEPT_VE_DISABLE = 1 << 28
 
@@ -121,7 +121,7 @@ def test_every_stated_measurement_must_be_equal(machine: SimulatedMachine, repor
 
 def test_the_nearest_reference_values_explain_the_refusal(machine: SimulatedMachine, report: TdReport) -> None:
     near = msgspec.structs.replace(reference_values(machine), name="near", rtmr2="00" * 48)
-    far = ReferenceValues(name="far", source="nowhere", mrtd="00" * 48, rtmr1="00" * 48)
+    far = TdxReferenceValues(name="far", source="nowhere", mrtd="00" * 48, rtmr1="00" * 48)
 
     with pytest.raises(EvidenceRefused, match="got RTMR2 other than in near"):
         wanted.matching_reference_values(report, (far, near))

@@ -12,7 +12,7 @@ import hashlib
 from ollm.attest import strict_json
 from ollm.attest.dstack.eventlog import RuntimeEvent, boot_payload
 from ollm.errors import EvidenceRefused
-from ollm.values.policy import ReferenceValues
+from ollm.values.policy import TdxReferenceValues
 
 MAX_COMPOSE = 1024 * 1024
 COMPOSE_HASH = "compose-hash"
@@ -36,7 +36,7 @@ def check_mr_config_id(mr_config_id: bytes, compose_hash: str) -> None:
         raise EvidenceRefused("compose.mr_config_id", mr_config_id.hex(), f"01{compose_hash} and zeros")
 
 
-def accepting(compose_hash: str, matching: tuple[ReferenceValues, ...]) -> ReferenceValues:
+def accepting(compose_hash: str, matching: tuple[TdxReferenceValues, ...]) -> TdxReferenceValues:
     """The reference values, among those that the machine matches, which list this compose file. Raises: EvidenceRefused with compose.accepted."""
     for values in matching:
         if compose_hash in values.compose_hashes:

@@ -10,8 +10,8 @@ from datetime import datetime
 import msgspec
 from cryptography import x509
 
+from ollm.attest.certificates import Period, certificate_period, crl_period, load_chain, load_crl
 from ollm.attest.evidence import TdxCollateral
-from ollm.attest.tdx.certificates import Period, certificate_period, crl_period, load_chain, load_crl
 from ollm.errors import EvidenceRefused
 from ollm.values.structs import resolved
 

@@ -12,27 +12,22 @@ import dcap_qvl
 import msgspec
 from cryptography import x509
 
-from ollm.attest.evidence import CollateralNeed
-from ollm.attest.tdx import refusals
-from ollm.attest.tdx.certificates import (
+from ollm.attest.certificates import (
     Period,
     certificate_period,
     check_crl,
     check_issued,
     check_not_revoked,
     check_periods,
-    has_extension,
     load_certificate,
 )
+from ollm.attest.evidence import CollateralNeed
+from ollm.attest.tdx import refusals
 from ollm.attest.tdx.collateral import ParsedCollateral
 from ollm.attest.tdx.layout import PckChain, TdxQuote
 from ollm.errors import EvidenceRefused
 from ollm.values.policy import TdxPolicy
 from ollm.values.structs import resolved
-
-# Marks the PCK certificate of simulated hardware; see docs/decisions/0002-simulated-marker.md. Non-critical, value DER NULL.
-# Arcs under RFC 5612's enterprise number for examples, then a random UUID as four 32-bit numbers.
-SIMULATED_MARKER_OID = "1.3.6.1.4.1.32473.1528790030.2637843538.2322476877.1908423480"
 
 # SHA-256 of the DER of "Intel SGX Root CA", https://certificates.trustedservices.intel.com/IntelSGXRootCA.der (2018 to 2049)
 INTEL_ROOT_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
@@ -109,15 +104,6 @@ def collateral_need(quote: TdxQuote) -> CollateralNeed:
         return CollateralNeed(str(parsed.fmspc()), str(parsed.ca()))
     except ValueError:
         raise EvidenceRefused("quote.certification_data", "a PCK certificate without FMSPC", "Intel's SGX extension in it") from None
-
-
-def check_marker(chain: PckCertificates, root: VendorRoot | SimulatedRoot) -> None:
-    """Simulated hardware says so in its certificate; each path takes its own kind only. Raises: EvidenceRefused."""
-    marked = has_extension(chain.leaf, SIMULATED_MARKER_OID, "platform.marker")
-    if marked and not root.simulated:
-        raise EvidenceRefused("platform.marker", "simulated hardware", "hardware")
-    if root.simulated and not marked:
-        raise EvidenceRefused("platform.marker", "no marker of simulated hardware", "simulated hardware, which is all this policy admits")
 
 
 def check_root(chain: PckChain, root: VendorRoot | SimulatedRoot) -> None:

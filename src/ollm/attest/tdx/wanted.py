@@ -6,7 +6,7 @@ Attribute bits: Intel TDX Module ABI, TD_ATTRIBUTES; the verifying library check
 from ollm.attest.tdx.genuine import PlatformClaims
 from ollm.attest.tdx.layout import Header, TdReport
 from ollm.errors import EvidenceRefused
-from ollm.values.policy import ReferenceValues, TdxPolicy
+from ollm.values.policy import TdxPolicy, TdxReferenceValues
 
 INTEL_QE_VENDOR = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 
@@ -96,7 +96,7 @@ def check_configuration(claims: PlatformClaims, policy: TdxPolicy) -> None:
             raise EvidenceRefused("platform.configuration", f"{name}: {value}", "False")
 
 
-def matching_reference_values(report: TdReport, accepted: tuple[ReferenceValues, ...]) -> tuple[ReferenceValues, ...]:
+def matching_reference_values(report: TdReport, accepted: tuple[TdxReferenceValues, ...]) -> tuple[TdxReferenceValues, ...]:
     """Those of `accepted` whose every stated measurement equals the report's; at least one. Raises: EvidenceRefused."""
     matching = tuple(values for values in accepted if not _differences(report, values))
     if not matching:
@@ -104,14 +104,14 @@ def matching_reference_values(report: TdReport, accepted: tuple[ReferenceValues,
     return matching
 
 
-def _nearest(report: TdReport, accepted: tuple[ReferenceValues, ...]) -> str:
+def _nearest(report: TdReport, accepted: tuple[TdxReferenceValues, ...]) -> str:
     if not accepted:
         return "no reference values in the policy"
     differing, values = min(((_differences(report, values), values) for values in accepted), key=lambda pair: len(pair[0]))
     return f"{', '.join(differing)} other than in {values.name}"
 
 
-def _differences(report: TdReport, values: ReferenceValues) -> list[str]:
+def _differences(report: TdReport, values: TdxReferenceValues) -> list[str]:
     pairs = (
         ("MRTD", report.mrtd, values.mrtd),
         ("RTMR0", report.rtmr0, values.rtmr0),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ollm.errors import EvidenceRefused
 
@@ -23,6 +23,10 @@ _ERRORS = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+# Marks the leaf certificate of simulated hardware; see docs/decisions/0002-simulated-marker.md. Non-critical, value DER NULL.
+# Arcs under RFC 5612's enterprise number for examples, then a random UUID as four 32-bit numbers.
+SIMULATED_MARKER_OID = "1.3.6.1.4.1.32473.1528790030.2637843538.2322476877.1908423480"
+
 _YEAR_10000 = 253_402_300_800
 
 
@@ -93,7 +97,7 @@ def check_crl(crl: x509.CertificateRevocationList, issuer: x509.Certificate, che
     want = "one signed by the issuer of the certificates"
     with refusing(check, f"{name} by another issuer", want):
         key = issuer.public_key()
-        authentic = isinstance(key, ec.EllipticCurvePublicKey) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
+        authentic = isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
     if not authentic:
         raise EvidenceRefused(check, f"{name} by another issuer", want)
 
@@ -110,6 +114,15 @@ def has_extension(certificate: x509.Certificate, oid: str, check: str) -> bool:
     """Whether `certificate` has the extension `oid`. Raises: EvidenceRefused naming `check` when its extensions can't be read."""
     with refusing(check, "a certificate with malformed extensions", "well-formed ones"):
         return any(extension.oid.dotted_string == oid for extension in certificate.extensions)
+
+
+def check_marker(leaf: x509.Certificate, *, simulated: bool) -> None:
+    """Simulated hardware says so in its certificate; each path takes its own kind only. Raises: EvidenceRefused with platform.marker."""
+    marked = has_extension(leaf, SIMULATED_MARKER_OID, "platform.marker")
+    if marked and not simulated:
+        raise EvidenceRefused("platform.marker", "simulated hardware", "hardware")
+    if simulated and not marked:
+        raise EvidenceRefused("platform.marker", "no marker of simulated hardware", "simulated hardware, which is all this policy admits")
 
 
 def _utc(seconds: int) -> str:

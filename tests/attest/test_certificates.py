@@ -5,8 +5,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from ollm.attest.tdx import certificates
-from ollm.attest.tdx.certificates import Period
+from ollm.attest import certificates
+from ollm.attest.certificates import Period
 from ollm.errors import EvidenceRefused
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import Authority, create_pki
