@@ -6,32 +6,15 @@ Requirements come from the policy, never from what the peer sent, and what is ab
 
 from collections.abc import Sequence
 
-import msgspec
-
-from ollm.attest import aci, certificates, claims
-from ollm.attest.checks import CHECKS, Trail
-from ollm.attest.dstack import compose, eventlog
-from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral
-from ollm.attest.tdx import collateral as tdx_collateral
+from ollm.attest import aci, claims
+from ollm.attest.checks import BEFORE, CHANNEL, REPORT, Trail
+from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral, TdxEvidence
+from ollm.attest.tdx import appraise as tdx
 from ollm.attest.tdx import genuine, layout, wanted
 from ollm.errors import EvidenceRefused
-from ollm.values.checks import Appraisal, Check, Claims
+from ollm.values.checks import Appraisal, Check
 from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy, TdxReferenceValues
-
-_NAMES = tuple(CHECKS)
-_QUOTE = _NAMES[_NAMES.index("quote.format") : _NAMES.index("binding.report_data")]
-_LIBRARY = ("tcb.info", "tcb.qe_identity", "quote.signature", "tcb.level", "quote.library_verdict")
-_LOG = ("event_log.format", "event_log.replay")
-_COMPOSE = ("compose.hash", "compose.mr_config_id", "compose.accepted")
-
-
-class _Genuine(msgspec.Struct, frozen=True):
-    """A quote that passed every step of `_QUOTE`."""
-
-    quote: layout.TdxQuote
-    claims: Claims
-    valid_until: int
+from ollm.values.policy import AttestationPolicy
 
 
 def needed_collateral(evidence: AciEvidence) -> CollateralNeed:
@@ -52,32 +35,32 @@ def appraise(
 
     `require_channel` False establishes a keyset for receipts alone: the Binding then names no key to connect to.
     """
-    plan = Trail(_service_plan(policy, require_hpke=require_hpke, require_channel=require_channel))
+    trail = Trail(_service_plan(policy, require_hpke=require_hpke, require_channel=require_channel))
     try:
-        return _appraise_service(plan, evidence, collateral, policy, now)
+        return _appraise_service(trail, evidence, collateral, policy, now)
     except EvidenceRefused as error:
-        return _refusal(policy, plan.refused(error)), None
+        return _refusal(policy, trail.refused(error)), None
 
 
 def appraise_quote(quote: bytes, collateral: TdxCollateral, policy: AttestationPolicy, now: int, *, compare_measurements: bool = True) -> Appraisal:
     """Appraise a quote alone: neither its report data nor an event log. `compare_measurements` False asks only whether it is genuine."""
-    plan = Trail(("policy.level", *_QUOTE, *(("measurement.reference_values",) if compare_measurements else ())))
+    trail = Trail(("policy.level", *tdx.plan(policy.tdx, compare=compare_measurements)))
     try:
-        plan.step("policy.level", _check_level, policy)
-        found = _genuine_quote(plan, quote, collateral, policy, now)
-        result = found.claims
+        trail.step("policy.level", _check_level, policy)
+        parsed, facts = tdx.genuine_quote(trail, quote, collateral, policy.tdx, now)
+        result = claims.cpu_claims(facts)
         if compare_measurements:
-            matching = plan.step("measurement.reference_values", wanted.matching_reference_values, found.quote.td_report, policy.tdx.reference_values)
+            matching = trail.step("measurement.reference_values", wanted.matching_reference_values, parsed.td_report, policy.tdx.reference_values)
             result = claims.service_claims(result, matching, None, None, simulated=policy.simulated)
-        return Appraisal(policy.name, policy.level, plan.completed(), result, found.valid_until)
+        return Appraisal(policy.name, policy.level, trail.completed(), result, facts.valid_until, facts.warnings)
     except EvidenceRefused as error:
-        return _refusal(policy, plan.refused(error))
+        return _refusal(policy, trail.refused(error))
 
 
 def refused(policy: AttestationPolicy, error: EvidenceRefused, *, before: Sequence[Check] = ()) -> Appraisal:
     """The appraisal of evidence that never came to `appraise`; `before` are checks already made, as in another appraisal."""
-    plan = Trail(name for name in _service_plan(policy, require_hpke=False, require_channel=True) if name not in {check.name for check in before})
-    return _refusal(policy, (*before, *plan.refused(error)))
+    trail = Trail(name for name in _service_plan(policy, require_hpke=False, require_channel=True) if name not in {check.name for check in before})
+    return _refusal(policy, (*before, *trail.refused(error)))
 
 
 def _refusal(policy: AttestationPolicy, checks: tuple[Check, ...]) -> Appraisal:
@@ -86,110 +69,44 @@ def _refusal(policy: AttestationPolicy, checks: tuple[Check, ...]) -> Appraisal:
 
 def _service_plan(policy: AttestationPolicy, *, require_hpke: bool, require_channel: bool) -> tuple[str, ...]:
     """Names of the checks that this policy demands of a service, in order."""
-    optional = {
-        "evidence.fetch": False,
-        "channel.spki": require_channel,
-        "channel.hpke_key": require_hpke,
-        **dict.fromkeys(_LOG, policy.require_event_log or policy.require_compose),  # the log is what proves the compose file
-        **dict.fromkeys(_COMPOSE, policy.require_compose),
-    }
-    return tuple(name for name in CHECKS if optional.get(name, True))
+    names = (*BEFORE, *REPORT, *tdx.plan(policy.tdx, compare=False), *CHANNEL, *tdx.software_plan(policy))
+    optional = {"evidence.fetch": False, "channel.spki": require_channel, "channel.hpke_key": require_hpke}
+    return tuple(name for name in names if optional.get(name, True))
 
 
 def _appraise_service(
-    plan: Trail,
+    trail: Trail,
     evidence: AciEvidence,
     collateral: TdxCollateral,
     policy: AttestationPolicy,
     now: int,
 ) -> tuple[Appraisal, Binding]:
     # 0. The policy is one of attested machines.
-    plan.step("policy.level", _check_level, policy)
+    trail.step("policy.level", _check_level, policy)
 
     # 1. Read the report, and the keyset that it claims.
     report = aci.parse_report(evidence.report)
-    plan.passed("report.format", "report.version")
-    keyset, digest = plan.step("keyset.format", aci.check_keyset, report.keyset)
-    plan.step("keyset.digest", aci.check_digest, report.keyset_digest, digest)
-    plan.step("keyset.expiry", aci.check_expiry, keyset, now, policy.max_keyset_seconds)
+    trail.passed("report.format", "report.version")
+    keyset, digest = trail.step("keyset.format", aci.check_keyset, report.keyset)
+    trail.step("keyset.digest", aci.check_digest, report.keyset_digest, digest)
+    trail.step("keyset.expiry", aci.check_expiry, keyset, now, policy.max_keyset_seconds)
 
     # 2. The quote is genuine, and its platform is wanted.
-    found = _genuine_quote(plan, report.quote, collateral, policy, now)
-    td_report = found.quote.td_report
+    quote, facts = tdx.genuine_quote(trail, report.quote, collateral, policy.tdx, now)
 
     # 3. The machine stated this keyset for our nonce, and the channel ends at its keys.
-    plan.step("binding.report_data", aci.check_report_data, td_report, digest, evidence.nonce)
-    spki = plan.step("channel.spki", aci.check_spki, keyset, evidence) if "channel.spki" in plan else None
-    hpke_key = plan.step("channel.hpke_key", aci.check_hpke_key, keyset, evidence.hpke_key_config) if "channel.hpke_key" in plan else None
+    trail.step("binding.report_data", aci.check_report_data, quote.td_report, digest, evidence.nonce)
+    spki = trail.step("channel.spki", aci.check_spki, keyset, evidence) if "channel.spki" in trail else None
+    hpke_key = trail.step("channel.hpke_key", aci.check_hpke_key, keyset, evidence.hpke_key_config) if "channel.hpke_key" in trail else None
 
     # 4. What booted, and what it runs, is wanted.
-    result = _wanted_software(plan, report, td_report, policy, found.claims)
+    explained = TdxEvidence(quote=report.quote, event_log=report.event_log, app_compose=report.app_compose)
+    found = tdx.wanted_software(trail, quote, explained, policy)
 
-    valid_until = min(found.valid_until, keyset.not_after)
-    appraisal = Appraisal(policy.name, policy.level, plan.completed(), result, valid_until)
-    return appraisal, Binding(keyset, digest, spki, hpke_key, found.quote.identity)
-
-
-def _genuine_quote(plan: Trail, data: bytes, collateral: TdxCollateral, policy: AttestationPolicy, now: int) -> _Genuine:
-    # 1. Read every byte of the quote.
-    quote = layout.parse_quote(data)
-    chain = genuine.load_chain(quote.pck_chain)
-    plan.passed("quote.format", "quote.certification_data")
-
-    # 2. The TD's attributes, by name, before the library would refuse them in its own words.
-    plan.step("quote.header", wanted.check_header, quote.header)
-    plan.step("quote.debug", wanted.check_debug, quote.td_report)
-    plan.step("quote.sept_ve_disable", wanted.check_sept_ve_disable, quote.td_report)
-    plan.step("quote.reserved_attributes", wanted.check_reserved_attributes, quote.td_report)
-    plan.step("quote.migratable", wanted.check_migratable, quote.td_report)
-    plan.step("quote.service_td", wanted.check_service_td, quote.td_report)
-    plan.step("quote.seam_signer", wanted.check_seam_signer, quote.td_report)
-
-    # 3. The one kind of hardware, and the one root, that the policy admits.
-    root = genuine.root_of(policy.tdx)
-    plan.step("platform.marker", certificates.check_marker, chain.leaf, simulated=root.simulated)
-    plan.step("chain.root", genuine.check_root, quote.pck_chain, root)
-
-    # 4. Certificates, CRLs and collateral: readable, valid now, by their issuers, not revoked.
-    parsed = plan.step("collateral.format", tdx_collateral.parse, collateral)
-    plan.step("collateral.validity", certificates.check_periods, parsed.periods, now, "collateral.validity")
-    plan.step("chain.pck", genuine.check_pck_chain, chain, now)
-    plan.step("chain.tcb_signing", genuine.check_signers, parsed, chain)
-    plan.step("chain.revocation", genuine.check_revocation, parsed, chain)
-
-    # 5. The library verifies all of that again, and the signatures from Intel's documents down to the TD report.
-    platform = genuine.verify(quote, parsed, root, now)
-    plan.passed(*_LIBRARY)
-
-    # 6. The platform's TCB is good enough.
-    plan.step("tcb.status", wanted.check_tcb_status, platform, policy.tdx)
-    plan.step("tcb.advisories", wanted.check_advisories, platform, policy.tdx)
-    plan.step("tcb.evaluation_number", wanted.check_evaluation_number, platform, policy.tdx)
-    plan.step("platform.configuration", wanted.check_configuration, platform, policy.tdx)
-
-    result = claims.quote_claims(quote.td_report, platform, simulated=root.simulated)
-    return _Genuine(quote, result, min(period.end for period in (*parsed.periods, *chain.periods)))
-
-
-def _wanted_software(plan: Trail, report: aci.Report, td_report: layout.TdReport, policy: AttestationPolicy, base: Claims) -> Claims:
-    runtime: tuple[eventlog.RuntimeEvent, ...] = ()
-    if "event_log.format" in plan:
-        if report.event_log is None:
-            raise EvidenceRefused("event_log.format", "no event log", "one that replays to RTMR0-3")
-        events = plan.step("event_log.format", eventlog.parse, report.event_log)
-        runtime = plan.step("event_log.replay", eventlog.replay, events, td_report)
-
-    matching = plan.step("measurement.reference_values", wanted.matching_reference_values, td_report, policy.tdx.reference_values)
-
-    compose_hash: str | None = None
-    accepting: TdxReferenceValues | None = None
-    if "compose.hash" in plan:
-        if report.app_compose is None:
-            raise EvidenceRefused("compose.hash", "no app-compose", "the one that was measured")
-        compose_hash = plan.step("compose.hash", compose.check_hash, report.app_compose, runtime)
-        plan.step("compose.mr_config_id", compose.check_mr_config_id, td_report.mr_config_id, compose_hash)
-        accepting = plan.step("compose.accepted", compose.accepting, compose_hash, matching)
-    return claims.service_claims(base, matching, compose_hash, accepting, simulated=policy.simulated)
+    result = claims.service_claims(claims.cpu_claims(facts), found.matching, found.compose_hash, found.accepting, simulated=policy.simulated)
+    valid_until = min(facts.valid_until, keyset.not_after)
+    appraisal = Appraisal(policy.name, policy.level, trail.completed(), result, valid_until, facts.warnings)
+    return appraisal, Binding(keyset, digest, spki, hpke_key, quote.identity)
 
 
 def _check_level(policy: AttestationPolicy) -> None:

@@ -1,31 +1,13 @@
 """From an accepted appraisal's facts to ACI's typed claims (ACI §8.3): nothing is asserted that the checks did not prove."""
 
-from ollm.attest.tdx.genuine import PlatformClaims
-from ollm.attest.tdx.layout import TdReport
+from ollm.attest.facts import CpuFacts
 from ollm.values.checks import UNKNOWN, Claim, Claims
 from ollm.values.policy import TdxReferenceValues
 
-_SIMULATED = "simulated"
 
-
-def quote_claims(report: TdReport, platform: PlatformClaims, *, simulated: bool) -> Claims:
-    """Claims from a genuine quote alone."""
-    extra = {
-        "tcb_status": platform.tcb_status,
-        "advisories": ",".join(platform.advisories),
-        "tcb_evaluation_data_number": str(platform.tcb_evaluation_data_number),
-        "fmspc": platform.fmspc,
-        "mr_seam": report.mr_seam.hex(),
-        "mrtd": report.mrtd.hex(),
-        **{f"rtmr{index}": register.hex() for index, register in enumerate(report.rtmrs)},
-    }
-    if simulated:  # a simulated platform's TCB says nothing about any hardware
-        return Claims(tee_attested=Claim("refuted", "verifier_derived", _SIMULATED), extra=extra)
-    return Claims(
-        tee_attested=Claim("asserted", "hardware_proven", "Intel TDX quote verified to Intel's root"),
-        tcb_up_to_date=_tcb_claim(platform),
-        extra=extra,
-    )
+def cpu_claims(facts: CpuFacts) -> Claims:
+    """Claims from a genuine CPU report alone."""
+    return Claims(tee_attested=facts.attested, tcb_up_to_date=facts.tcb, extra=facts.facts)
 
 
 def service_claims(
@@ -46,12 +28,6 @@ def service_claims(
         serving_software_known_good=_reference_claim(serving_in, f"app-compose listed in the reference values{where}"),
         extra=extra,
     )
-
-
-def _tcb_claim(platform: PlatformClaims) -> Claim:
-    if platform.tcb_status == "UpToDate":
-        return Claim("asserted", "hardware_proven", platform.tcb_status)
-    return Claim("refuted", "hardware_proven", " ".join((platform.tcb_status, *platform.advisories)))
 
 
 def _pins_os(values: TdxReferenceValues) -> bool:
