@@ -35,7 +35,22 @@ CHANNEL: dict[str, Proof] = {
     "channel.spki": Proof("the connection ends at a key of that keyset", f"{_ACI} §5"),
     "channel.hpke_key": Proof("what is sealed can be opened only with a key of that keyset", "OLLM specification: ACI with EHBP"),
 }
-CHECKS: dict[str, Proof] = {**BEFORE, **REPORT, **tdx.CHECKS, **CHANNEL, **dstack.CHECKS}
+MACHINE: dict[str, Proof] = {
+    "policy.level": BEFORE["policy.level"],
+    "machine.technology": Proof("the CPU is of a kind that the policy accepts", _OWN),
+    "machine.collateral": Proof("collateral is there for every part of the machine that is judged, and of its kind", "RFC 9334 §3.3"),
+}
+BINDING: dict[str, Proof] = {
+    "binding.statement": Proof("the CPU itself stated what binds it to the channel, as the provider's rule demands", "RFC 9334 §10"),
+    "binding.nonce": Proof("the CPU's report was made for our nonce, so it is not an old one", "RFC 9334 §10.2"),
+}
+DEVICES: dict[str, Proof] = {
+    "devices.required": Proof("as many GPUs and switches were attested as the policy demands", _OWN),
+    "devices.distinct": Proof("no device stands in for two, and no evidence either", _OWN),
+    "devices.bound": Proof("the CPU's report data commit to the devices' evidence; that they sit in one machine is not proven", _OWN),
+}
+CHECKS: dict[str, Proof] = {**BEFORE, **REPORT, **tdx.CHECKS, **CHANNEL, **dstack.CHECKS}  # of an ACI service
+ALL_CHECKS: dict[str, Proof] = {**CHECKS, **MACHINE, **BINDING, **DEVICES}
 
 
 class Trail:

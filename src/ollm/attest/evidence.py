@@ -109,14 +109,14 @@ class MachineCollateral(msgspec.Struct, frozen=True, kw_only=True):
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine must have stated, worked out by whoever asked it: from the channel's key, our nonce and the provider's rule.
 
-    `report_data`: the bytes with which the CPU's report data must begin (64 bytes for all of it; Nitro: its user data or nonce).
-    `device_nonce`: 32 bytes that every device must have signed. `device_binding_at`: where in the CPU's report data the commitment
-    to the devices stands (policy's `nvidia.bound`: the nonce itself, or SHA-256 over the devices' evidence in their order).
+    What is None was not asked for, and is then no part of the result.
     """
 
-    report_data: bytes | None = None
-    device_nonce: bytes | None = None
-    device_binding_at: int = 32
+    report_data: bytes | None = None  # with which the CPU's report data (Nitro: user data) must begin; 64 bytes: all of it
+    nonce: bytes | None = None  # ours: one half of the report data (TDX, SNP), or Nitro's own field
+    device_nonce: bytes | None = None  # 32 bytes that every device must have signed
+    device_binding_at: int = 32  # where in the CPU's report data the 32 bytes stand that commit to the devices
+    device_commitment: bytes | None = None  # policy's `nvidia.bound` = hash: what must stand there
 
 
 class AciEvidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
     identity: Hex32  # SHA-256 of the signed bytes
     device_id: str  # serial number of its certificate, hex: no device may appear twice
     nonce: bytes  # 32 bytes that it signed
+    by: str = "report"  # report: its own evidence was judged; nras: NVIDIA's service judged it
     facts: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     valid_until: int
