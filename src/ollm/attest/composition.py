@@ -58,8 +58,8 @@ def check_technology(evidence: MachineEvidence, policy: AttestationPolicy) -> No
 
 def check_collateral(evidence: MachineEvidence, collateral: MachineCollateral, policy: AttestationPolicy) -> None:
     """Collateral is there for each part that will be judged, and of its kind. Raises: EvidenceRefused with machine.collateral."""
-    wanted = {"tdx": TdxCollateral, "sev-snp": SnpCollateral, "nitro": type(None)}[technology(evidence)]
-    if not isinstance(collateral.cpu, wanted):
+    wanted: dict[Technology, type] = {"tdx": TdxCollateral, "sev-snp": SnpCollateral, "nitro": type(None)}
+    if not isinstance(collateral.cpu, wanted[technology(evidence)]):
         raise EvidenceRefused("machine.collateral", _kind(collateral.cpu), f"collateral for {technology(evidence)}")
     if policy.nvidia is None:
         return
@@ -100,9 +100,9 @@ def check_required(devices: Sequence[DeviceFacts], policy: NvidiaPolicy) -> None
 
 def check_distinct(devices: Sequence[DeviceFacts]) -> None:
     """Each is another device with evidence of its own. Raises: EvidenceRefused with devices.distinct."""
-    for what, names in (("device", [device.device_id for device in devices]), ("evidence", [device.identity for device in devices])):
-        if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+    for what, names in (("device", [device.device_id for device in devices]), ("evidence", [str(device.identity) for device in devices])):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
             raise EvidenceRefused("devices.distinct", f"{what} {twice[:64]} twice", "each once")
 
 
