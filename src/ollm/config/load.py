@@ -3,18 +3,16 @@
 import ipaddress
 import os
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ollm.config import policy_rules
+from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.settings import ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
-from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
@@ -44,43 +42,47 @@ def load(path: Path) -> Loaded:
         data = path.read_bytes()
     except OSError as problem:
         raise ConfigError(f"can't read {path}: {problem.strerror}", "run `ollm init`, or name the file with -c") from None
-    return Loaded(parse(data), path.resolve().parent, sha256_of(data))
+    directory = path.resolve().parent
+    return Loaded(parse(data, directory), directory, sha256_of(data))
 
 
-def parse(data: bytes) -> Settings:
-    """`data` as settings, all references checked. Raises: ConfigError."""
-    try:
-        tree: dict[str, Any] = tomllib.loads(data.decode())
-    except UnicodeDecodeError:
-        raise ConfigError("the configuration is not UTF-8", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"the configuration is not TOML: {problem}", "mend the line it names") from None
-    policies = tree.get("policies")
-    for name, table in policies.items() if isinstance(policies, dict) else ():
-        if isinstance(table, dict):
-            table.setdefault("name", name)
+def parse(data: bytes, directory: Path = Path()) -> Settings:
+    """`data` as settings, all references checked; paths of policy files are relative to `directory`. Raises: ConfigError."""
+    tree = toml_table(data, "the configuration")
+    tables = tree.get("policies")
+    if isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values()):
+        del tree["policies"]  # each is read on its own: from a file, perhaps, and its errors then name it
+    else:
+        tables = {}
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as problem:
-        raise ConfigError(str(problem), "see docs/reference/config.md") from None
+        raise ConfigError(str(problem), REFERENCE) from None
+    for name in tables:
+        _check_name("policy", name)
+    settings = msgspec.structs.replace(settings, policies={name: policy_of(name, table, directory) for name, table in tables.items()})
     _check(settings)
     return settings
 
 
 def _check(settings: Settings) -> None:
-    for kind, table in (("policy", settings.policies), ("upstream", settings.upstreams), ("model", settings.models)):
+    for kind, table in (("upstream", settings.upstreams), ("model", settings.models)):
         for name in table:
-            if not _NAME.fullmatch(name):
-                raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
+            _check_name(kind, name)
     listen_address(settings.gateway.listen)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
     for name, policy in settings.policies.items():
-        _check_policy(name, policy)
+        policy_rules.check_installed(f"policies.{name}", policy)
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     for name, model in settings.models.items():
         _check_model(name, model, settings)
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
 
 
 def listen_address(listen: str) -> tuple[str, int]:
@@ -89,17 +91,6 @@ def listen_address(listen: str) -> tuple[str, int]:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ConfigError(f"gateway.listen {listen!r} is not host:port", 'for example "127.0.0.1:8400"')
     return host.strip("[]"), int(port)
-
-
-def _check_policy(name: str, policy: AttestationPolicy) -> None:
-    if policy.name != name:
-        raise ConfigError(f"policies.{name}.name is {policy.name!r}", "leave it out")
-    if (policy.tdx.simulated_root_sha256 is not None) != (policy.level is Level.SIMULATED):
-        raise ConfigError(
-            f"policies.{name} mixes simulated and real hardware", 'level = "simulated" goes with tdx.simulated_root_sha256, and only with it'
-        )
-    if policy.level is Level.ZDR:
-        raise ConfigError(f"policies.{name}.level is zdr", "a policy appraises evidence, and zdr has none")
 
 
 def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:

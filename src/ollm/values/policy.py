@@ -155,6 +155,7 @@ class AttestationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     name: str
     level: Level  # tee, or simulated exactly when the tables below pin simulated roots
+    reviewed: str | None = None  # who looked these rules over, when, and what they were checked against; for people
     cpu: tuple[Technology, ...] = ("tdx",)
     tdx: TdxPolicy = TdxPolicy()
     snp: SnpPolicy = SnpPolicy()
