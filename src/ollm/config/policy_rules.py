@@ -67,8 +67,6 @@ def _level(where: str, policy: AttestationPolicy) -> None:
 
 def _repetitions(where: str, policy: AttestationPolicy) -> None:
     _no_repetition(f"{where}.cpu", policy.cpu)
-    for table, sets in (("tdx", policy.tdx.reference_values), ("snp", policy.snp.reference_values), ("nitro", policy.nitro.reference_values)):
-        _no_repetition(f"{where}.{table}.reference_values, by name,", [values.name for values in sets])
     _no_repetition(f"{where}.tdx.grace, by status,", [grace.status for grace in policy.tdx.grace])
 
 
