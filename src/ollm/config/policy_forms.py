@@ -135,6 +135,14 @@ FORMS: dict[type[msgspec.Struct], dict[str, Form | Range]] = {
             "a full ref, refs/tags/v1.2 or refs/tags/*; only one final * has a meaning",
             re.compile(r"refs/(?:[A-Za-z0-9._+@-]+/)*(?:[A-Za-z0-9._+@-]+\*?|\*)"),
         ),
+        "signer": Form(
+            "owner/name/.github/workflows/sign.yml@refs/tags/v1, the reusable workflow that signs; only one final * has a meaning",
+            re.compile(
+                r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}/\.github/workflows/[A-Za-z0-9._-]+\.ya?ml@refs/(?:[A-Za-z0-9._+@-]+/)*(?:[A-Za-z0-9._+@-]+\*?|\*)"
+            ),
+        ),
+        "repository_id": Form("GitHub's number of the repository", re.compile(r"[1-9][0-9]{0,19}")),
+        "triggers": Form("the name of an event, push", re.compile(r"[a-z_]{1,40}")),
         "issuer": Form(
             "an https origin, https://token.actions.githubusercontent.com", re.compile(r"https://[a-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._/-]*)?")
         ),
