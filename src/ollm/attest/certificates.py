@@ -20,6 +20,7 @@ _ERRORS = (
     InvalidSignature,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
+    x509.ExtensionNotFound,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
