@@ -47,14 +47,14 @@ def judged_devices(
         jws.verify(token, signing[token.key_id].public)
     trail.passed("nras.signature")
 
-    # 4. What it signed is valid now, belongs together and is about our nonce.
+    # 4. What it signed is valid now and belongs together; all went well, and for our nonce.
     periods = nras.periods(bundle)
     trail.step("nras.validity", check_periods, periods, now, "nras.validity")
     trail.step("nras.digests", nras.check_digests, bundle)
+    version = trail.step("nras.result", wanted.check_result, bundle)
     signed_nonce = trail.step("nras.nonce", nras.check_nonce, bundle, nonce)
 
     # 5. It found every device in order, by each step that it names.
-    version = trail.step("nras.result", wanted.check_result, bundle)
     trail.step("nras.verification", wanted.check_verification, bundle, version)
     trail.step("nras.measurements", wanted.check_measurements, bundle)
     trail.step("nras.secure_boot", wanted.check_secure_boot, bundle)
@@ -80,8 +80,8 @@ def _facts(device: wanted.Device, nonce: bytes, version: str, warning: str | Non
         identity=device.token.identity,
         device_id=device.device_id,
         nonce=nonce,
+        by="nras",
         facts={
-            "source": "nras",
             "hwmodel": device.hwmodel[:80],
             "vbios_version": device.firmware,
             **({"driver_version": device.driver} if device.driver is not None else {}),
