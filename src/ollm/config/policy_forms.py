@@ -61,6 +61,9 @@ _ADVISORY = Form("an Intel advisory, INTEL-SA-00000", re.compile(r"(?:INTEL|SIMU
 _PRODUCT = _one_of(SNP_PRODUCTS)
 _DRIVER = Form("a driver version, 550.90.07", re.compile(r"\d{1,5}(\.\d{1,5}){1,3}"))
 _VBIOS = Form("a VBIOS version as the report spells it, 96.00.9F.00.01", re.compile(r"[0-9A-F]{2}(\.[0-9A-F]{2}){4}"))
+_REPOSITORY = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}"
+_WORKFLOW = r"\.github/workflows/[A-Za-z0-9._-]+\.ya?ml"
+_REF = r"refs/(?:[A-Za-z0-9._+@-]+/)*(?:[A-Za-z0-9._+@-]+\*?|\*)"
 _SVN32 = Range(0, 2**32 - 1)
 _SVN8 = Range(0, 255)
 _COUNT = Range(0, 1024)
@@ -129,17 +132,12 @@ FORMS: dict[type[msgspec.Struct], dict[str, Form | Range]] = {
     },
     provenance.ProvenancePolicy: {"signers": _hex(64, "an Ed25519 public key"), "max_witness_seconds": _SECONDS},
     provenance.BuildIdentity: {
-        "repository": Form("owner/name", re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")),
-        "workflow": Form("the path of a workflow, .github/workflows/release.yml", re.compile(r"\.github/workflows/[A-Za-z0-9._-]+\.ya?ml")),
-        "ref": Form(
-            "a full ref, refs/tags/v1.2 or refs/tags/*; only one final * has a meaning",
-            re.compile(r"refs/(?:[A-Za-z0-9._+@-]+/)*(?:[A-Za-z0-9._+@-]+\*?|\*)"),
-        ),
+        "repository": Form("owner/name", re.compile(_REPOSITORY)),
+        "workflow": Form("the path of a workflow, .github/workflows/release.yml", re.compile(_WORKFLOW)),
+        "ref": Form("a full ref, refs/tags/v1.2 or refs/tags/*; only one final * has a meaning", re.compile(_REF)),
         "signer": Form(
             "owner/name/.github/workflows/sign.yml@refs/tags/v1, the reusable workflow that signs; only one final * has a meaning",
-            re.compile(
-                r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}/\.github/workflows/[A-Za-z0-9._-]+\.ya?ml@refs/(?:[A-Za-z0-9._+@-]+/)*(?:[A-Za-z0-9._+@-]+\*?|\*)"
-            ),
+            re.compile(rf"{_REPOSITORY}/{_WORKFLOW}@{_REF}"),
         ),
         "repository_id": Form("GitHub's number of the repository", re.compile(r"[1-9][0-9]{0,19}")),
         "triggers": Form("the name of an event, push", re.compile(r"[a-z_]{1,40}")),
