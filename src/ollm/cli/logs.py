@@ -3,12 +3,17 @@
 import logging
 import sys
 import traceback
+import warnings
 from types import TracebackType
+
+from cryptography.utils import CryptographyDeprecationWarning
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # what every record has; the rest are its fields
 # Libraries whose lower levels print what passes through them: URLs and headers of others, rows and parameters.
 TELLTALES = ("httpcore2", "httpx2", "sqlalchemy")
+# Every key of an AMD chip is certified under serial number 0, which RFC 5280 forbids: nothing that an operator could mend.
+AMD_SERIAL = "Parsed a serial number which wasn't positive"
 
 _Caught = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -36,5 +41,6 @@ def configure(level: str | None) -> None:
     logging.basicConfig(level=wanted if wanted is not None else logging.WARNING, handlers=[handler])
     for name in TELLTALES:
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=AMD_SERIAL, category=CryptographyDeprecationWarning)
     if wanted is None:
         logging.getLogger("ollm.cli").warning("OLLM_LOG is none of debug, info, warning, error; warnings are logged")
