@@ -1,5 +1,7 @@
 """X.509 for appraisal: what `cryptography` raises becomes a refusal with our name, and periods end where they say."""
 
+from typing import Any
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -11,6 +13,7 @@ from ollm.errors import EvidenceRefused
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import Authority, create_pki
 from ollm.sim.quote import raw_public_key
+from ollm.testing.mint.x509 import create_root, issue
 from tests.sim.hardware import NOW
 
 OTHER = create_pki(NOW)
@@ -141,3 +144,32 @@ def test_an_extension_twice_is_refused() -> None:
 
     with refused("some.check"):
         certificates.has_extension(doubled, "1.2.3", "some.check")
+
+
+AUTHORITY = create_root("root", NOW)
+
+
+def issued(**changes: Any) -> x509.Certificate:
+    return issue("subject", AUTHORITY, start=NOW, end=NOW + 10, **changes).certificate
+
+
+def test_an_authority_may_issue_as_deep_as_it_says() -> None:
+    certificates.check_authority(AUTHORITY.certificate, 9, "some.check", "root")
+    certificates.check_authority(issued(path_length=1), 1, "some.check", "CA")
+    for defect in (issued(path_length=0), issued(authority=False), issued(path_length=1, certifying=False), issued(path_length=1, key_usage=False)):
+        with refused("some.check"):
+            certificates.check_authority(defect, 1, "some.check", "CA")
+
+
+def test_a_signer_signs_documents_and_no_certificates() -> None:
+    certificates.check_signer(issued(authority=False), "some.check", "leaf")
+    for defect in (issued(), issued(authority=False, certifying=True), issued(authority=False, key_usage=False)):
+        with refused("some.check"):
+            certificates.check_signer(defect, "some.check", "leaf")
+
+
+def test_a_critical_extension_that_nobody_judges_is_refused() -> None:
+    constraint = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.32473.7"), b"\x05\x00")
+    certificates.check_signer(issued(authority=False, extensions=[(constraint, False)]), "some.check", "leaf")
+    with pytest.raises(EvidenceRefused, match=r"critical extension 1\.3\.6\.1\.4\.1\.32473\.7"):
+        certificates.check_signer(issued(authority=False, extensions=[(constraint, True)]), "some.check", "leaf")

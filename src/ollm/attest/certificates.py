@@ -28,6 +28,7 @@ _ERRORS = (
 # Arcs under RFC 5612's enterprise number for examples, then a random UUID as four 32-bit numbers.
 SIMULATED_MARKER_OID = "1.3.6.1.4.1.32473.1528790030.2637843538.2322476877.1908423480"
 
+_JUDGED = (x509.BasicConstraints.oid, x509.KeyUsage.oid)
 _YEAR_10000 = 253_402_300_800
 
 
@@ -91,6 +92,38 @@ def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check:
     """`issuer` is named in `certificate` and signed it. Raises: EvidenceRefused naming `check`."""
     with refusing(check, f"{name} by another issuer", "one issued by the certificate above it"):
         certificate.verify_directly_issued_by(issuer)
+
+
+def check_authority(certificate: x509.Certificate, below: int, check: str, name: str) -> None:
+    """`certificate` may issue certificates, with `below` authorities between it and a leaf (RFC 5280 §4.2.1.9).
+
+    Raises: EvidenceRefused naming `check`, also for a critical extension that is not judged here.
+    """
+    constraints, usage = _constraints(certificate, check, name)
+    deep_enough = constraints.path_length is None or constraints.path_length >= below
+    if not (constraints.ca and deep_enough and usage.key_cert_sign):
+        raise EvidenceRefused(check, f"{name} that may not issue it", f"an authority with {below} below it")
+
+
+def check_signer(certificate: x509.Certificate, check: str, name: str) -> None:
+    """`certificate` is a leaf whose key signs documents, and not certificates (RFC 5280 §4.2.1.3).
+
+    Raises: EvidenceRefused naming `check`, also for a critical extension that is not judged here.
+    """
+    constraints, usage = _constraints(certificate, check, name)
+    if constraints.ca or usage.key_cert_sign or not usage.digital_signature:
+        raise EvidenceRefused(check, f"{name} of another purpose", "one that signs documents only")
+
+
+def _constraints(certificate: x509.Certificate, check: str, name: str) -> tuple[x509.BasicConstraints, x509.KeyUsage]:
+    with refusing(check, f"{name} without its constraints", "basic constraints and key usage"):
+        extensions = certificate.extensions
+        unknown = next((extension.oid for extension in extensions if extension.critical and extension.oid not in _JUDGED), None)
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    if unknown is not None:
+        raise EvidenceRefused(check, f"{name} with critical extension {unknown.dotted_string[:40]}", "none that is not known")
+    return constraints, usage
 
 
 def check_crl(crl: x509.CertificateRevocationList, issuer: x509.Certificate, check: str, name: str) -> None:
