@@ -16,6 +16,7 @@ carries the marker of simulated hardware, which on the vendor's path is refused.
 import base64
 import binascii
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from ollm.attest import strict_json
 from ollm.attest.certificates import (
     Period,
     certificate_period,
+    check_authority,
     check_issued,
     check_marker,
     check_periods,
@@ -127,7 +129,8 @@ def check_chain(key: SigningKey, service: VendorService | SimulatedService, now:
         certified = key.chain[0].public_key()
     if certified != key.public:
         raise EvidenceRefused(check, "another key than in its certificate", "the same")
-    for certificate, issuer in zip(key.chain, key.chain[1:], strict=False):
+    for below, (certificate, issuer) in enumerate(pairwise(key.chain)):
+        check_authority(issuer, below, check, "issuer of the signing certificate")
         check_issued(certificate, issuer, check, "signing certificate")
     service.check_root(key.chain)
     check_periods(key.periods, now, check)
