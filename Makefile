@@ -83,7 +83,9 @@ bench: $(BENCH) $(BENCH_OLLM)  ## speed beside Envoy and LiteLLM, in one run
 bench-gate: $(BENCH) $(BENCH_OLLM)  ## the same five times, interleaved; ends 0 only where the ratios hold
 	.venv-bench-ollm/bin/python -m bench.gate
 
-fuzz: $(DEV)  ## parsers and appraisal against made-up and damaged input, other input each time
+FUZZ_RUNS ?= 5000
+fuzz: $(DEV) $(FUZZ)  ## parsers and appraisal against made-up and damaged input, other input each time; FUZZ_RUNS=1000000 for more
+	FUZZ_RUNS=$(FUZZ_RUNS) $(PY) -m fuzz.guided
 	OLLM_EXAMPLES=fuzz $(PY) -m pytest -q --timeout=0 tests/attest tests/seal tests/wire tests/receipts tests/values tests/traffic
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md

@@ -11,7 +11,7 @@ MODULE_LINES = 400
 TEST_MODULE_LINES = 600  # transcripts are long and read one at a time
 FUNCTION_LINES = 60
 POSITIONAL_PARAMETERS = 6
-FOLDERS = ("src", "tests", "tools", "bench")
+FOLDERS = ("src", "tests", "tools", "bench", "fuzz")
 
 
 def findings(source: str, module_lines: int = MODULE_LINES) -> Iterator[str]:

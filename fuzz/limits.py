@@ -1,0 +1,11 @@
+"""What one input may cost, and what a whole run may."""
+
+import resource
+
+LIMIT_SECONDS = 0.05  # for any one input
+LIMIT_MEMORY = 100 * 2**20  # bytes that a run may add to the process
+
+
+def peak_memory() -> int:
+    """The most that this process ever had in memory, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB

@@ -1,0 +1,14 @@
+"""All parsers under test, by technology."""
+
+from functools import cache
+
+from fuzz import general, tdx
+from fuzz.target import Target
+
+TARGETS: tuple[Target, ...] = (*tdx.TARGETS, *general.TARGETS)
+
+
+@cache
+def by_name() -> dict[str, Target]:
+    """Every target by its name."""
+    return {target.name: target for target in TARGETS}

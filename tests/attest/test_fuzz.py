@@ -1,0 +1,43 @@
+"""Every parser of evidence against damage: nothing but our refusal escapes, no input takes 50 ms, no run 100 MB."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fuzz.hammer import hammer
+from fuzz.target import Target, once
+from fuzz.targets import TARGETS
+
+ROOT = Path(__file__).parent.parent.parent
+
+each = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+
+
+@each
+def test_what_is_damaged_was_good(target: Target) -> None:
+    """Damage to what is refused anyway would find nothing."""
+    assert [once(target, seed).check for seed in target.seeds()] == [None] * len(target.seeds())
+
+
+@each
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # damage can make a serial number negative
+def test_some_damage(target: Target) -> None:
+    outcome = hammer(target, 500, seed=1)
+
+    assert not outcome.findings
+    assert len(outcome.checks) > 1  # some of it was noticed, or the mutator does nothing
+
+
+@each
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.timeout(900)
+def test_much_damage(target: Target) -> None:
+    """In a process of its own, whose memory can be told."""
+    done = subprocess.run([sys.executable, "-m", "fuzz.hammer", target.name, "--runs", "50000"], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["runs"] == 50_000
