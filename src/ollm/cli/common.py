@@ -1,6 +1,7 @@
 """What the commands share: finding the configuration, running coroutines, turning our errors into one line."""
 
 import asyncio
+import datetime
 import functools
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -11,12 +12,16 @@ import typer
 from ollm.cli.output import fail
 from ollm.config.load import Loaded, load
 from ollm.errors import ConfigError, OllmError
+from ollm.net.clock import SystemClock
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="OLLM_CONFIG", help="The configuration file. It holds every trust anchor; `ollm init` writes one.")
+]
+AtOption = Annotated[
+    str | None, typer.Option("--at", help="Time for which to speak: 2026-12-31, 2026-12-31T08:00:00Z, or Unix seconds. Default: now.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DEFAULT_CONFIG = Path("ollm.toml")
@@ -25,6 +30,19 @@ DEFAULT_CONFIG = Path("ollm.toml")
 def configuration(path: Path) -> Loaded:
     """The configuration at `path`. Raises: ConfigError."""
     return load(path)
+
+
+def moment(at: str | None) -> int:
+    """Unix seconds of what `--at` names; absent: now. A time without a zone is UTC. Raises: ConfigError."""
+    if at is None:
+        return SystemClock().now()
+    if at.isascii() and at.isdigit() and len(at) <= 12:
+        return int(at)
+    try:
+        time = datetime.datetime.fromisoformat(at)
+        return int((time if time.tzinfo is not None else time.replace(tzinfo=datetime.UTC)).timestamp())
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{at[:40]!a} is no time", "write 2026-12-31, 2026-12-31T08:00:00Z, or Unix seconds") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -10,13 +10,14 @@ import msgspec
 
 from ollm.config import policy_rules
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
-from ollm.config.settings import ModelSettings, Settings, UpstreamSettings
+from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
 from ollm.values.secret import Sealed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
 _SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEALS = ("ehbp", "tls")
 
 
@@ -116,9 +117,25 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
     if parts != "https":
         raise ConfigError(f"upstreams.{name}.url is not https", "a prompt leaves over TLS only")
     for field, url in (("pcs_url", upstream.pcs_url), ("root_crl_url", upstream.root_crl_url)):
-        split = _split(f"upstreams.{name}.{field}", url)
-        if split.scheme != "https" and not (split.scheme == "http" and is_loopback(split.hostname or "")):
-            raise ConfigError(f"upstreams.{name}.{field} is not https", "collateral comes over https, or http from loopback")
+        if url is not None:
+            _check_source(f"upstreams.{name}.{field}", url)
+
+
+def _check_collateral(settings: CollateralSettings) -> None:
+    for field in ("pcs_url", "root_crl_url", "kds_url", "rim_url", "ocsp_url", "nras_url"):
+        _check_source(f"collateral.{field}", getattr(settings, field))
+    if settings.offline and not settings.directory:
+        raise ConfigError("collateral.offline is set, and collateral.directory is not", "name the directory that collateral was imported into")
+    if settings.sigstore_root_sha256 is not None and not (_SHA256.fullmatch(settings.sigstore_root_sha256) and settings.directory):
+        raise ConfigError("collateral.sigstore_root_sha256 is no SHA-256, or there is no collateral.directory", "64 hexadecimal characters")
+
+
+def _check_source(field: str, url: str) -> None:
+    split = _split(field, url)
+    if split.scheme != "https" and not (split.scheme == "http" and is_loopback(split.hostname or "")):
+        raise ConfigError(f"{field} is not https", "collateral comes over https, or http from loopback")
+    if not split.hostname or split.username or split.password or split.query or split.fragment:
+        raise ConfigError(f"{field} is not a plain URL", "write it as https://host or https://host/path, without credentials or a query")
 
 
 def _origin(field: str, url: str) -> str:

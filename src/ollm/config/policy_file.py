@@ -21,7 +21,6 @@ from ollm.values.policy import AttestationPolicy
 
 MAX_POLICY = 1024 * 1024  # bytes; a set of reference values has about 1 KB
 REFERENCE = "see docs/reference/config.md"
-_REVIEW = 'check each value as the comments beside it say, then write reviewed = "who, when, against what"'
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -40,10 +39,18 @@ class PolicyDocument(msgspec.Struct, frozen=True):
     digest: Sha256
     draft: bool  # nobody has reviewed it, and no gateway takes it
 
+    def check_usable(self) -> None:
+        """A gateway on this machine would take it. Raises: ConfigError."""
+        where = self.policy.name
+        if self.draft:
+            raise _unreviewed(where)
+        policy_rules.check_reviewed(where, self.policy)
+        policy_rules.check_installed(where, self.policy)
+
 
 def read_document(path: Path, name: str | None = None) -> PolicyDocument:
     """The policy file at `path`, drafts included; it is named for the file unless `name` says otherwise. Raises: ConfigError."""
-    data = _read(path)
+    data = read_limited(path)
     table = toml_table(data, str(path))
     draft = table.get("reviewed") is False
     if draft:
@@ -57,8 +64,10 @@ def policy_of(name: str, table: dict[str, Any], directory: Path) -> AttestationP
     if "file" in table or "sha256" in table:
         where, table = _pinned(where, table, directory)
     if table.get("reviewed") is False:
-        raise ConfigError(f"{where} is a draft that nobody has reviewed", _REVIEW)
-    return _policy(where, name, table)
+        raise _unreviewed(where)
+    policy = _policy(where, name, table)
+    policy_rules.check_reviewed(where, policy)
+    return policy
 
 
 def toml_table(data: bytes, what: str) -> dict[str, Any]:
@@ -71,6 +80,20 @@ def toml_table(data: bytes, what: str) -> dict[str, Any]:
         raise ConfigError(f"{what} is not TOML: {problem}", "mend the line it names") from None
     except RecursionError:
         raise ConfigError(f"{what} is not TOML: it nests too deeply", "mend it") from None
+
+
+def read_limited(path: Path, limit: int = MAX_POLICY) -> bytes:
+    """The bytes of the file at `path`, at most `limit`. Raises: ConfigError."""
+    try:
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}", "name a file that exists")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as problem:
+        raise ConfigError(f"can't read {path}: {problem.strerror}", "make it readable for the user that runs this") from None
+    if len(data) > limit:
+        raise ConfigError(f"{path} is larger than {limit} bytes", "name the file that was meant")
+    return data
 
 
 def converted(table: dict[str, Any], kind: type[_Struct], where: str) -> _Struct:
@@ -102,7 +125,7 @@ def _pinned(where: str, table: dict[str, Any], directory: Path) -> tuple[str, di
     if "sha256" not in table:
         table = {**table, "sha256": ""}
     pinned = converted(table, PolicyFile, where)
-    data = _read(directory / pinned.file)
+    data = read_limited(directory / pinned.file)
     actual = sha256_of(data).removeprefix("sha256:")
     review = f'review it (`ollm policy explain {pinned.file}`), then write sha256 = "{actual}"'
     if not pinned.sha256:
@@ -115,14 +138,6 @@ def _pinned(where: str, table: dict[str, Any], directory: Path) -> tuple[str, di
     return pinned.file, content
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            raise ConfigError(f"there is no policy file {path}", "name a file that exists, relative to ollm.toml")
-        with path.open("rb") as file:
-            data = file.read(MAX_POLICY + 1)
-    except OSError as problem:
-        raise ConfigError(f"can't read {path}: {problem.strerror}", "make it readable for the user that runs this") from None
-    if len(data) > MAX_POLICY:
-        raise ConfigError(f"{path} is larger than {MAX_POLICY} bytes", "a policy file holds rules and reference values only")
-    return data
+def _unreviewed(where: str) -> ConfigError:
+    mend = 'check each value as the comments beside it say, then write reviewed = "who, when, against what"'
+    return ConfigError(f"{where} is a draft that nobody has reviewed", mend)

@@ -12,6 +12,7 @@ from ollm.errors import ConfigError
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 
+NOT_REVIEWED = "NOT REVIEWED"  # in the `source` of drafted reference values
 _TABLES = {"tdx": "tdx", "snp": "sev-snp", "nitro": "nitro"}  # table of a policy -> the technology it is about
 _DEBUG_PCR = "0" * 96  # AWS Nitro Enclaves user guide: an enclave in debug mode attests PCRs of zeros
 
@@ -37,6 +38,21 @@ def check_policy(where: str, policy: AttestationPolicy) -> None:
     check_forms(where, policy)
     for rule in (_level, _repetitions, _tdx, _snp, _nitro, _nvidia, _provenance):
         rule(where, policy)
+
+
+def check_reviewed(where: str, policy: AttestationPolicy) -> None:
+    """No reference values are as they were drafted. Raises: ConfigError naming them."""
+    sources = [
+        *((values.name, values.source) for values in policy.tdx.reference_values),
+        *((values.name, values.source) for values in policy.snp.reference_values),
+        *((values.name, values.source) for values in policy.nitro.reference_values),
+    ]
+    for name, source in sources:
+        if NOT_REVIEWED in source:
+            raise ConfigError(
+                f"{where}: the source of reference values {name!a} says that nobody reviewed them",
+                "write where you have these values from, other than from the machine itself",
+            )
 
 
 def check_installed(where: str, policy: AttestationPolicy, installed: _Installed = find_spec) -> None:
@@ -83,6 +99,10 @@ def _tdx(where: str, policy: AttestationPolicy) -> None:
                 f"{where}.tdx.grace is for {grace.status}, which accepted_tcb_status accepts without an end",
                 "take it out of accepted_tcb_status, so that the grace can end",
             )
+
+    unexplained = not (policy.require_event_log or policy.require_compose)
+    if unexplained and any(values.os_image_hashes is not None for values in policy.tdx.reference_values):
+        raise ConfigError(f"{where}.tdx lists OS images, which only the event log names, and demands no event log", "require_event_log = true")
 
 
 def _snp(where: str, policy: AttestationPolicy) -> None:

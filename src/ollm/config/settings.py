@@ -58,6 +58,21 @@ class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     image_digest: str | None = None
 
 
+class CollateralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where vendors' statements about hardware come from. Each URL can be a mirror's: what is fetched is verified, wherever it lay."""
+
+    directory: str = "collateral"  # relative to gateway.data_dir; "": nothing outlives the process
+    offline: bool = False  # never fetch: use what `ollm collateral import` put into the directory
+    pcs_url: str = "https://api.trustedservices.intel.com"
+    root_crl_url: str = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+    pcs_update: Literal["standard", "early"] = "standard"  # early: TCB information as soon as there is any, about a year before it is standard
+    kds_url: str = "https://kdsintf.amd.com"
+    rim_url: str = "https://rim.attestation.nvidia.com"
+    ocsp_url: str = "https://ocsp.ndis.nvidia.com"
+    nras_url: str = "https://nras.attestation.nvidia.com"  # its keys are believed for this origin's TLS, so no mirror can stand in for it
+    sigstore_root_sha256: str | None = None  # of a trusted_root.json that was brought into the directory; absent: the one of the library
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One provider endpoint and the policy that its machine must meet."""
 
@@ -65,8 +80,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     policy: str
     adapter: str = "aci"
     seal: str = "ehbp"  # ehbp: sealed to the attested HPKE key, inside attested TLS; tls: attested TLS alone
-    pcs_url: str = "https://api.trustedservices.intel.com"
-    root_crl_url: str = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+    pcs_url: str | None = None  # collateral's; another for hardware that is endorsed elsewhere, such as simulated one
+    root_crl_url: str | None = None
     session_seconds: Count = 3600  # a verification is used no longer than this
     api_key: str | None = None  # file: or env:
     max_connections: Count = 256
@@ -86,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     gateway: GatewaySettings = GatewaySettings()
     secrets: SecretSources = SecretSources()
     evidence: EvidenceSettings = EvidenceSettings()
+    collateral: CollateralSettings = CollateralSettings()
     policies: dict[str, AttestationPolicy] = {}
     upstreams: dict[str, UpstreamSettings] = {}
     models: dict[str, ModelSettings] = {}
