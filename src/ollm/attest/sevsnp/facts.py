@@ -12,7 +12,7 @@ from ollm.values.policy import SnpGrace, SnpPolicy, SnpReferenceValues
 # ones (a genuine Turin sets bit 6, which AMD's ABI 1.58 still reserves).
 _PLATFORM_BITS = ("smt", "tsme", "ecc", "rapl_disabled", "ciphertext_hiding", "alias_check_complete", "", "tio")
 
-_WARNED = "published attacks extract keys from chips of this line, with which any report can be forged"
+_WARNED = {"Milan": "a published work (arXiv 2605.12990) says that software can extract these chips' keys, with which any report can be forged"}
 
 
 def cpu_facts(
@@ -86,7 +86,7 @@ def _platform_info(bits: int) -> str:
 def _warnings(leaf: Endorsement, policy: SnpPolicy, grace: SnpGrace | None, *, revocation_checked: bool) -> list[str]:
     warnings = []
     if leaf.product in policy.warned_products:
-        warnings.append(f"AMD {leaf.product}: {_WARNED}")
+        warnings.append(f"AMD {leaf.product}: {_WARNED.get(leaf.product, 'the policy warns of this product line')}")
     if grace is not None:
         warnings.append(f"AMD {leaf.product}: firmware below the policy's minimum, accepted until {grace.until} ({grace.reason})")
     if not revocation_checked:

@@ -108,5 +108,5 @@ def at_least(tcb: SnpTcb, floor: SnpTcb) -> bool:
 
 
 def tcb_text(tcb: SnpTcb) -> str:
-    """`tcb` for people."""
-    return ", ".join(f"{name} {getattr(tcb, name)}" for name in SnpTcb.__struct_fields__)
+    """`tcb` for people; most lines have no FMC."""
+    return ", ".join(f"{name} {getattr(tcb, name)}" for name in SnpTcb.__struct_fields__ if name != "fmc" or tcb.fmc)
