@@ -1,0 +1,220 @@
+"""Certificates of NVIDIA: a device's chain, a signer's chain, and what they say of the device.
+
+    leaf            the firmware that signs reports, certified inside the chip at each boot; carries the firmware's digest (FWID)
+    chip            the chip's own key, in ROM; its serial number names the chip
+    provisioner     who certified chips of this model in the factory
+    model           NVIDIA GH100 Identity, …
+    root            NVIDIA Device Identity CA
+
+Every key is on P-384 and every signature ECDSA with SHA-384. Roots are types: the vendor's take no argument, so no configuration can
+replace them; `SimulatedRoot` exists only for a policy that pins one, and such a policy accepts nothing of the vendor's.
+
+Sources: RFC 5280 §6.1 (path validation); DMTF DSP0274 1.1 §10.7.1 (device information in the subject's alternative name).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+
+from ollm.attest import certificates
+from ollm.attest.certificates import Period, refusing
+from ollm.attest.nvidia import layout
+from ollm.attest.nvidia.layout import Report
+from ollm.errors import EvidenceRefused
+from ollm.values.policy import NvidiaPolicy
+
+DEVICE_ROOT_SHA256 = "102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48"  # DER of "NVIDIA Device Identity CA", 2021 to 9999
+RIM_ROOT_SHA256 = "12977b5115acb0381179279fffeb5a8c4d264971ebb32298023a465fa41df5d1"  # DER of "NVIDIA CoRIM signing Root CA", 2023 to 2053
+
+MAX_CHAIN = 32 * 1024  # characters of PEM; real ones have 5 KB
+DEVICE_NAMES = ("device certificate", "chip certificate", "provisioner certificate", "model certificate", "root certificate")
+
+DEVICE_INFO_OID = "1.3.6.1.4.1.412.274.1"
+_KNOWN_CRITICAL = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE)
+_DEVICE_INFO = re.compile(rb"\x0c[\x00-\x7f]NVIDIA:([0-9A-Z_]{2,16}):([0-9A-F]{4,32})", re.DOTALL)
+_BLACKWELL = re.compile(r"GB[0-9]{2}[0-9A-F]")
+_SWITCH_BLOCKS = 31
+_GPU_BLOCKS = 64
+
+
+class VendorDeviceRoot:
+    """NVIDIA's root of devices."""
+
+    sha256 = DEVICE_ROOT_SHA256
+    simulated = False
+
+
+class VendorRimRoot:
+    """NVIDIA's root of reference files."""
+
+    sha256 = RIM_ROOT_SHA256
+    simulated = False
+
+
+class SimulatedRoot:
+    """The root of one installation's simulated devices, or of their reference files, named by its SHA-256 in the policy that admits it."""
+
+    simulated = True
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+
+
+def device_root(policy: NvidiaPolicy) -> VendorDeviceRoot | SimulatedRoot:
+    """The one root of devices that `policy` admits."""
+    return VendorDeviceRoot() if policy.simulated_root_sha256 is None else SimulatedRoot(policy.simulated_root_sha256)
+
+
+def rim_root(policy: NvidiaPolicy) -> VendorRimRoot | SimulatedRoot:
+    """The one root of reference files that `policy` admits."""
+    return VendorRimRoot() if policy.simulated_rim_root_sha256 is None else SimulatedRoot(policy.simulated_rim_root_sha256)
+
+
+class Device(msgspec.Struct, frozen=True):
+    """What the certificates say a device is."""
+
+    kind: str  # gpu or switch
+    model: str  # Hopper, Blackwell, LS10
+    chip: str  # as NVIDIA's reference files name it: GH100, GB100, LS10
+    serial: str  # of the leaf, hex: another with each firmware
+    chip_serial: str  # of the chip's own certificate, hex: the same for life
+
+
+def load_device_chain(pem: str) -> tuple[x509.Certificate, ...]:
+    """Parse the five certificates of a device, leaf first. Raises: EvidenceRefused with device.certificates or device.chain."""
+    if len(pem) > MAX_CHAIN:
+        raise EvidenceRefused("device.certificates", f"{len(pem)} characters", f"at most {MAX_CHAIN}")
+    chain = tuple(certificates.load_chain(pem, "device.certificates", "a text"))
+    if len(chain) != len(DEVICE_NAMES):
+        raise EvidenceRefused("device.chain", f"{len(chain)} certificates", f"{len(DEVICE_NAMES)}: {', '.join(DEVICE_NAMES)}")
+    return chain
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    """The bytes of `certificate`."""
+    return certificate.public_bytes(Encoding.DER)
+
+
+def check_root(chain: Sequence[x509.Certificate], root: VendorDeviceRoot | VendorRimRoot | SimulatedRoot, check: str) -> None:
+    """The last certificate is, byte for byte, the pinned root. Raises: EvidenceRefused naming `check`."""
+    digest = hashlib.sha256(der(chain[-1])).hexdigest()
+    if digest != root.sha256:
+        raise EvidenceRefused(check, f"root with SHA-256 {digest}", root.sha256)
+
+
+def periods(chain: Sequence[x509.Certificate], names: Sequence[str]) -> tuple[Period, ...]:
+    """When each certificate of `chain` holds."""
+    return tuple(certificates.certificate_period(certificate, name) for certificate, name in zip(chain, names, strict=True))
+
+
+def check_chain(chain: Sequence[x509.Certificate], names: Sequence[str], check: str) -> None:
+    """Each certificate was issued by the one after it, which may do so; the first is no CA and signs. Raises: EvidenceRefused."""
+    _check_usage(der(chain[0]), None, check, names[0])
+    for at in range(1, len(chain)):
+        _check_usage(der(chain[at]), at - 1, check, names[at])
+        check_issued(chain[at - 1], chain[at], check, names[at - 1])
+
+
+def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
+    """`issuer` is named in `certificate` and signed it, on P-384 with SHA-384. Raises: EvidenceRefused naming `check`."""
+    with refusing(check, f"{name} by another issuer, or of another algorithm", "ECDSA on P-384 by the certificate above it"):
+        _issued(der(certificate), der(issuer))
+
+
+def p384_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """The key of `certificate`. Raises: ValueError for one that is not on P-384."""
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise ValueError("key")
+    return key
+
+
+# A fact about these very bytes, independent of time and policy: chains of different devices and files share most of their links.
+@lru_cache(maxsize=512)
+def _issued(certificate_der: bytes, issuer_der: bytes) -> None:
+    certificate, issuer = x509.load_der_x509_certificate(certificate_der), x509.load_der_x509_certificate(issuer_der)
+    p384_key(certificate)
+    p384_key(issuer)
+    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+        raise ValueError("algorithm")
+    certificate.verify_directly_issued_by(issuer)
+
+
+@lru_cache(maxsize=512)
+def _check_usage(certificate_der: bytes, below: int | None, check: str, name: str) -> None:
+    """A CA with at most `below` CAs under it on the way to the leaf; or with None: no CA, but one that signs."""
+    with refusing(check, f"{name} whose extensions can't be read", "well-formed ones"):
+        extensions = x509.load_der_x509_certificate(certificate_der).extensions
+        known = {extension.oid: extension.value for extension in extensions}
+        unknown = [extension.oid.dotted_string for extension in extensions if extension.critical and extension.oid not in _KNOWN_CRITICAL]
+    if unknown:
+        raise EvidenceRefused(check, f"{name} with the critical extension {unknown[0][:40]}", "none that is unknown")
+    constraints, usage = known.get(ExtensionOID.BASIC_CONSTRAINTS), known.get(ExtensionOID.KEY_USAGE)
+    is_ca = isinstance(constraints, x509.BasicConstraints) and constraints.ca
+    if (
+        not isinstance(usage, x509.KeyUsage)
+        or not (usage.digital_signature if below is None else usage.key_cert_sign)
+        or is_ca != (below is not None)
+    ):
+        raise EvidenceRefused(check, f"{name} that is for something else", "one that signs, and no CA" if below is None else "a CA")
+    if (
+        below is not None
+        and isinstance(constraints, x509.BasicConstraints)
+        and constraints.path_length is not None
+        and constraints.path_length < below
+    ):
+        raise EvidenceRefused(check, f"{name} with a path length of {constraints.path_length}", f"at least {below}")
+
+
+def identify(chain: Sequence[x509.Certificate]) -> Device:
+    """What device a chain is of; its leaf and the factory's certificate must agree. Raises: EvidenceRefused with device.architecture."""
+    leaf, chip, provisioner = chain[0], chain[1], chain[2]
+    with refusing("device.architecture", "a certificate whose names can't be read", "well-formed ones"):
+        product = _product(leaf)
+        words = " ".join(str(name.value) for name in provisioner.subject.get_attributes_for_oid(NameOID.COMMON_NAME)).split()
+    if product not in words:
+        raise EvidenceRefused("device.architecture", f"{product!a} by a provisioner of another", "a device of the provisioner's model")
+    serials = f"{leaf.serial_number:x}", f"{chip.serial_number:x}"
+    if product == "GH100":
+        return Device("gpu", "Hopper", product, *serials)
+    if product == "LS_10":
+        return Device("switch", "LS10", "LS10", *serials)
+    if _BLACKWELL.fullmatch(product):
+        return Device("gpu", "Blackwell", product, *serials)
+    raise EvidenceRefused("device.architecture", f"chip {product!a}", "Hopper, Blackwell or LS10")
+
+
+def _product(leaf: x509.Certificate) -> str:
+    """The model in the leaf's device information, NVIDIA:GH100:<number>. Raises: ValueError."""
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.OtherName)
+    infos = [_DEVICE_INFO.fullmatch(name.value) for name in names if name.type_id.dotted_string == DEVICE_INFO_OID]
+    if len(infos) != 1 or infos[0] is None:
+        raise ValueError("device information")
+    return infos[0][1].decode()
+
+
+def check_report(report: Report, device: Device) -> None:
+    """The report has the shape of that kind of device, and if it names a chip, the same. Raises: EvidenceRefused."""
+    blocks = _SWITCH_BLOCKS if device.kind == "switch" else _GPU_BLOCKS
+    if len(report.measurements) != blocks:
+        raise EvidenceRefused("device.architecture", f"{len(report.measurements)} measurements", f"{blocks} of a {device.kind}")
+    stated = report.opaque.get(layout.CHIP)
+    if stated is not None and stated.rstrip(b"\x00") != device.chip.encode():
+        raise EvidenceRefused("device.architecture", f"a report of {stated[:40]!a}", device.chip)
+
+
+def check_signature(report: Report, leaf: x509.Certificate) -> None:
+    """The device's firmware signed the request and its answer. Raises: EvidenceRefused with device.signature."""
+    r, s = report.signature[:48], report.signature[48:]
+    signature = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+    with refusing("device.signature", "a signature by another key or of other bytes", "the device's, of this report"):
+        p384_key(leaf).verify(signature, report.signed, ec.ECDSA(hashes.SHA384()))

@@ -1,0 +1,235 @@
+"""NVIDIA's reference files (RIM): which measurements a driver or a VBIOS has, in a signed XML document.
+
+    SoftwareIdentity (ISO/IEC 19770-2:2015)   name
+      Meta                                     colloquialVersion, product, edition
+      Payload
+        Resource type="Measurement"            index, active, size, alternatives, Hash0 … in the namespace of SHA-384; one for each index
+      Signature (XML-DSig)                     enveloped, of the whole document: one reference, c14n 1.1, ECDSA with SHA-384;
+                                               KeyInfo holds the chain: signer, two CAs, root
+
+A document that isn't of exactly this form is refused before its signature is looked at: nothing may stand before or after what is
+signed, and no DTD, comment, processing instruction or other spelling of characters exists for it to hide in. After that, only the
+element that the verifying library returns as signed is read. What can be changed without breaking the signature is spelling alone:
+white space in tags and around base64; so the identity of a file is the digest of its canonical form, never of its bytes.
+
+lxml and signxml come with the extra `nvidia` and are imported when the first file is read.
+
+Sources: TCG Reference Integrity Manifest Information Model 1.01; W3C XML Signature Syntax and Processing 1.1; NVIDIA attestation SDK,
+RimDocument.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from cryptography import x509
+
+from ollm.attest import certificates
+from ollm.attest.certificates import refusing
+from ollm.errors import EvidenceRefused
+from ollm.values.hexes import Hex32
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_RIM = 256 * 1024  # real ones have 20 to 26 KB
+SIGNER_NAMES = ("signer", "product CA", "chip CA", "root")
+_MAX_ALTERNATIVES = 64
+_MAX_INDEX = 255
+_FORMAT = "rim.format"
+_SIGNATURE = "rim.signature"
+_SWID = "{http://standards.iso.org/iso/19770/-2/2015/schema.xsd}"
+_DS = "{http://www.w3.org/2000/09/xmldsig#}"
+_HASH = "{http://www.w3.org/2001/04/xmlenc#sha384}Hash"
+_C14N11 = "http://www.w3.org/2006/12/xml-c14n11"
+_ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+_BASE64 = re.compile(r"[A-Za-z0-9+/\n]{4,8192}={0,2}\n?")
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,3}")
+_HEX = re.compile(r"([0-9a-f]{2})+")
+
+# The one form of a Signature, as tag and attributes in document order; the text of some is read.
+_SIGNATURE_FORM: tuple[tuple[str, dict[str, str]], ...] = (
+    ("Signature", {}),
+    ("SignedInfo", {}),
+    ("CanonicalizationMethod", {"Algorithm": _C14N11}),
+    ("SignatureMethod", {"Algorithm": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384"}),
+    ("Reference", {"URI": ""}),
+    ("Transforms", {}),
+    ("Transform", {"Algorithm": _ENVELOPED}),
+    ("Transform", {"Algorithm": _C14N11}),
+    ("DigestMethod", {"Algorithm": "http://www.w3.org/2001/04/xmldsig-more#sha384"}),
+    ("DigestValue", {}),
+    ("SignatureValue", {}),
+    ("KeyInfo", {}),
+    ("X509Data", {}),
+    *(("X509Certificate", {}) for _ in SIGNER_NAMES),
+)
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """One active measurement: any of `values` may be the device's."""
+
+    index: int  # from 0; the report's block index + 1
+    values: tuple[bytes, ...]
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A file of the right form; nothing in it is verified yet."""
+
+    name: str  # what it is to be: driver RIM or VBIOS RIM
+    data: bytes
+    chain: tuple[x509.Certificate, ...]
+
+    @property
+    def signer_names(self) -> tuple[str, ...]:
+        return tuple(f"{name} of the {self.name}" for name in SIGNER_NAMES)
+
+
+class Rim(msgspec.Struct, frozen=True):
+    """A genuine file: who signed it is who is pinned."""
+
+    name: str
+    product: str
+    edition: str  # GPU or SWITCH
+    version: str
+    references: tuple[Reference, ...]  # the active ones, by index
+    identity: Hex32  # SHA-256 of the canonical form that was signed
+
+
+def parse(data: bytes | None, name: str) -> Document:
+    """Read the form of a file and the certificates in it. Raises: EvidenceRefused with rim.present, rim.format or rim.signature."""
+    if data is None:
+        raise EvidenceRefused("rim.present", f"no {name}", "NVIDIA's reference file for what the device runs")
+    root = _root(data)
+    if root.tag != f"{_SWID}SoftwareIdentity":
+        raise EvidenceRefused(_FORMAT, f"element {str(root.tag)[:80]!a}", "SoftwareIdentity of ISO/IEC 19770-2")
+    _references(root)
+    signatures = root.findall(f".//{_DS}Signature")
+    if len(signatures) != 1 or signatures[0].getparent() is not root or root[-1] is not signatures[0]:
+        raise EvidenceRefused(_SIGNATURE, f"{len(signatures)} signatures", "one, of the whole document, at its end")
+    form = tuple((element.tag, dict(element.attrib)) for element in signatures[0].iter())
+    if form != tuple((_DS + tag, attributes) for tag, attributes in _SIGNATURE_FORM):
+        raise EvidenceRefused(_SIGNATURE, "a signature of another form", "one of the whole document by ECDSA with SHA-384, c14n 1.1, a chain of 4")
+    _base64(signatures[0].findtext(f"{_DS}SignatureValue"), _SIGNATURE)
+    texts = [element.text for element in signatures[0].iter(f"{_DS}X509Certificate")]
+    return Document(name, data, tuple(certificates.load_certificate(_base64(text, _FORMAT), _FORMAT) for text in texts))
+
+
+def verify(document: Document, now: int) -> Rim:
+    """Verify the signature by the first certificate of the chain, and read what is signed. Raises: EvidenceRefused."""
+    _, signxml = _libraries()
+    with _foreign(_SIGNATURE, f"a {document.name} whose signature doesn't verify", "the signer's, of this file"):
+        result = signxml.XMLVerifier().verify(
+            document.data,
+            x509_cert=document.chain[0],
+            parser=_parser(),
+            validate_schema=False,  # `parse` allowed one form only
+            expect_config=signxml.SignatureConfiguration(
+                location="./",
+                signature_methods=frozenset({signxml.SignatureMethod.ECDSA_SHA384}),
+                digest_algorithms=frozenset({signxml.DigestAlgorithm.SHA384}),
+                verification_time=datetime.fromtimestamp(now, UTC),
+            ),
+        )
+    signed: _Element = result.signed_xml
+    metas = signed.findall(f"{_SWID}Meta")
+    if len(metas) != 1:
+        raise EvidenceRefused(_FORMAT, f"{len(metas)} Meta elements", "1")
+    product, edition, version = (metas[0].get(name) for name in ("product", "edition", "colloquialVersion"))
+    if not product or not edition or not version:
+        raise EvidenceRefused(_FORMAT, "Meta without product, edition or colloquialVersion", "all three")
+    references = tuple(Reference(index, _values(values, size)) for index, size, values in _references(signed))
+    if not references:
+        raise EvidenceRefused(_FORMAT, "no active measurement", "at least one")
+    return Rim(document.name, product, edition, version, references, Hex32(hashlib.sha256(result.signed_data).hexdigest()))
+
+
+def _references(root: "_Element") -> list[tuple[int, int, list[str]]]:
+    """Index, size and values, as text, of each active measurement."""
+    payloads = root.findall(f"{_SWID}Payload")
+    if len(payloads) != 1 or not len(payloads[0]):
+        raise EvidenceRefused(_FORMAT, f"{len(payloads)} payloads" if len(payloads) != 1 else "an empty payload", "one with measurements")
+    seen: set[int] = set()
+    active: list[tuple[int, int, list[str]]] = []
+    for element in payloads[0]:
+        index = _number(element, "index", _MAX_INDEX)
+        if element.tag != f"{_SWID}Resource" or element.get("type") != "Measurement" or index in seen:
+            raise EvidenceRefused(_FORMAT, f"another element, or index {index} twice", "one measurement for each index")
+        seen.add(index)
+        size, alternatives = _number(element, "size", _MAX_INDEX), _number(element, "alternatives", _MAX_ALTERNATIVES)
+        values = [element.get(f"{_HASH}{at}", "") for at in range(alternatives)]
+        hashes = sum(str(name).startswith(_HASH) for name in element.attrib)
+        if not values or not all(values) or hashes != alternatives:
+            raise EvidenceRefused(_FORMAT, f"{hashes} digests for index {index}", f"the {alternatives} that are stated, in SHA-384's namespace")
+        if element.get("active") not in ("True", "False"):
+            raise EvidenceRefused(_FORMAT, f"index {index} neither active nor not", "True or False")
+        if element.get("active") == "True":
+            active.append((index, size, values))
+    return active
+
+
+def _number(element: "_Element", name: str, maximum: int) -> int:
+    text = element.get(name) or ""
+    if _DECIMAL.fullmatch(text) is None or int(text) > maximum:
+        raise EvidenceRefused(_FORMAT, f"{name} {text[:40]!a}", f"a number up to {maximum}")
+    return int(text)
+
+
+def _values(texts: Iterable[str], size: int) -> tuple[bytes, ...]:
+    for text in texts:
+        if _HEX.fullmatch(text) is None or len(text) != 2 * size:
+            raise EvidenceRefused(_FORMAT, f"digest {text[:40]!a}", f"{size} bytes in hex")
+    return tuple(bytes.fromhex(text) for text in texts)
+
+
+def _base64(text: str | None, check: str) -> bytes:
+    """Base64 in its one spelling, but for line ends. Raises: EvidenceRefused naming `check`."""
+    compact = (text or "").replace("\n", "")
+    if _BASE64.fullmatch(text or "") is not None and len(compact) % 4 == 0:
+        decoded = base64.b64decode(compact)
+        if base64.b64encode(decoded).decode() == compact:
+            return decoded
+    raise EvidenceRefused(check, "something that is no base64", "base64 in lines")
+
+
+def _root(data: bytes) -> "_Element":
+    if len(data) > MAX_RIM:
+        raise EvidenceRefused(_FORMAT, f"{len(data)} bytes", f"at most {MAX_RIM}")
+    if b"<!" in data or b"<?" in data.removeprefix(b"<?xml ") or b"&" in data:
+        raise EvidenceRefused(_FORMAT, "a DTD, comment, processing instruction, CDATA section or reference", "elements and text only")
+    etree, _ = _libraries()
+    with _foreign(_FORMAT, "bytes that are no XML", "well-formed XML in UTF-8"):
+        root: _Element = etree.fromstring(data, parser=_parser())
+    return root
+
+
+def _parser() -> Any:
+    """Forced to UTF-8, so that no declared encoding can hide what `_root` looks for."""
+    etree, _ = _libraries()
+    return etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, dtd_validation=False)
+
+
+@contextmanager
+def _foreign(check: str, got: str, want: str) -> Iterator[None]:
+    """Turn whatever the XML libraries raise in the block into this refusal."""
+    etree, signxml = _libraries()
+    try:
+        with refusing(check, got, want):
+            yield
+    except (etree.LxmlError, signxml.exceptions.SignXMLException):
+        raise EvidenceRefused(check, got, want) from None
+
+
+def _libraries() -> tuple[Any, Any]:
+    """lxml.etree and signxml, from the extra. Raises: EvidenceRefused when it isn't installed."""
+    try:
+        import signxml
+        from lxml import etree
+    except ImportError:
+        raise EvidenceRefused(_FORMAT, "no library that verifies XML signatures", "the extra nvidia: pip install 'ollm[nvidia]'") from None
+    return etree, signxml
