@@ -8,7 +8,8 @@
     ├── StoreError             the store can't do what was asked
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
-        └── ChannelRefused     the peer on a new connection is not the one that was verified
+        ├── ChannelRefused     the peer on a new connection is not the one that was verified
+        └── CollateralError    a vendor's statement about hardware can't be had, or is not in time
 
 Texts of these errors are written here or by their raiser from fixed words, names from the configuration and numbers.
 They never hold bytes of a request, of an answer, or of a foreign exception's text: that is what keeps content out of
@@ -105,3 +106,16 @@ class ChannelRefused(UpstreamError):
         super().__init__("connect", f"channel.spki: got {got}, want {want}")
         self.got = got
         self.want = want
+
+
+class CollateralError(UpstreamError):
+    """A vendor's statement can't be had, or is not in time. `retry_after` is how many seconds the service asked to be left alone."""
+
+    def __init__(self, phase: str, reason: str, *, status: int | None = None, retry_after: float | None = None, ended: bool = False) -> None:
+        super().__init__(phase, reason, status=status)
+        self.retry_after = retry_after
+        self.ended = ended  # it was had, and its time is over
+
+    def again(self) -> "CollateralError":
+        """The same, to be raised anew: one exception raised twice collects two tracebacks."""
+        return CollateralError(self.phase, self.reason, status=self.status, retry_after=self.retry_after, ended=self.ended)

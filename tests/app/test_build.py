@@ -9,6 +9,7 @@ import pytest
 
 from ollm.app.build import Assembly, data_directory, endorser_of, provider_session, store_of
 from ollm.app.initialise import initialise
+from ollm.attest.evidence import CollateralNeed
 from ollm.config.load import Loaded, load
 from ollm.errors import ConfigError, StoreError
 from ollm.net.clock import SystemClock
@@ -143,7 +144,8 @@ async def test_collateral_comes_from_where_the_policy_gets_its_own(tmp_path: Pat
         tree["policies"]["real"] = {**real, "level": "tee"}
         loaded = load(initialise(tmp_path, toml(tree)))
         fetch = HttpFetch()
-        urls = {name: endorser_of(loaded, name, fetch, SystemClock())._pcs for name in ("one", "gateway", "real", "unknown")}
+        need = CollateralNeed("00906ED50000", "platform")
+        origins = {name: endorser_of(loaded, name, fetch, SystemClock()).keys(need)[0].origin for name in ("one", "gateway", "real", "unknown")}
         await fetch.close()
-        assert urls["one"] == urls["gateway"] == enclave.pcs_url, "simulated hardware has one service, whoever runs on it"
-        assert urls["real"] == urls["unknown"] == "https://api.trustedservices.intel.com"
+        assert origins["one"] == origins["gateway"] == enclave.pcs_url, "simulated hardware has one service, whoever runs on it"
+        assert origins["real"] == origins["unknown"] == "https://api.trustedservices.intel.com"

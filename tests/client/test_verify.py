@@ -19,6 +19,7 @@ from ollm.app.demo import MODEL, stage
 from ollm.app.demo import Stage as Play
 from ollm.client.verify import GatewayVerdict, appraise_session, check_receipt, keyset_of_report, session_id_of, verify_gateway
 from ollm.config.load import Loaded
+from ollm.config.settings import CollateralSettings
 from ollm.errors import UpstreamError, WireError
 from ollm.net.clock import SystemClock
 from ollm.net.connection import client_tls
@@ -136,7 +137,8 @@ class WithoutEndorser(HttpFetch):
 
 @pytest.mark.parametrize(("through", "check"), [(Garbling, "report.format"), (Replaying, "binding.report_data"), (WithoutEndorser, "evidence.fetch")])
 async def test_a_report_that_proves_nothing_is_refused(play: Play, through: type[HttpFetch], check: str) -> None:
-    assert refusal(await judged(play.loaded, play.url, through=through)) == check
+    settings = msgspec.structs.replace(play.loaded.settings, collateral=CollateralSettings(directory=""))  # not what the gateway keeps
+    assert refusal(await judged(msgspec.structs.replace(play.loaded, settings=settings), play.url, through=through)) == check
 
 
 async def test_a_gateway_that_can_not_be_asked_is_no_verdict(play: Play) -> None:

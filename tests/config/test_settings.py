@@ -6,6 +6,7 @@ import pytest
 from ollm.cli.template import CONFIG
 from ollm.config.load import parse
 from ollm.config.settings import (
+    CollateralSettings,
     EvidenceSettings,
     GatewaySettings,
     ModelSettings,
@@ -26,6 +27,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "gateway.timeouts": Timeouts,
     "secrets": SecretSources,
     "evidence": EvidenceSettings,
+    "collateral": CollateralSettings,
     "policies.p": AttestationPolicy,
     "policies.p.tdx": TdxPolicy,
     "upstreams.u": UpstreamSettings,
@@ -48,8 +50,11 @@ def test_nothing_said_is_the_strict_configuration() -> None:
 def test_an_upstream_is_sealed_and_endorsed_by_intel_unless_said_otherwise() -> None:
     upstream = UpstreamSettings(url="https://provider.example", policy="p")
     assert (upstream.adapter, upstream.seal, upstream.session_seconds, upstream.api_key) == ("aci", "ehbp", 3600, None)
-    assert upstream.pcs_url == "https://api.trustedservices.intel.com"
-    assert upstream.root_crl_url == "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+    assert upstream.pcs_url is upstream.root_crl_url is None
+    collateral = CollateralSettings()
+    assert collateral.pcs_url == "https://api.trustedservices.intel.com"
+    assert collateral.root_crl_url == "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+    assert collateral.directory and not collateral.offline
 
 
 def test_a_policy_accepts_nothing_until_it_has_reference_values() -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ollm.attest.appraise import appraise, needed_collateral
 from ollm.attest.evidence import AciEvidence, Binding
 from ollm.errors import EvidenceRefused, UpstreamError
-from ollm.net.collateral import PcsCollateral
+from ollm.net.collateral import Asker, CollateralCache, PcsCollateral
 from ollm.net.fetch import HttpFetch
 from ollm.seal.ehbp import RequestSealer
 from ollm.sim.service import SimEnclave, SimOptions
@@ -46,7 +46,8 @@ class EnclaveClient:
             evidence = await self.evidence()
             need = needed_collateral(evidence)
             enclave = self.enclave
-            pcs = PcsCollateral(fetch, enclave.clock, pcs_url=enclave.pcs_url, root_crl_url=enclave.root_crl_url)
+            cache, asker = CollateralCache(enclave.clock), Asker(fetch, enclave.clock)
+            pcs = PcsCollateral(cache, asker, pcs_url=enclave.pcs_url, root_crl_url=enclave.root_crl_url)
             collateral = await pcs.get(need)
         except EvidenceRefused as refusal:
             return refusal.check

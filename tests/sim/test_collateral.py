@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from ollm.attest.evidence import CollateralNeed
-from ollm.net.collateral import PcsCollateral
+from ollm.net.collateral import Asker, CollateralCache, PcsCollateral
 from ollm.ports import Fetched
 from ollm.sim.collateral import CURRENT_CPU_SVN, Endorsement, SimulatedPcs
 from ollm.sim.machine import SimulatedMachine
@@ -120,10 +120,13 @@ class PcsFetch:
         status, headers, body = self.machine.pcs_answer(split.path, dict(parse_qsl(split.query)))
         return Fetched(status, {name.lower(): value for name, value in headers.items()}, body)
 
+    async def post(self, url: str, body: bytes, media_type: str) -> Fetched:
+        raise AssertionError("this service is only read")
+
 
 async def test_the_gateways_fetcher_for_the_vendors_service_is_content_with_this_one(machine: SimulatedMachine, clock: FrozenClock) -> None:
     origin = "https://pcs.example"
-    fetcher = PcsCollateral(PcsFetch(machine), clock, pcs_url=origin, root_crl_url=f"{origin}/IntelSGXRootCA.der")
+    fetcher = PcsCollateral(CollateralCache(clock), Asker(PcsFetch(machine), clock), pcs_url=origin, root_crl_url=f"{origin}/IntelSGXRootCA.der")
     fetched = await fetcher.get(CollateralNeed("53494D000000", "platform"))
     direct = machine.collateral()
     assert (fetched.tcb_info, fetched.qe_identity) == (direct.tcb_info, direct.qe_identity)

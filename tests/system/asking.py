@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx2
 
+from ollm.app.build import endorser_of
 from ollm.client.verify import check_receipt, verify_gateway
 from ollm.config.load import load
 from ollm.net.clock import SystemClock
-from ollm.net.collateral import PcsCollateral
 from ollm.net.fetch import HttpFetch
 from tests.system.installation import Installation
 
@@ -70,10 +70,9 @@ class Auditor:
     async def unproven(self, exchanges: list[Heard]) -> list[str]:
         """Request ids of `exchanges` whose receipt is missing, or does not prove the bytes that were sent and heard."""
         loaded = load(self._installation.config)
-        upstream = loaded.settings.upstreams["enclave"]
         fetch, clock = HttpFetch(), SystemClock()
         try:
-            endorser = PcsCollateral(fetch, clock, pcs_url=upstream.pcs_url, root_crl_url=upstream.root_crl_url)
+            endorser = endorser_of(loaded, "simulated", fetch, clock)
             verdict = await verify_gateway(fetch, endorser, clock, self._installation.url, loaded.settings.policies["simulated"])
             assert verdict.keyset is not None and verdict.keyset_digest is not None, verdict.appraisal.failure
             bad = []

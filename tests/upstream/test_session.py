@@ -218,7 +218,7 @@ async def test_the_clock_that_judges_is_the_one_that_is_given(enclave: SimEnclav
         with pytest.raises(Unverified) as refusal:
             await verify()
         assert refusal.value.appraisal.failure is not None
-        assert refusal.value.appraisal.failure.name == "keyset.expiry"
+        assert refusal.value.appraisal.failure.name == "collateral.validity"
 
 
 def test_the_way_in_is_one() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ollm.config.settings import Timeouts, UpstreamSettings
 from ollm.net.clock import SystemClock
-from ollm.net.collateral import PcsCollateral
+from ollm.net.collateral import Asker, CollateralCache, PcsCollateral
 from ollm.net.connection import client_tls
 from ollm.net.fetch import HttpFetch
 from ollm.ports import Clock
@@ -45,7 +45,7 @@ async def verifier(
     """What a keeper calls: verify `machine` now. Collateral comes from the machine's own service."""
     settings, tls, used, fetch = settings_of(machine, **more), client_tls(), clock or SystemClock(), HttpFetch()
     adapter = AciAdapter(settings, tls, None)
-    endorser = PcsCollateral(fetch, used, pcs_url=settings.pcs_url, root_crl_url=settings.root_crl_url)
+    endorser = PcsCollateral(CollateralCache(used), Asker(fetch, used), pcs_url=machine.pcs_url, root_crl_url=machine.root_crl_url)
 
     async def verify() -> VerifiedSession:
         return await establish("enclave", settings, machine.policy, adapter, endorser, clock=used, tls=tls, timeouts=timeouts or Timeouts(verify=5))

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ollm.app.collateral import Collateral, collateral_of
 from ollm.app.identity import gateway_keyset
 from ollm.config.load import Loaded, key_bytes
-from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.gateway.context import Gateway
 from ollm.net.clock import SystemClock
@@ -26,7 +26,6 @@ from ollm.store.sqlite import Role, Store, open_store
 from ollm.upstream.keeper import Keeper
 from ollm.upstream.registry import ADAPTERS
 from ollm.upstream.session import VerifiedSession, establish
-from ollm.values.level import Level
 
 
 def data_directory(loaded: Loaded) -> Path:
@@ -55,6 +54,7 @@ class Assembly:
         self._loaded = loaded
         self._store = store_of(loaded, role="gateway")
         self._fetch = HttpFetch()
+        self._collateral: Collateral | None = None
         self._agent: DstackAgent | None = None
         self._gateway: Gateway | None = None
 
@@ -83,6 +83,7 @@ class Assembly:
             extra={"config_digest": loaded.digest},
         )
         tls = client_tls()
+        collateral = self._collateral = Collateral(loaded, self._fetch, clock, read_only=False)
         self._gateway = Gateway(
             settings=settings,
             config_digest=loaded.digest,
@@ -94,7 +95,7 @@ class Assembly:
             ledger=self._store.ledger,
             sessions=self._store.sessions,
             attestation=attestation,
-            keepers={name: self._keeper(name, clock, tls) for name in settings.upstreams},
+            keepers={name: self._keeper(name, collateral, clock, tls) for name in settings.upstreams},
             levels={name: settings.policies[upstream.policy].level for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
         )
@@ -107,6 +108,8 @@ class Assembly:
         if self._gateway is not None:
             for keeper in self._gateway.keepers.values():
                 await keeper.close()
+        if self._collateral is not None:
+            await self._collateral.close()
         await self._fetch.close()
         if self._agent is not None:
             await self._agent.close()
@@ -122,25 +125,23 @@ class Assembly:
         self._agent = DstackAgent(self._loaded.path(path))
         return self._agent
 
-    def _keeper(self, name: str, clock: SystemClock, tls: ssl.SSLContext) -> Keeper:
-        return Keeper(name, _verifier(self._loaded, name, self._fetch, clock, tls), clock, self._store.sessions)
+    def _keeper(self, name: str, collateral: Collateral, clock: SystemClock, tls: ssl.SSLContext) -> Keeper:
+        return Keeper(name, _verifier(self._loaded, name, collateral, clock, tls), clock, self._store.sessions)
 
 
 def _key(loaded: Loaded, source: str) -> bytes:
     return key_bytes(loaded.secret(source), source)
 
 
-def _endorser(upstream: UpstreamSettings, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
-    return PcsCollateral(fetch, clock, pcs_url=upstream.pcs_url, root_crl_url=upstream.root_crl_url)
-
-
-def _verifier(loaded: Loaded, name: str, fetch: HttpFetch, clock: Clock, tls: ssl.SSLContext) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
+def _verifier(
+    loaded: Loaded, name: str, collateral: Collateral, clock: Clock, tls: ssl.SSLContext
+) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
     """What verifies upstream `name` anew at each call; its collateral is cached between them."""
     settings = loaded.settings
     upstream = settings.upstreams[name]
     api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
     adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
-    endorser = _endorser(upstream, fetch, clock)
+    endorser = collateral.tdx(name)
     policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
@@ -150,24 +151,18 @@ def _verifier(loaded: Loaded, name: str, fetch: HttpFetch, clock: Clock, tls: ss
 
 
 def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
-    """Collateral from where the upstreams of `policy` get theirs; from Intel when it has none."""
-    settings = loaded.settings
-    simulated = settings.policies[policy].level if policy in settings.policies else None
-    for upstream in settings.upstreams.values():
-        if upstream.policy == policy or settings.policies[upstream.policy].level is simulated is Level.SIMULATED:
-            return _endorser(upstream, fetch, clock)
-    return _endorser(UpstreamSettings(url="https://unused.invalid", policy=policy), fetch, clock)
+    """Collateral from where the upstreams of `policy` get theirs; from where the configuration says when it has none."""
+    collateral = Collateral(loaded, fetch, clock, read_only=True)
+    return collateral.tdx(collateral.upstream_of(policy))
 
 
 @contextlib.asynccontextmanager
 async def provider_session(loaded: Loaded, name: str) -> AsyncIterator[VerifiedSession]:
     """A session of upstream `name`, verified now, without a store. Raises: Unverified."""
-    fetch = HttpFetch()
-    try:
-        session = await _verifier(loaded, name, fetch, SystemClock(), client_tls())()
+    clock = SystemClock()
+    async with collateral_of(loaded, clock) as collateral:
+        session = await _verifier(loaded, name, collateral, clock, client_tls())()
         try:
             yield session
         finally:
             session.close()
-    finally:
-        await fetch.close()

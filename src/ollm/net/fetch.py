@@ -25,18 +25,25 @@ class HttpFetch:
 
     async def get(self, url: str, *, authorization: str | None = None) -> Fetched:
         """GET `url`. Raises: UpstreamError, whose text never holds the URL's query or the credential."""
+        return await self._ask("GET", url, {"authorization": authorization} if authorization else {}, None)
+
+    async def post(self, url: str, body: bytes, media_type: str) -> Fetched:
+        """POST `body` to `url`. Raises: UpstreamError, whose text never holds the URL's query or the body."""
+        return await self._ask("POST", url, {"content-type": media_type}, body)
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Fetched:
         if not _allowed(url):
             raise UpstreamError("connect", "only https is fetched from other machines")
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._get(url, {"authorization": authorization} if authorization else {})
+                return await self._answer(method, url, headers, body)
         except TimeoutError:
             raise UpstreamError("connect", "timed out") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
             raise UpstreamError("connect", type(problem).__name__) from None
 
-    async def _get(self, url: str, headers: dict[str, str]) -> Fetched:
-        async with self._client.stream("GET", url, headers=headers) as response:
+    async def _answer(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Fetched:
+        async with self._client.stream(method, url, headers=headers, content=body) as response:
             parts = []
             size = 0
             async for part in response.aiter_bytes():

@@ -33,6 +33,8 @@ class Fetched(msgspec.Struct, frozen=True):
 class Fetch(Protocol):
     async def get(self, url: str) -> Fetched: ...
 
+    async def post(self, url: str, body: bytes, media_type: str) -> Fetched: ...
+
 
 # `intend` returns once the intent survives kill -9. `complete` returns once the entry (and its receipt) is as durable
 # as configured, and removes the intent; calling it twice for one request keeps the first row. Both are called from one

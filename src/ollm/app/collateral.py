@@ -1,0 +1,69 @@
+"""Collateral of an installation: its directory, its cache, and whom the configuration says to ask."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from ollm.config.load import Loaded
+from ollm.config.settings import CollateralSettings
+from ollm.net.collateral import Asker, CollateralCache, PcsCollateral, Shelf
+from ollm.net.fetch import HttpFetch
+from ollm.ports import Clock, Fetch
+from ollm.values.level import Level
+
+
+def shelf_of(loaded: Loaded, *, read_only: bool) -> Shelf | None:
+    """The directory of collateral, which need not exist; None when the configuration names none."""
+    settings = loaded.settings
+    if not settings.collateral.directory:
+        return None
+    return Shelf(Path(loaded.path(settings.gateway.data_dir)) / settings.collateral.directory, read_only=read_only)
+
+
+class Collateral:
+    """The cache of one process, and those who fill it."""
+
+    def __init__(self, loaded: Loaded, fetch: Fetch, clock: Clock, *, read_only: bool) -> None:
+        """`read_only`: for a command, which leaves the gateway's directory as it is."""
+        self._loaded = loaded
+        self.cache = CollateralCache(clock, shelf=shelf_of(loaded, read_only=read_only), offline=loaded.settings.collateral.offline)
+        self.asker = Asker(fetch, clock)
+
+    def sources(self, upstream: str | None) -> CollateralSettings:
+        """Whom to ask about the hardware of `upstream`; of nobody's in particular, if None."""
+        settings = self._loaded.settings.collateral
+        if upstream is None:
+            return settings
+        own = self._loaded.settings.upstreams[upstream]
+        return msgspec.structs.replace(settings, pcs_url=own.pcs_url or settings.pcs_url, root_crl_url=own.root_crl_url or settings.root_crl_url)
+
+    def tdx(self, upstream: str | None) -> PcsCollateral:
+        """Endorsements of TDX platforms from where `upstream` gets its own."""
+        sources = self.sources(upstream)
+        return PcsCollateral(self.cache, self.asker, pcs_url=sources.pcs_url, root_crl_url=sources.root_crl_url, update=sources.pcs_update)
+
+    def upstream_of(self, policy: str) -> str | None:
+        """An upstream whose hardware is endorsed where that of `policy` is: one of the same policy, or any simulated one for a simulated policy."""
+        settings = self._loaded.settings
+        level = settings.policies[policy].level if policy in settings.policies else None
+        for name, upstream in settings.upstreams.items():
+            if upstream.policy == policy or settings.policies[upstream.policy].level is level is Level.SIMULATED:
+                return name
+        return None
+
+    async def close(self) -> None:
+        await self.cache.close()
+
+
+@contextlib.asynccontextmanager
+async def collateral_of(loaded: Loaded, clock: Clock, *, read_only: bool = True) -> AsyncIterator[Collateral]:
+    """Collateral for one command, with a way to the network of its own."""
+    fetch = HttpFetch()
+    collateral = Collateral(loaded, fetch, clock, read_only=read_only)
+    try:
+        yield collateral
+    finally:
+        await collateral.close()
+        await fetch.close()
