@@ -99,6 +99,28 @@ def test_crls_are_by_their_issuer(machine: SimulatedMachine) -> None:
             certificates.check_crl(crl(OTHER.root), stranger.certificate, "some.check", "CRL")
 
 
+def unused_bit(der: bytes, signature: bytes) -> bytes:
+    """`der`, whose signature's last bit is zero, with that bit declared unused: still DER, and signed the same."""
+    at = len(der) - len(signature) - 1
+    return der[:at] + b"\x01" + der[at + 1 :]
+
+
+def test_a_signature_is_spelled_in_one_way() -> None:
+    root = OTHER.root
+    listings = (crl(root) for _ in range(200))  # each signature is another one; half of them end in a zero bit
+    even = next(listing for listing in listings if not listing.signature[-1] & 1)
+    bent = x509.load_der_x509_crl(unused_bit(even.public_bytes(serialization.Encoding.DER), even.signature))
+    issued = (create_pki(NOW) for _ in range(200))
+    pki = next(each for each in issued if not each.platform_ca.certificate.signature[-1] & 1)
+    certificate = x509.load_der_x509_certificate(unused_bit(pki.platform_ca.der, pki.platform_ca.certificate.signature))
+
+    certificate.verify_directly_issued_by(pki.root.certificate)  # the library does not see it
+    with pytest.raises(EvidenceRefused, match="1 unused bits"):
+        certificates.check_issued(certificate, pki.root.certificate, "some.check", "CA")
+    with pytest.raises(EvidenceRefused, match="1 unused bits"):
+        certificates.check_crl(bent, root.certificate, "some.check", "CRL")
+
+
 def test_an_issuer_with_another_kind_of_key_signs_no_crl() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     name = OTHER.root.certificate.subject

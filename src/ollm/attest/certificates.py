@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from ollm.errors import EvidenceRefused
@@ -92,6 +93,7 @@ def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check:
     """`issuer` is named in `certificate` and signed it. Raises: EvidenceRefused naming `check`."""
     with refusing(check, f"{name} by another issuer", "one issued by the certificate above it"):
         certificate.verify_directly_issued_by(issuer)
+    _check_whole_octets(certificate, check, name)
 
 
 def check_authority(certificate: x509.Certificate, below: int, check: str, name: str) -> None:
@@ -134,6 +136,17 @@ def check_crl(crl: x509.CertificateRevocationList, issuer: x509.Certificate, che
         authentic = isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
     if not authentic:
         raise EvidenceRefused(check, f"{name} by another issuer", want)
+    _check_whole_octets(crl, check, name)
+
+
+def _check_whole_octets(signed: x509.Certificate | x509.CertificateRevocationList, check: str, name: str) -> None:
+    """No bit of the signature is declared unused: `cryptography` ignores that count, so that a signature could be spelled in two ways.
+
+    Raises: EvidenceRefused naming `check`.
+    """
+    unused = signed.public_bytes(serialization.Encoding.DER)[-len(signed.signature) - 1]  # the octet before a BIT STRING's bits (X.690 §8.6)
+    if unused:
+        raise EvidenceRefused(check, f"{name} with {unused} unused bits in its signature", "none")
 
 
 def check_not_revoked(crl: x509.CertificateRevocationList, certificate: x509.Certificate, check: str, name: str) -> None:
