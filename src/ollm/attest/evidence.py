@@ -36,6 +36,7 @@ class TdxEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="tdx"):
     quote: bytes
     event_log: str | None = None  # dstack's JSON
     app_compose: str | None = None
+    vm_config: str | None = None  # dstack's JSON of what the host started: unmeasured, read only for what a measurement commits to
     ccel: bytes | None = None  # the CCEL event log of the firmware (TCG PC Client format)
 
 
@@ -43,6 +44,7 @@ class SnpEvidence(msgspec.Struct, frozen=True, kw_only=True, tag="sev-snp"):
     """An SEV-SNP attestation report, 1184 bytes."""
 
     report: bytes
+    leaf: bytes | None = None  # DER of the VCEK or VLEK as the attester sent it: saves asking AMD, and is judged like one that was asked for
 
 
 class SnpCollateral(msgspec.Struct, frozen=True, kw_only=True, tag="sev-snp"):

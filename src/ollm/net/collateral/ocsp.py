@@ -1,9 +1,9 @@
 """NVIDIA's OCSP responder (or a mirror): whether certificates of devices and of RIM signers are revoked (RFC 6960).
 
-    POST {ocsp}   application/ocsp-request: one certificate, named by SHA-384 hashes as the responder's answers name it, and a nonce
+    POST {ocsp}   application/ocsp-request, made by appraisal without a nonce; one is added to each question that goes out
 
 An answer holds for a day. One that repeats our nonce was made for us; one without a nonce is as fresh as its dates say, since not every
-responder knows nonces (RFC 9654 §2.1) and no cache can. One with another nonce was made for somebody else, and is refused.
+responder knows nonces (RFC 9654 §2.1) and no mirror that caches can. One with another nonce was made for somebody else, and is refused.
 Which key signed an answer, and whether it says good, is for appraisal.
 """
 
@@ -12,10 +12,10 @@ import secrets
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import ocsp
 
-from ollm.errors import CollateralError, UpstreamError
+from ollm.errors import CollateralError
 from ollm.net.collateral.artefact import Artefact, Key
 from ollm.net.collateral.asking import Asker
 from ollm.net.collateral.cache import CollateralCache
@@ -23,7 +23,7 @@ from ollm.ports import Fetched
 
 MEDIA_TYPE = "application/ocsp-request"
 _NONCE_SIZE = 32  # RFC 9654 §2.1
-_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 class OcspResponder:
@@ -34,55 +34,53 @@ class OcspResponder:
         self._asker = asker
         self._url = ocsp_url.rstrip("/") + "/"
 
-    def key(self, certificate: bytes, issuer: bytes) -> Key:
-        """What is asked about `certificate` (DER). Raises: UpstreamError for what is no certificate."""
-        leaf, _ = _pair(certificate, issuer)
-        # Issuer and serial number are what an OCSP request names (RFC 6960 §4.1.1), and no certificate of theirs is longer.
-        serial = f"{leaf.serial_number:x}"[:40]
-        return Key("ocsp", f"serial {serial}", f"{self._url}#{hashlib.sha256(issuer + certificate).hexdigest()}")
+    def key(self, request: bytes) -> Key:
+        """What is asked by `request`, DER without a nonce. Raises: CollateralError for what is no request."""
+        return Key("ocsp", f"serial {_question(request).serial_number:x}"[:64], f"{self._url}#{hashlib.sha256(request).hexdigest()}")
 
-    async def get(self, certificate: bytes, issuer: bytes) -> Artefact:
-        """The answer about `certificate`, issued by `issuer`, both DER. Raises: UpstreamError."""
-        key = self.key(certificate, issuer)
+    async def get(self, request: bytes) -> Artefact:
+        """The answer to `request`. Raises: UpstreamError."""
+        key = self.key(request)
 
         async def obtain() -> Fetched:
             nonce = secrets.token_bytes(_NONCE_SIZE)
-            answer = await self._asker.post(self._url, request(certificate, issuer, nonce), MEDIA_TYPE)
-            check_answer(answer.body, certificate, nonce)
+            answer = await self._asker.post(self._url, with_nonce(request, nonce), MEDIA_TYPE)
+            check_answer(answer.body, request, nonce)
             return answer
 
         return await self._cache.get(key, obtain)
 
 
-def request(certificate: bytes, issuer: bytes, nonce: bytes) -> bytes:
-    """DER of an OCSP request. Raises: UpstreamError for what are no certificates."""
-    leaf, above = _pair(certificate, issuer)
-    try:
-        builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, above, hashes.SHA384())
-        return builder.add_extension(x509.OCSPNonce(nonce), critical=False).build().public_bytes(serialization.Encoding.DER)
-    except _ERRORS:
-        raise UpstreamError("send", "the evidence names a certificate that can't be asked about") from None
+def with_nonce(request: bytes, nonce: bytes) -> bytes:
+    """The same question with a nonce. Raises: CollateralError."""
+    asked = _question(request)
+    builder = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
+        asked.issuer_name_hash, asked.issuer_key_hash, asked.serial_number, asked.hash_algorithm
+    )
+    return builder.add_extension(x509.OCSPNonce(nonce), critical=False).build().public_bytes(serialization.Encoding.DER)
 
 
-def check_answer(answer: bytes, certificate: bytes, nonce: bytes) -> None:
-    """The answer is one, is about `certificate`, and was not made for another nonce. Raises: CollateralError."""
+def check_answer(answer: bytes, request: bytes, nonce: bytes) -> None:
+    """The answer is one, is about the certificate in `request`, and was not made for another nonce. Raises: CollateralError."""
+    asked = _question(request)
     try:
         found = ocsp.load_der_ocsp_response(answer)
         if found.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             raise CollateralError("stream", f"the OCSP responder answered {found.response_status.name}")
-        serials = {single.serial_number for single in found.responses}
-        theirs = [each.value.nonce for each in found.extensions if isinstance(each.value, x509.OCSPNonce)]
-        wanted = x509.load_der_x509_certificate(certificate).serial_number
+        about = {(single.serial_number, single.issuer_key_hash, single.issuer_name_hash) for single in found.responses}
+        nonces = [each.value.nonce for each in found.extensions if isinstance(each.value, x509.OCSPNonce)]
     except _ERRORS:
-        raise CollateralError("stream", "no usable NVIDIA OCSP answer in the answer") from None
-    if serials != {wanted}:
+        raise CollateralError("stream", "no usable OCSP answer") from None
+    if about != {(asked.serial_number, asked.issuer_key_hash, asked.issuer_name_hash)}:
         raise CollateralError("stream", "the OCSP responder answered about another certificate")
-    if theirs not in ([], [nonce]):
+    if nonces not in ([], [nonce]):
         raise CollateralError("stream", "the OCSP answer was made for another request")
 
 
-def _pair(certificate: bytes, issuer: bytes) -> tuple[x509.Certificate, x509.Certificate]:
+def _question(request: bytes) -> ocsp.OCSPRequest:
     try:
-        return x509.load_der_x509_certificate(certificate), x509.load_der_x509_certificate(issuer)
-    except _ERRORS:
-        raise UpstreamError("send", "the evidence names a certificate that can't be read") from None
+        asked = ocsp.load_der_ocsp_request(request)
+        _ = asked.serial_number  # parsed when it is looked at; a request for several has none
+    except (*_ERRORS, NotImplementedError):
+        raise CollateralError("send", "no question for an OCSP responder") from None
+    return asked
