@@ -18,6 +18,7 @@ import typer.main
 
 from ollm.attest.checks import CHECKS
 from ollm.cli import app as cli_app
+from ollm.config.policy_file import PolicyFile
 from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.receipts.receipt import STEPS
@@ -130,7 +131,7 @@ def config_keys(struct: Any = Settings, prefix: str = "") -> Iterator[tuple[str,
 def config_findings(text: str) -> Iterator[str]:
     """Keys and defaults that docs/reference/config.md gets wrong."""
     documented = dict(_ROW.findall(text))
-    existing = dict(config_keys())
+    existing = dict(config_keys()) | dict(config_keys(PolicyFile, "policies.NAME."))  # a policy's rules, or the file that holds them
     yield from differences("docs/reference/config.md", "key", set(documented), set(existing))
     for key in sorted(set(documented) & set(existing)):
         if documented[key] != existing[key]:

@@ -21,6 +21,11 @@ receipt_key = "file:secrets/receipt-key"
 quote_source = "none"         # or "dstack:/var/run/dstack.sock" inside a TDX guest
 
 # A trust decision: which machines, running which software, may read a prompt. An empty list accepts nothing.
+# In a file of its own, which `ollm policy from-evidence` drafts, `explain` puts into words and `pin` checks:
+# [policies.example]
+# file = "policies/example.toml"
+# sha256 = "…64 hexadecimal characters…"
+# Or right here:
 # [policies.example]
 # level = "tee"
 # [[policies.example.tdx.reference_values]]
