@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import msgspec
 from cryptography import x509
@@ -117,17 +118,24 @@ def periods(chain: Sequence[x509.Certificate], names: Sequence[str]) -> tuple[Pe
 
 
 def check_chain(chain: Sequence[x509.Certificate], names: Sequence[str], check: str) -> None:
-    """Each certificate was issued by the one after it, which may do so; the first is no CA and signs. Raises: EvidenceRefused."""
-    _check_usage(der(chain[0]), None, check, names[0])
-    for at in range(1, len(chain)):
-        _check_usage(der(chain[at]), at - 1, check, names[at])
-        check_issued(chain[at - 1], chain[at], check, names[at - 1])
+    """Each certificate was issued by the one after it, which may do so; the first signs and is no CA. Raises: EvidenceRefused."""
+    _check_leaf(chain[0], check, names[0])
+    for below, (certificate, issuer) in enumerate(pairwise(chain)):
+        _check_link(der(certificate), der(issuer), below, check, (names[below], names[below + 1]))
 
 
-def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
-    """`issuer` is named in `certificate` and signed it, on P-384 with SHA-384. Raises: EvidenceRefused naming `check`."""
-    with refusing(check, f"{name} by another issuer, or of another algorithm", "ECDSA on P-384 by the certificate above it"):
-        _issued(der(certificate), der(issuer))
+# A fact about these very bytes, whatever the time and the policy: chains of different devices and files share most of their links.
+@lru_cache(maxsize=512)
+def _check_link(certificate_der: bytes, issuer_der: bytes, below: int, check: str, names: tuple[str, str]) -> None:
+    """`issuer` is named in `certificate`, signed it with ECDSA on P-384 and SHA-384, and may do so with `below` CAs under it."""
+    certificate, issuer = certificates.load_certificate(certificate_der, check), certificates.load_certificate(issuer_der, check)
+    with refusing(check, f"{names[0]} with another kind of key or signature", "ECDSA on P-384 with SHA-384"):
+        p384_key(certificate)
+        p384_key(issuer)
+        if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+            raise ValueError("algorithm")
+    certificates.check_issued(certificate, issuer, check, names[0])
+    certificates.check_authority(issuer, below, check, names[1])
 
 
 def p384_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
@@ -138,41 +146,15 @@ def p384_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     return key
 
 
-# A fact about these very bytes, independent of time and policy: chains of different devices and files share most of their links.
-@lru_cache(maxsize=512)
-def _issued(certificate_der: bytes, issuer_der: bytes) -> None:
-    certificate, issuer = x509.load_der_x509_certificate(certificate_der), x509.load_der_x509_certificate(issuer_der)
-    p384_key(certificate)
-    p384_key(issuer)
-    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
-        raise ValueError("algorithm")
-    certificate.verify_directly_issued_by(issuer)
-
-
-@lru_cache(maxsize=512)
-def _check_usage(certificate_der: bytes, below: int | None, check: str, name: str) -> None:
-    """A CA with at most `below` CAs under it on the way to the leaf; or with None: no CA, but one that signs."""
+def _check_leaf(leaf: x509.Certificate, check: str, name: str) -> None:
+    """Leaves of NVIDIA's devices and some responders' have no basic constraints, which makes them no CA (RFC 5280 §4.2.1.9)."""
     with refusing(check, f"{name} whose extensions can't be read", "well-formed ones"):
-        extensions = x509.load_der_x509_certificate(certificate_der).extensions
-        known = {extension.oid: extension.value for extension in extensions}
-        unknown = [extension.oid.dotted_string for extension in extensions if extension.critical and extension.oid not in _KNOWN_CRITICAL]
-    if unknown:
-        raise EvidenceRefused(check, f"{name} with the critical extension {unknown[0][:40]}", "none that is unknown")
-    constraints, usage = known.get(ExtensionOID.BASIC_CONSTRAINTS), known.get(ExtensionOID.KEY_USAGE)
+        values = {extension.oid: extension.value for extension in leaf.extensions}
+        unknown = [extension.oid for extension in leaf.extensions if extension.critical and extension.oid not in _KNOWN_CRITICAL]
+    constraints, usage = values.get(ExtensionOID.BASIC_CONSTRAINTS), values.get(ExtensionOID.KEY_USAGE)
     is_ca = isinstance(constraints, x509.BasicConstraints) and constraints.ca
-    if (
-        not isinstance(usage, x509.KeyUsage)
-        or not (usage.digital_signature if below is None else usage.key_cert_sign)
-        or is_ca != (below is not None)
-    ):
-        raise EvidenceRefused(check, f"{name} that is for something else", "one that signs, and no CA" if below is None else "a CA")
-    if (
-        below is not None
-        and isinstance(constraints, x509.BasicConstraints)
-        and constraints.path_length is not None
-        and constraints.path_length < below
-    ):
-        raise EvidenceRefused(check, f"{name} with a path length of {constraints.path_length}", f"at least {below}")
+    if unknown or is_ca or not isinstance(usage, x509.KeyUsage) or not usage.digital_signature:
+        raise EvidenceRefused(check, f"{name} of another purpose", "one that signs, is no CA, and has no critical extension that is unknown")
 
 
 def identify(chain: Sequence[x509.Certificate]) -> Device:

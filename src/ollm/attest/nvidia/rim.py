@@ -21,10 +21,10 @@ RimDocument.
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from cryptography import x509
@@ -49,25 +49,36 @@ _HASH = "{http://www.w3.org/2001/04/xmlenc#sha384}Hash"
 _C14N11 = "http://www.w3.org/2006/12/xml-c14n11"
 _ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 _BASE64 = re.compile(r"[A-Za-z0-9+/\n]{4,8192}={0,2}\n?")
+_ATTRIBUTES = ("type", "index", "active", "alternatives", "name", "size")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,3}")
 _HEX = re.compile(r"([0-9a-f]{2})+")
 
-# The one form of a Signature, as tag and attributes in document order; the text of some is read.
-_SIGNATURE_FORM: tuple[tuple[str, dict[str, str]], ...] = (
-    ("Signature", {}),
-    ("SignedInfo", {}),
-    ("CanonicalizationMethod", {"Algorithm": _C14N11}),
-    ("SignatureMethod", {"Algorithm": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384"}),
-    ("Reference", {"URI": ""}),
-    ("Transforms", {}),
-    ("Transform", {"Algorithm": _ENVELOPED}),
-    ("Transform", {"Algorithm": _C14N11}),
-    ("DigestMethod", {"Algorithm": "http://www.w3.org/2001/04/xmldsig-more#sha384"}),
-    ("DigestValue", {}),
-    ("SignatureValue", {}),
-    ("KeyInfo", {}),
-    ("X509Data", {}),
-    *(("X509Certificate", {}) for _ in SIGNER_NAMES),
+# The one form of a Signature; the text of some elements is read.
+_Form: TypeAlias = tuple[str, dict[str, str], list["_Form"]]
+_SIGNATURE_FORM: _Form = (
+    "Signature",
+    {},
+    [
+        (
+            "SignedInfo",
+            {},
+            [
+                ("CanonicalizationMethod", {"Algorithm": _C14N11}, []),
+                ("SignatureMethod", {"Algorithm": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384"}, []),
+                (
+                    "Reference",
+                    {"URI": ""},
+                    [
+                        ("Transforms", {}, [("Transform", {"Algorithm": _ENVELOPED}, []), ("Transform", {"Algorithm": _C14N11}, [])]),
+                        ("DigestMethod", {"Algorithm": "http://www.w3.org/2001/04/xmldsig-more#sha384"}, []),
+                        ("DigestValue", {}, []),
+                    ],
+                ),
+            ],
+        ),
+        ("SignatureValue", {}, []),
+        ("KeyInfo", {}, [("X509Data", {}, [("X509Certificate", {}, []) for _ in SIGNER_NAMES])]),
+    ],
 )
 
 
@@ -108,13 +119,10 @@ def parse(data: bytes | None, name: str) -> Document:
     root = _root(data)
     if root.tag != f"{_SWID}SoftwareIdentity":
         raise EvidenceRefused(_FORMAT, f"element {str(root.tag)[:80]!a}", "SoftwareIdentity of ISO/IEC 19770-2")
-    _references(root)
     signatures = root.findall(f".//{_DS}Signature")
-    if len(signatures) != 1 or signatures[0].getparent() is not root or root[-1] is not signatures[0]:
-        raise EvidenceRefused(_SIGNATURE, f"{len(signatures)} signatures", "one, of the whole document, at its end")
-    form = tuple((element.tag, dict(element.attrib)) for element in signatures[0].iter())
-    if form != tuple((_DS + tag, attributes) for tag, attributes in _SIGNATURE_FORM):
-        raise EvidenceRefused(_SIGNATURE, "a signature of another form", "one of the whole document by ECDSA with SHA-384, c14n 1.1, a chain of 4")
+    if len(signatures) != 1 or root[-1] is not signatures[0] or _form(signatures[0]) != _SIGNATURE_FORM:
+        _references(root)  # says what else is wrong, if anything; nothing is taken from it
+        raise EvidenceRefused(_SIGNATURE, f"{len(signatures)} signatures, or another kind", "one of the whole document at its end, by a chain of 4")
     _base64(signatures[0].findtext(f"{_DS}SignatureValue"), _SIGNATURE)
     texts = [element.text for element in signatures[0].iter(f"{_DS}X509Certificate")]
     return Document(name, data, tuple(certificates.load_certificate(_base64(text, _FORMAT), _FORMAT) for text in texts))
@@ -157,24 +165,31 @@ def _references(root: "_Element") -> list[tuple[int, int, list[str]]]:
     seen: set[int] = set()
     active: list[tuple[int, int, list[str]]] = []
     for element in payloads[0]:
-        index = _number(element, "index", _MAX_INDEX)
-        if element.tag != f"{_SWID}Resource" or element.get("type") != "Measurement" or index in seen:
+        attributes = {str(name): str(value) for name, value in element.attrib.items()}
+        index = _number(attributes, "index", _MAX_INDEX)
+        if element.tag != f"{_SWID}Resource" or attributes.get("type") != "Measurement" or index in seen:
             raise EvidenceRefused(_FORMAT, f"another element, or index {index} twice", "one measurement for each index")
         seen.add(index)
-        size, alternatives = _number(element, "size", _MAX_INDEX), _number(element, "alternatives", _MAX_ALTERNATIVES)
-        values = [element.get(f"{_HASH}{at}", "") for at in range(alternatives)]
-        hashes = sum(str(name).startswith(_HASH) for name in element.attrib)
-        if not values or not all(values) or hashes != alternatives:
-            raise EvidenceRefused(_FORMAT, f"{hashes} digests for index {index}", f"the {alternatives} that are stated, in SHA-384's namespace")
-        if element.get("active") not in ("True", "False"):
+        size, alternatives = _number(attributes, "size", _MAX_INDEX), _number(attributes, "alternatives", _MAX_ALTERNATIVES)
+        hashes = [f"{_HASH}{at}" for at in range(alternatives)]
+        if attributes.keys() != {*_ATTRIBUTES, *hashes} or not hashes:
+            raise EvidenceRefused(
+                _FORMAT, f"other attributes of index {index}", f"{alternatives} digests in SHA-384's namespace and what tells of them"
+            )
+        if attributes["active"] not in ("True", "False"):
             raise EvidenceRefused(_FORMAT, f"index {index} neither active nor not", "True or False")
-        if element.get("active") == "True":
-            active.append((index, size, values))
+        if attributes["active"] == "True":
+            active.append((index, size, [attributes[name] for name in hashes]))
     return active
 
 
-def _number(element: "_Element", name: str, maximum: int) -> int:
-    text = element.get(name) or ""
+def _form(element: "_Element") -> _Form:
+    """Tag, attributes and children, as `_SIGNATURE_FORM` has them; an element of another namespace keeps its own in the tag."""
+    return str(element.tag).removeprefix(_DS), {str(name): str(value) for name, value in element.attrib.items()}, [_form(child) for child in element]
+
+
+def _number(attributes: Mapping[str, str], name: str, maximum: int) -> int:
+    text = attributes.get(name, "")
     if _DECIMAL.fullmatch(text) is None or int(text) > maximum:
         raise EvidenceRefused(_FORMAT, f"{name} {text[:40]!a}", f"a number up to {maximum}")
     return int(text)

@@ -56,12 +56,15 @@ def issue(
     key: Key | None = None,
     key_usage: bool = True,
     certifying: bool | None = None,
+    constrained: bool = True,
+    algorithm: hashes.SHA256 | hashes.SHA384 | None = None,
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> Authority:
     """A certificate for `key` (or a fresh one) by `issuer` (or by itself), valid from `start` to `end`.
 
     `authority` False: a leaf. `path_length`: how many authorities may stand below. `marked`: it says that it is simulated hardware's.
-    `certifying`: whether its key usage allows certificates, which is `authority` unless a defect is wanted.
+    `certifying`: whether its key usage allows certificates, which is `authority` unless a defect is wanted. `constrained`: it has basic
+    constraints. `algorithm`: of its signature, if not SHA-384.
     """
     key = key or new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -69,14 +72,15 @@ def issue(
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer_name)
     builder = builder.public_key(key.public_key()).serial_number(int.from_bytes(os.urandom(16), "big") >> 1 | 1)
     builder = builder.not_valid_before(datetime.fromtimestamp(start, UTC)).not_valid_after(datetime.fromtimestamp(end, UTC))
-    builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=path_length if authority else None), critical=True)
+    if constrained:
+        builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=path_length if authority else None), critical=True)
     if key_usage:
         builder = builder.add_extension(_key_usage(authority if certifying is None else certifying, signing=not authority), critical=True)
     if marked:
         builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(SIMULATED_MARKER_OID), b"\x05\x00"), critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    return Authority(builder.sign(issuer_key, hashes.SHA384()), key)
+    return Authority(builder.sign(issuer_key, algorithm or hashes.SHA384()), key)
 
 
 def _key_usage(certifying: bool, *, signing: bool) -> x509.KeyUsage:
