@@ -60,7 +60,7 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
     except msgspec.ValidationError as problem:
         raise ConfigError(str(problem), REFERENCE) from None
     for name in tables:
-        _check_name("policy", name)
+        check_name("policy", name)
     settings = msgspec.structs.replace(settings, policies={name: policy_of(name, table, directory) for name, table in tables.items()})
     _check(settings)
     return settings
@@ -69,7 +69,7 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
 def _check(settings: Settings) -> None:
     for kind, table in (("upstream", settings.upstreams), ("model", settings.models)):
         for name in table:
-            _check_name(kind, name)
+            check_name(kind, name)
     listen_address(settings.gateway.listen)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
@@ -81,7 +81,8 @@ def _check(settings: Settings) -> None:
         _check_model(name, model, settings)
 
 
-def _check_name(kind: str, name: str) -> None:
+def check_name(kind: str, name: str) -> None:
+    """A name of the configuration's. Raises: ConfigError."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
 

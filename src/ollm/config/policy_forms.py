@@ -60,7 +60,7 @@ _STATUS = Form(f"one of {', '.join(TCB_STATUSES)}", _one_of(TCB_STATUSES).patter
 _ADVISORY = Form("an Intel advisory, INTEL-SA-00000", re.compile(r"(?:INTEL|SIMULATED)-SA-\d{5}"))  # the other word is `ollm sim`'s
 _PRODUCT = _one_of(SNP_PRODUCTS)
 _DRIVER = Form("a driver version, 550.90.07", re.compile(r"\d{1,5}(\.\d{1,5}){1,3}"))
-_VBIOS = Form("a VBIOS version as the report spells it, 96.00.9F.00.01", re.compile(r"[0-9A-F]{2}(\.[0-9A-F]{2}){4}"))
+_VBIOS = Form("a VBIOS version as the report spells it, 96.00.9F.00.01", re.compile(r"[0-9A-Fa-f]{2}(\.[0-9A-Fa-f]{2}){4}"))
 _REPOSITORY = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}"
 _WORKFLOW = r"\.github/workflows/[A-Za-z0-9._-]+\.ya?ml"
 _REF = r"refs/(?:[A-Za-z0-9._+@-]+/)*(?:[A-Za-z0-9._+@-]+\*?|\*)"
@@ -90,7 +90,7 @@ FORMS: dict[type[msgspec.Struct], dict[str, Form | Range]] = {
         "simulated_root_sha256": _hex(64, "the SHA-256 of a root's public key"),
         "products": _PRODUCT,
         "warned_products": _PRODUCT,
-        "vlek_csp_ids": Form("the name of a cloud provider as in the VLEK, cc-us-east-2.amazonaws.com", re.compile(r"[A-Za-z0-9._-]{1,255}")),
+        "vlek_csp_ids": Form("a cloud provider as the VLEK names it, CN=cc-us-east-2.amazonaws.com", re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")),
         "vmpls": Range(0, 3),
         "chips": _hex(128, "a chip id"),
     },

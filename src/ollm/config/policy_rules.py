@@ -119,7 +119,8 @@ def _snp(where: str, policy: AttestationPolicy) -> None:
         raise ConfigError(f"{where}.snp.grace is for {product}, which has no min_tcb to be excused from", f"add min_tcb.{product}")
     if snp.allow_vlek and not snp.vlek_csp_ids:
         raise ConfigError(
-            f"{where}.snp allows keys of cloud providers (VLEK) and names no provider", 'add vlek_csp_ids, for example ["cc-us-east-2.amazonaws.com"]'
+            f"{where}.snp allows keys of cloud providers (VLEK) and names no provider",
+            'add vlek_csp_ids, for example ["CN=cc-us-east-2.amazonaws.com"]',
         )
     if snp.vlek_csp_ids and not snp.allow_vlek:
         raise ConfigError(f"{where}.snp names providers of VLEKs and does not allow VLEKs", "allow_vlek = true, or remove vlek_csp_ids")
@@ -127,10 +128,9 @@ def _snp(where: str, policy: AttestationPolicy) -> None:
 
 def _nitro(where: str, policy: AttestationPolicy) -> None:
     for values in policy.nitro.reference_values:
-        if values.pcr0 == _DEBUG_PCR:
-            raise ConfigError(
-                f"{where}.nitro.reference_values has a PCR0 of zeros", "an enclave in debug mode attests that: measure a production enclave"
-            )
+        if _DEBUG_PCR in (values.pcr0, values.pcr1, values.pcr2):
+            cause = f"{where}.nitro.reference_values has zeros for one of the first three PCRs"
+            raise ConfigError(cause, "an enclave in debug mode attests that: measure a production enclave")
 
 
 def _nvidia(where: str, policy: AttestationPolicy) -> None:

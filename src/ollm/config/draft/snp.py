@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import msgspec
 
 from ollm.attest.evidence import SnpEvidence
+from ollm.attest.sevsnp import wanted
 from ollm.attest.sevsnp.layout import SnpReport, parse_report
 from ollm.attest.sevsnp.need import collateral_need
 from ollm.attest.sevsnp.product import read_tcbs
-from ollm.config.draft.writing import Source, comment, entry, named
-from ollm.values.policy import SnpTcb
+from ollm.config.draft.writing import Source, comment, doubts, entry, sets
+from ollm.values.policy import SnpPolicy, SnpTcb
 
+_VMPLS = (0, 1, 2, 3)
 _SMT = 1 << 16
 _SINGLE_SOCKET = 1 << 20
 _HOW = {
@@ -31,13 +33,25 @@ class Measured(msgspec.Struct, frozen=True):
     products: tuple[str, ...]
     floors: dict[str, SnpTcb]  # the lowest of the four TCBs in the report, by product line
     provider_key: bool
+    doubts: tuple[str, ...]  # what no policy accepts of it, or none that is drafted
 
 
 def measured(evidence: SnpEvidence) -> Measured:
     """Read `evidence`. Raises: EvidenceRefused."""
     need = collateral_need(evidence.report)
     report = parse_report(evidence.report)
-    return Measured(report, need.products, {product: read_tcbs(report, product).lowest for product in need.products}, need.signing_key == "vlek")
+    floors = {product: read_tcbs(report, product).lowest for product in need.products}
+    return Measured(report, need.products, floors, need.signing_key == "vlek", _doubts(report))
+
+
+def _doubts(report: SnpReport) -> tuple[str, ...]:
+    return doubts(
+        lambda: wanted.check_policy_bits(report),
+        lambda: wanted.check_debug(report),
+        lambda: wanted.check_migration(report, SnpPolicy()),
+        lambda: wanted.check_author_key(report),
+        lambda: wanted.check_vmpl(report, SnpPolicy(vmpls=_VMPLS)),
+    )
 
 
 def table(sources: Sequence[tuple[Source, Measured]], *, name: str) -> list[str]:
@@ -67,13 +81,7 @@ def table(sources: Sequence[tuple[Source, Measured]], *, name: str) -> list[str]
     if chips:
         what = "Accept these processors only (chip id). Do so if you know where they stand: nothing else keeps out a machine in a stranger's hands."
         lines += entry("chips", chips, what, suggested=True)
-    drawn: set[tuple[str, ...]] = set()
-    for source, found in sources:
-        values = _measurements(found.report)
-        if tuple(values) not in drawn:
-            drawn.add(tuple(values))
-            lines += ["", "[[snp.reference_values]]", *named(f"{name}-{len(drawn)}", source), *values]
-    return lines
+    return lines + sets("snp", name, [(source, _measurements(found.report)) for source, found in sources])
 
 
 def _measurements(report: SnpReport) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import msgspec
 from cryptography import x509
 
-from ollm.attest.certificates import SIMULATED_MARKER_OID, load_certificate, refusing
+from ollm.attest.certificates import load_certificate, refusing
 from ollm.attest.dstack import compose, eventlog
 from ollm.attest.evidence import TdxEvidence
-from ollm.attest.tdx.layout import TdxQuote, parse_quote
-from ollm.config.draft.writing import Source, comment, entry, named
+from ollm.attest.tdx import wanted
+from ollm.attest.tdx.layout import TdReport, TdxQuote, parse_quote
+from ollm.config.draft.writing import Source, comment, doubts, entry, is_simulated, sets
 from ollm.errors import EvidenceRefused
 from ollm.values.hexes import sha256_of
 
@@ -39,6 +40,7 @@ class Measured(msgspec.Struct, frozen=True):
     quote: TdxQuote
     simulated_root: str | None  # SHA-256 of the root, where the certificate says that software plays the hardware
     ppid: str | None
+    doubts: tuple[str, ...]  # what no policy accepts of it
     compose_hash: str | None = None
     os_image_hash: str | None = None
     log: bool = False
@@ -49,17 +51,27 @@ def measured(evidence: TdxEvidence) -> Measured:
     quote = parse_quote(evidence.quote)
     leaf = load_certificate(quote.pck_chain.leaf, "quote.certification_data")
     with refusing("quote.certification_data", "a PCK certificate whose extensions can't be read", "X.509 version 3"):
-        extensions = {extension.oid: extension.value for extension in leaf.extensions}
-    sgx = extensions.get(_SGX_EXTENSION)
+        sgx = next((extension.value for extension in leaf.extensions if extension.oid == _SGX_EXTENSION), None)
     ppid = _PPID.search(sgx.value) if isinstance(sgx, x509.UnrecognizedExtension) else None
-    simulated = x509.ObjectIdentifier(SIMULATED_MARKER_OID) in extensions
+    simulated = is_simulated(quote.pck_chain.leaf, "quote.certification_data")
     root = sha256_of(quote.pck_chain.root).removeprefix("sha256:") if simulated else None
-    found = Measured(quote, root, ppid[1].hex() if ppid else None)
+    found = Measured(quote, root, ppid[1].hex() if ppid else None, _doubts(quote.td_report))
     if evidence.event_log is None:
         return found
     runtime = eventlog.replay(eventlog.parse(evidence.event_log), quote.td_report)
     hashed = compose.check_hash(evidence.app_compose, runtime) if evidence.app_compose is not None else None
     return msgspec.structs.replace(found, log=True, compose_hash=hashed, os_image_hash=_image_hash(runtime))
+
+
+def _doubts(report: TdReport) -> tuple[str, ...]:
+    return doubts(
+        lambda: wanted.check_debug(report),
+        lambda: wanted.check_sept_ve_disable(report),
+        lambda: wanted.check_reserved_attributes(report),
+        lambda: wanted.check_migratable(report),
+        lambda: wanted.check_service_td(report),
+        lambda: wanted.check_seam_signer(report),
+    )
 
 
 def _image_hash(runtime: tuple[eventlog.RuntimeEvent, ...]) -> str | None:
@@ -88,13 +100,7 @@ def table(sources: Sequence[tuple[Source, Measured]], *, name: str, compose_requ
     if ppids:
         what = "Accept these machines only (PPID). Do so if you know where they stand: nothing else keeps out a machine in a stranger's hands."
         lines += entry("platforms", ppids, what, suggested=True)
-    drawn: set[tuple[str, ...]] = set()
-    for source, found in sources:
-        values = _measurements(found, compose_required=compose_required)
-        if tuple(values) not in drawn:
-            drawn.add(tuple(values))
-            lines += ["", "[[tdx.reference_values]]", *named(f"{name}-{len(drawn)}", source), *values]
-    return lines
+    return lines + sets("tdx", name, [(source, _measurements(found, compose_required=compose_required)) for source, found in sources])
 
 
 def _measurements(found: Measured, *, compose_required: bool) -> list[str]:

@@ -2,12 +2,16 @@
 
 import json
 import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from cryptography import x509
 
+from ollm.attest.certificates import SIMULATED_MARKER_OID, load_certificate, refusing
 from ollm.attest.evidence import CpuEvidence, DeviceEvidence
 from ollm.config.policy_rules import NOT_REVIEWED
+from ollm.errors import EvidenceRefused
 
 _WIDTH = 120
 
@@ -39,6 +43,35 @@ def entry(key: str, value: Any, text: str = "", *, suggested: bool = False) -> l
 def named(name: str, source: Source) -> list[str]:
     """The first lines of a set of reference values. The loader wants another `source`: whence the reviewer has the values."""
     return [*entry("name", name), *entry("source", f"drafted from {source.cited}; {NOT_REVIEWED}")]
+
+
+def sets(table: str, name: str, found: Sequence[tuple[Source, list[str]]]) -> list[str]:
+    """A set of reference values for each different list of measurements, named for the first file that has it."""
+    lines: list[str] = []
+    drawn: set[tuple[str, ...]] = set()
+    for source, measurements in found:
+        if tuple(measurements) not in drawn:
+            drawn.add(tuple(measurements))
+            lines += ["", f"[[{table}.reference_values]]", *named(f"{name}-{len(drawn)}", source), *measurements]
+    return lines
+
+
+def doubts(*checks: Callable[[], object]) -> tuple[str, ...]:
+    """What those checks refuse: each is one that no policy can switch off."""
+    refusals = []
+    for check in checks:
+        try:
+            check()
+        except EvidenceRefused as refusal:
+            refusals.append(f"{refusal.check}: got {refusal.got}, want {refusal.want}")
+    return tuple(refusals)
+
+
+def is_simulated(der: bytes, check: str) -> bool:
+    """Whether a leaf certificate says that software plays the hardware. Raises: EvidenceRefused naming `check`."""
+    leaf = load_certificate(der, check)
+    with refusing(check, "a certificate whose extensions can't be read", "X.509 version 3"):
+        return any(extension.oid == x509.ObjectIdentifier(SIMULATED_MARKER_OID) for extension in leaf.extensions)
 
 
 def toml(value: Any) -> str:
