@@ -201,10 +201,13 @@ def check_firmware(found: tuple[Device, ...], policy: NvidiaPolicy) -> None:
 
 
 def check_listed(found: tuple[Device, ...], policy: NvidiaPolicy) -> None:
-    """Each device is one that the policy lists, if it lists any. Raises: EvidenceRefused with nras.listed."""
+    """Each device is one that the policy lists by its leaf certificate, if it lists any; the chip's own serial number is in no token.
+
+    Raises: EvidenceRefused with nras.listed.
+    """
     if policy.devices is None:
         return
-    listed = {serial.lower().lstrip("0") for serial in policy.devices}
+    listed = {serial.lower() for serial in policy.devices}
     for device in found:
         if device.device_id not in listed:
             raise EvidenceRefused("nras.listed", f"{device.token.name}: {device.device_id}", "a device that the policy lists")
