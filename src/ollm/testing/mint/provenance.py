@@ -73,7 +73,7 @@ def extensions(build: CertifiedBuild = BUILD) -> dict[int, str]:
     }
 
 
-def statement(predicate_type: str, predicate: object, subjects: Sequence[Subject] = (SUBJECT,), **members: object) -> bytes:
+def statement(predicate_type: str, predicate: object, subjects: Sequence[Subject] = (SUBJECT,), /, **members: object) -> bytes:
     """An in-toto statement; `members` replace its own."""
     document = {
         "_type": STATEMENT_TYPE,
@@ -97,13 +97,13 @@ def verified(
     return VerifiedStatement(by=by, signed_at=signed_at, subjects=tuple(subjects), predicate_type=predicate_type, predicate=predicate)
 
 
-def witness_of(release: CertifiedBuild = BUILD, subject: Subject = SUBJECT, **changes: object) -> dict[str, Any]:
+def witness_of(release: CertifiedBuild = BUILD, about: Subject = SUBJECT, **changes: object) -> dict[str, Any]:
     """The predicate by which a witness endorses `release`; `changes` replace members of `endorses`."""
     endorsed = {
         "repo": release.repository,
         "tag": release.ref.rpartition("/")[2],
         "commit": release.commit,
-        "subject": {"name": subject.name, "digest": f"sha256:{subject.sha256}"},
+        "subject": {"name": about.name, "digest": f"sha256:{about.sha256}"},
         **changes,
     }
     return {"format": "https://tinfoil.sh/predicate/freshness-witness/v1", "endorses": endorsed}
