@@ -157,11 +157,12 @@ def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> 
 
 
 @contextlib.asynccontextmanager
-async def provider_session(loaded: Loaded, name: str) -> AsyncIterator[VerifiedSession]:
-    """A session of upstream `name`, verified now, without a store. Raises: Unverified."""
+async def provider_session(loaded: Loaded, name: str, collateral: Collateral | None = None) -> AsyncIterator[VerifiedSession]:
+    """A session of upstream `name`, verified now, without a store; `collateral` to share a cache. Raises: Unverified."""
     clock = SystemClock()
-    async with collateral_of(loaded, clock) as collateral:
-        session = await _verifier(loaded, name, collateral, clock, client_tls())()
+    async with contextlib.AsyncExitStack() as stack:
+        used = collateral if collateral is not None else await stack.enter_async_context(collateral_of(loaded, clock))
+        session = await _verifier(loaded, name, used, clock, client_tls())()
         try:
             yield session
         finally:

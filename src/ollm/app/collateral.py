@@ -9,6 +9,7 @@ import msgspec
 from ollm.config.load import Loaded
 from ollm.config.settings import CollateralSettings
 from ollm.net.collateral import Asker, CollateralCache, PcsCollateral, Shelf
+from ollm.net.collateral.endorser import MachineEndorser
 from ollm.net.fetch import HttpFetch
 from ollm.ports import Clock, Fetch
 from ollm.values.level import Level
@@ -41,8 +42,11 @@ class Collateral:
 
     def tdx(self, upstream: str | None) -> PcsCollateral:
         """Endorsements of TDX platforms from where `upstream` gets its own."""
-        sources = self.sources(upstream)
-        return PcsCollateral(self.cache, self.asker, pcs_url=sources.pcs_url, root_crl_url=sources.root_crl_url, update=sources.pcs_update)
+        return self.machine(upstream).tdx
+
+    def machine(self, upstream: str | None) -> MachineEndorser:
+        """Endorsements of every technology, from where `upstream` gets its own."""
+        return MachineEndorser(self.cache, self.asker, self.sources(upstream))
 
     def upstream_of(self, policy: str) -> str | None:
         """An upstream whose hardware is endorsed where that of `policy` is: one of the same policy, or any simulated one for a simulated policy."""

@@ -61,13 +61,17 @@ class KdsCollateral:
             product, leaf = read_endorsement(sent).product, sent
         else:
             product, leaf = await self._leaf(need)
-        chain_key, crl_key = self.issuer_keys(product, need.signing_key)
-        chain, crl = await self._have(chain_key), await self._maybe(crl_key)  # one after the other: this service is soon too busy
+        chain, crl = await self.issuers(product, need.signing_key)
         return SnpCollateral(
             leaf=leaf,
             chain=chain.body.decode("ascii", "replace"),  # between its certificates nothing has a meaning
             crl=crl.body if crl is not None else None,
         )
+
+    async def issuers(self, product: str, signing_key: str) -> tuple[Artefact, Artefact | None]:
+        """The chain and the CRL above the VCEKs or VLEKs of `product`; no CRL when it can't be had. Raises: UpstreamError."""
+        chain_key, crl_key = self.issuer_keys(product, signing_key)
+        return await self._have(chain_key), await self._maybe(crl_key)  # one after the other: this service is soon too busy
 
     async def _leaf(self, need: SnpNeed) -> tuple[str, bytes]:
         """Product and VCEK. A report that doesn't name its product is looked for under each that it can be of."""

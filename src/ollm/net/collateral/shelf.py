@@ -58,7 +58,8 @@ class Shelf:
             return
         try:
             with self._turn:
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for folder in (*reversed(self.path.parents), self.path):
+                    folder.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would make the upper ones readable by all
                 for copy in copies:
                     self._replace(f"{copy.key.digest}.json", record.encode(copy))
                 self._prune(now)
