@@ -34,12 +34,14 @@ class Report(msgspec.Struct, frozen=True):
     quote: bytes
     event_log: str | None
     app_compose: str | None
+    vm_config: str | None = None
 
 
 class _Evidence(msgspec.Struct):
     quote: str
     event_log: str | None = None
     app_compose: str | None = None
+    vm_config: Any = None
 
 
 class _Attestation(msgspec.Struct):
@@ -79,6 +81,7 @@ def parse_report(body: bytes) -> Report:
         bytes.fromhex(evidence.quote),
         evidence.event_log,
         evidence.app_compose,
+        evidence.vm_config if isinstance(evidence.vm_config, str) else None,
     )
 
 

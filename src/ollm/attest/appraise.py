@@ -100,10 +100,12 @@ def _appraise_service(
     hpke_key = trail.step("channel.hpke_key", aci.check_hpke_key, keyset, evidence.hpke_key_config) if "channel.hpke_key" in trail else None
 
     # 4. What booted, and what it runs, is wanted.
-    explained = TdxEvidence(quote=report.quote, event_log=report.event_log, app_compose=report.app_compose)
+    explained = TdxEvidence(quote=report.quote, event_log=report.event_log, app_compose=report.app_compose, vm_config=report.vm_config)
     found = tdx.wanted_software(trail, quote, explained, policy)
 
-    result = claims.service_claims(claims.cpu_claims(facts), found.matching, found.compose_hash, found.accepting, simulated=policy.simulated)
+    result = claims.service_claims(
+        claims.cpu_claims(facts), found.matching, found.compose_hash, found.accepting, simulated=policy.simulated, facts=found.facts
+    )
     valid_until = min(facts.valid_until, keyset.not_after)
     appraisal = Appraisal(policy.name, policy.level, trail.completed(), result, valid_until, facts.warnings)
     return appraisal, Binding(keyset, digest, spki, hpke_key, quote.identity)

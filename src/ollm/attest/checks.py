@@ -49,7 +49,7 @@ DEVICES: dict[str, Proof] = {
     "devices.distinct": Proof("no device stands in for two, and no evidence either", _OWN),
     "devices.bound": Proof("the CPU's report data commit to the devices' evidence; that they sit in one machine is not proven", _OWN),
 }
-CHECKS: dict[str, Proof] = {**BEFORE, **REPORT, **tdx.CHECKS, **CHANNEL, **dstack.CHECKS}  # of an ACI service
+CHECKS: dict[str, Proof] = {**BEFORE, **REPORT, **tdx.CHECKS, **CHANNEL, **tdx.SOFTWARE, **dstack.CHECKS}  # of an ACI service
 ALL_CHECKS: dict[str, Proof] = {**CHECKS, **MACHINE, **BINDING, **DEVICES}
 
 

@@ -1,6 +1,6 @@
 """From an accepted appraisal's facts to ACI's typed claims (ACI §8.3): nothing is asserted that the checks did not prove."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -22,13 +22,19 @@ def cpu_claims(facts: CpuFacts) -> Claims:
 
 
 def service_claims(
-    base: Claims, matching: tuple[TdxReferenceValues, ...], compose_hash: str | None, compose_in: TdxReferenceValues | None, *, simulated: bool
+    base: Claims,
+    matching: tuple[TdxReferenceValues, ...],
+    compose_hash: str | None,
+    compose_in: TdxReferenceValues | None,
+    *,
+    simulated: bool,
+    facts: Mapping[str, str] | None = None,
 ) -> Claims:
-    """`base` with what the reference values add. GPU and weights stay unknown: no evidence of them is appraised here."""
+    """`base` with what the reference values add, and `facts` that the logs prove. GPU and weights stay unknown: that is not appraised here."""
     where = " (on simulated hardware)" if simulated else ""
     os_in = next((values for values in matching if _pins_os(values)), None)
     serving_in = compose_in if compose_in is not None and _pins_os(compose_in) else None
-    extra = dict(base.extra)
+    extra = {**base.extra, **(facts or {})}
     if compose_hash is not None:
         extra["compose_hash"] = compose_hash
     return Claims(

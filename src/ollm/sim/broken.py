@@ -108,6 +108,10 @@ def _with_service_td(machine: SimulatedMachine, report: TdReport) -> bytes:
     return machine.quote_report(report, version=5, mr_service_td=b"\x5d" * 48)
 
 
+def _with_older_module(machine: SimulatedMachine, report: TdReport) -> bytes:
+    return machine.quote_report(report, version=5, tee_tcb_svn_2=bytes([report.tee_tcb_svn[0] - 1]) + report.tee_tcb_svn[1:])
+
+
 def _attributes(change: Callable[[int], int]) -> Callable[[TdReport], TdReport]:
     def state(report: TdReport) -> TdReport:
         attributes = change(int.from_bytes(report.td_attributes, "little"))
@@ -187,9 +191,11 @@ _DEFECTS: dict[str, _Defect] = {
     "debug-bit": _Defect(state=_attributes(lambda bits: bits | DEBUG)),
     "sept-ve-disable-clear": _Defect(state=_attributes(lambda bits: bits & ~SEPT_VE_DISABLE)),
     "reserved-attributes": _Defect(state=_attributes(lambda bits: bits | 1 << 1)),
+    "unknown-cpu-state": _Defect(state=lambda report: msgspec.structs.replace(report, xfam=report.xfam[:7] + b"\x80")),
     "migratable-td": _Defect(state=_attributes(lambda bits: bits | MIGRATABLE)),
     "service-td": _Defect(quote=_with_service_td),
     "seam-signer": _Defect(state=lambda report: msgspec.structs.replace(report, mr_signer_seam=b"\x5e" * 48)),
+    "module-downgraded": _Defect(quote=_with_older_module),
     # Platform and certificates.
     "cached-keys": _Defect(machine=_platform(cached_keys=True)),
     "unmarked-leaf": _Defect(machine=lambda genuine: _rebuilt(genuine, marked=False)),
@@ -204,6 +210,10 @@ _DEFECTS: dict[str, _Defect] = {
     ),
     "tcb-out-of-date": _Defect(machine=_platform(cpu_svn=OUTDATED_CPU_SVN, pce_svn=OUTDATED_PCE_SVN)),
     "tcb-below-every-level": _Defect(machine=_platform(cpu_svn=bytes(16), pce_svn=1)),
+    "tcb-revoked": _Defect(endorsement=_said(status="Revoked")),
+    "qe-out-of-date": _Defect(endorsement=_said(qe_status="OutOfDate")),
+    "module-out-of-date": _Defect(endorsement=_said(module_status="OutOfDate")),
+    "module-unknown": _Defect(endorsement=_said(module_id="TDX_02")),
     # Collateral.
     "no-collateral": _Defect(endorsement=_said(silent=True)),
     "malformed-collateral": _Defect(endorsement=_said(left_out=("tcbLevels",))),
@@ -216,11 +226,13 @@ _DEFECTS: dict[str, _Defect] = {
     "tcb-info-of-other-family": _Defect(endorsement=_said(fmspc=b"OTHER\x00")),
     "qe-identity-forged": _Defect(endorsement=_said(qe_identity_forged=True)),
     "qe-identity-wrong": _Defect(endorsement=_said(qe_mr_signer="AB" * 32)),
+    "qe-identity-of-sgx": _Defect(endorsement=_said(qe_id="QE")),
     "advisory-rejected": _Defect(endorsement=_said(advisories=(REJECTED_ADVISORY,))),
     "evaluation-number-low": _Defect(endorsement=_said(evaluation_number=EVALUATION_NUMBER - 1)),
     # Event log, application, build.
     "event-log-missing": _Defect(log=""),
     "malformed-event-log": _Defect(log='{"events":[]}'),
+    "event-digest-missing": _Defect(tells=_edit("kernel-command-line", digest="")),
     "event-log-broken": _Defect(tells=_edit("kernel-command-line", digest="ab" * 48)),
     "event-payload-changed": _Defect(tells=_edit("app-id", event_payload="ab" * 20)),
     "event-log-relabelled": _Defect(tells=_edit("compose-hash", event_type=0x80000007)),
@@ -228,7 +240,9 @@ _DEFECTS: dict[str, _Defect] = {
     "compose-hash-late": _Defect(boots=_compose_hash_late),
     "compose-missing": _Defect(compose=lambda compose: ""),
     "compose-mismatch": _Defect(machine=lambda genuine: _rebuilt(genuine, app_compose=_OTHER_COMPOSE), compose=lambda compose: compose),
+    "compose-written-again": _Defect(compose=lambda compose: json.dumps(json.loads(compose), sort_keys=True)),
     "mr-config-id-mismatch": _Defect(state=lambda report: msgspec.structs.replace(report, mr_config_id=b"\x01" + _OTHER_COMPOSE_HASH + bytes(15))),
+    "mr-config-id-unknown": _Defect(state=lambda report: msgspec.structs.replace(report, mr_config_id=b"\x04" + report.mr_config_id[1:])),
     "compose-unknown": _Defect(machine=lambda genuine: _rebuilt(genuine, app_compose=_OTHER_COMPOSE)),
     "unknown-measurement": _Defect(machine=lambda genuine: _rebuilt(genuine, build="another-build")),
 }

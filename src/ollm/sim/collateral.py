@@ -59,7 +59,13 @@ class Endorsement(msgspec.Struct, frozen=True, kw_only=True):
     fmspc: bytes = FMSPC
     evaluation_number: int = EVALUATION_NUMBER
     advisories: tuple[str, ...] = ()  # of the current TCB level
+    status: str = "UpToDate"  # of the current TCB level
+    qe_id: str = "TD_QE"
     qe_mr_signer: str = TD_QE_MR_SIGNER
+    qe_status: str = "UpToDate"
+    qe_min_isv_svn: int = 4
+    module_status: str = "UpToDate"  # of the current TDX module
+    module_id: str = "TDX_01"
     revoked_pck: tuple[int, ...] = ()  # serial numbers
     revoked_by_root: tuple[int, ...] = ()
     silent: bool = False  # it knows nobody and says nothing
@@ -112,7 +118,7 @@ class SimulatedPcs:
 
     def qe_identity(self) -> tuple[str, bytes]:
         """TD_QE identity and the signature over exactly these characters."""
-        document = {"id": "TD_QE", "version": 2, **self._dates(), **_identity(self.endorsement)}
+        document = {"id": self.endorsement.qe_id, "version": 2, **self._dates(), **_identity(self.endorsement)}
         return self._signed(document, forged=self.endorsement.qe_identity_forged)
 
     def pck_crl(self, ca: str) -> bytes:
@@ -145,7 +151,7 @@ def _tcb(said: Endorsement) -> dict[str, Any]:
     """tcbInfo without its head: two levels, the current one and one that is out of date."""
     module = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
     module_levels = [
-        {"tcb": {"isvsvn": 6}, "tcbDate": _CURRENT_SINCE, "tcbStatus": "UpToDate"},
+        {"tcb": {"isvsvn": 6}, "tcbDate": _CURRENT_SINCE, "tcbStatus": said.module_status},
         {"tcb": {"isvsvn": 4}, "tcbDate": _OUTDATED_SINCE, "tcbStatus": "OutOfDate", "advisoryIDs": [OUTDATED_ADVISORY]},
     ]
     return {
@@ -154,9 +160,9 @@ def _tcb(said: Endorsement) -> dict[str, Any]:
         "tcbType": 0,
         "tcbEvaluationDataNumber": said.evaluation_number,
         "tdxModule": module,
-        "tdxModuleIdentities": [{"id": "TDX_01", **module, "tcbLevels": module_levels}],
+        "tdxModuleIdentities": [{"id": said.module_id, **module, "tcbLevels": module_levels}],
         "tcbLevels": [
-            _level(CURRENT_CPU_SVN, CURRENT_PCE_SVN, "060103", _CURRENT_SINCE, "UpToDate", said.advisories),
+            _level(CURRENT_CPU_SVN, CURRENT_PCE_SVN, "060103", _CURRENT_SINCE, said.status, said.advisories),
             _level(OUTDATED_CPU_SVN, OUTDATED_PCE_SVN, "040102", _OUTDATED_SINCE, "OutOfDate", (OUTDATED_ADVISORY,)),
         ],
     }
@@ -186,7 +192,7 @@ def _identity(said: Endorsement) -> dict[str, Any]:
         "attributesMask": "FBFFFFFFFFFFFFFF" + "00" * 8,
         "mrsigner": said.qe_mr_signer,
         "isvprodid": 2,
-        "tcbLevels": [{"tcb": {"isvsvn": 4}, "tcbDate": _CURRENT_SINCE, "tcbStatus": "UpToDate"}],
+        "tcbLevels": [{"tcb": {"isvsvn": said.qe_min_isv_svn}, "tcbDate": _CURRENT_SINCE, "tcbStatus": said.qe_status}],
     }
 
 

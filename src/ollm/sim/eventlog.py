@@ -18,6 +18,9 @@ _EV_EFI_VARIABLE_DRIVER_CONFIG, _EV_EFI_VARIABLE_BOOT, _EV_EFI_BOOT_SERVICES_APP
 _EV_EFI_ACTION, _EV_EFI_PLATFORM_FIRMWARE_BLOB2, _EV_EFI_HANDOFF_TABLES2 = 0x80000007, 0x8000000A, 0x8000000B
 
 
+_EFI_GLOBAL_VARIABLE = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c")
+
+
 class Event(msgspec.Struct, frozen=True):
     """One event; member names are those of the JSON."""
 
@@ -53,20 +56,47 @@ _BOOT: tuple[tuple[int, int, str], ...] = (
 )
 
 
-def boot_events(build: str) -> tuple[Event, ...]:
+class Measurement(msgspec.Struct, frozen=True):
+    """What firmware or kernel extends into register `imr`: the digest of `measured`. `told` is what its log says about that."""
+
+    imr: int
+    event_type: int
+    name: str
+    measured: bytes
+    told: bytes
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha384(self.measured).digest()
+
+
+def boot_measurements(build: str) -> tuple[Measurement, ...]:
     """What a machine of `build` measures into RTMR0 to 2: the same on every machine of that build."""
-    return tuple(_boot_event(build, *stage) for stage in _BOOT)
+    return tuple(_measurement(build, *stage) for stage in _BOOT)
 
 
-def _boot_event(build: str, imr: int, event_type: int, name: str) -> Event:
+def boot_events(build: str) -> tuple[Event, ...]:
+    """`boot_measurements` as the guest agent gives them: payloads left out, as only the digest is authenticated."""
+    return tuple(Event(each.imr, each.event_type, each.digest.hex(), each.name, "") for each in boot_measurements(build))
+
+
+def _measurement(build: str, imr: int, event_type: int, name: str) -> Measurement:
+    measured = f"simulated build {build}: {name}".encode()
+    told = name.encode()  # of a table, volume or program the log only says which it is
     if event_type == _EV_SEPARATOR:
-        measured = bytes(4)
+        measured = told = bytes(4)
     elif event_type == _EV_EFI_ACTION:
-        measured = name.encode()
-    else:
-        measured = f"simulated build {build}: {name}".encode()
-    # As from a real agent, the payload is left out: for these registers only the digest is authenticated.
-    return Event(imr, event_type, hashlib.sha384(measured).hexdigest(), name, "")
+        measured = told
+    elif event_type == _EV_EFI_VARIABLE_DRIVER_CONFIG:
+        measured = told = _variable(name, b"\x01" if name == "SecureBoot" else measured)
+    elif event_type == _EV_EFI_VARIABLE_BOOT:
+        told = _variable(name, measured)
+    return Measurement(imr, event_type, name, measured, told)
+
+
+def _variable(name: str, data: bytes) -> bytes:
+    """UEFI_VARIABLE_DATA: GUID 16 | length of the name in characters u64 | length of the data u64 | name, UTF-16LE | data."""
+    return _EFI_GLOBAL_VARIABLE + len(name).to_bytes(8, "little") + len(data).to_bytes(8, "little") + name.encode("utf-16-le") + data
 
 
 def runtime_event(name: str, payload: bytes = b"") -> Event:

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ollm.attest.evidence import TdxCollateral
 from ollm.ports import Clock
-from ollm.sim import eventlog
+from ollm.sim import ccel, eventlog
 from ollm.sim.collateral import CURRENT_CPU_SVN, CURRENT_PCE_SVN, FMSPC, PcsAnswer, SimulatedPcs
 from ollm.sim.pki import DAY, SimulatedPki
-from ollm.sim.quote import QeReport, QuotingEnclave, TdReport
+from ollm.sim.quote import TD_1_5, QeReport, QuotingEnclave, TdReport
 from ollm.sim.sgx_extension import PlatformIdentity
 
 DEFAULT_BUILD = "ollm-sim-1"
@@ -93,6 +93,11 @@ class SimulatedMachine:
         self.enclave = self._quoting_enclave(pck_key)
 
     @property
+    def ccel(self) -> bytes:
+        """The firmware's own event log, of which `event_log_json` repeats the digests."""
+        return ccel.encode(eventlog.boot_measurements(self.build))
+
+    @property
     def vm_config(self) -> str:
         """What the host says it started. Like the real one it is not measured."""
         config = {
@@ -111,9 +116,17 @@ class SimulatedMachine:
         """A quote over `report_data` (64 bytes). Raises: ValueError for another length."""
         return self.enclave.quote(msgspec.structs.replace(self.td_report, report_data=report_data), version=self.version)
 
-    def quote_report(self, td_report: TdReport, *, version: int = 4, mr_service_td: bytes = bytes(48)) -> bytes:
+    def quote_report(
+        self,
+        td_report: TdReport,
+        *,
+        version: int = 4,
+        body: int = TD_1_5,
+        tee_tcb_svn_2: bytes | None = None,
+        mr_service_td: bytes = bytes(48),
+    ) -> bytes:
         """A quote over any state at all: what only simulated hardware does."""
-        return self.enclave.quote(td_report, version=version, mr_service_td=mr_service_td)
+        return self.enclave.quote(td_report, version=version, body=body, tee_tcb_svn_2=tee_tcb_svn_2, mr_service_td=mr_service_td)
 
     def measured(self, events: Sequence[eventlog.Event]) -> TdReport:
         """The state of the trust domain after `events`, without report data."""

@@ -2,7 +2,8 @@
 
     header 48 | body | u32 length | authentication data
     version 4: body = TD report 584
-    version 5: body = u16 type 3 | u32 size 648 | TD report 584 | TEE_TCB_SVN_2 16 | MR_SERVICETD 48
+    version 5: body = u16 type 3 | u32 size 648 | TD report 584 | TEE_TCB_SVN_2 16 | MR_SERVICETD 48, or
+                      u16 type 2 | u32 size 584 | TD report 584
     authentication data = signature over header and body 64 | attestation key 64 | u16 type 6 | u32 length |
         QE report 384 | its signature by the PCK key 64 | u16 length | QE authentication data | u16 type 5 | u32 length | PCK chain, PEM
 
@@ -22,7 +23,7 @@ SEPT_VE_DISABLE = 1 << 28  # TD attributes: must be set, else the host can injec
 MIGRATABLE = 1 << 29  # TD attributes: the machine may move to other hardware
 DEBUG = 1 << 0  # TD attributes: the host can read the machine
 _ECDSA_P256 = 2
-_TD_1_5 = 3
+TD_1_0, TD_1_5 = 2, 3  # body types of version 5
 _QE_REPORT_DATA = 6  # certification data: QE report, its signature, and nested certification data
 _PCK_CHAIN = 5  # certification data: leaf, CA, root, concatenated PEM
 
@@ -126,13 +127,23 @@ class QuotingEnclave:
         )
         self._vouched_key = public_key + _QE_REPORT_DATA.to_bytes(2, "little") + len(vouched).to_bytes(4, "little") + vouched
 
-    def quote(self, td_report: TdReport, *, version: int = 4, mr_service_td: bytes = bytes(48)) -> bytes:
-        """A quote over `td_report`. `mr_service_td` (48) exists in version 5 only."""
-        signed = _header(version) + td_report.encode()
+    def quote(
+        self,
+        td_report: TdReport,
+        *,
+        version: int = 4,
+        body: int = TD_1_5,
+        tee_tcb_svn_2: bytes | None = None,
+        mr_service_td: bytes = bytes(48),
+    ) -> bytes:
+        """A quote over `td_report`. `body`, `tee_tcb_svn_2` (16; None: the same module still runs) and `mr_service_td` (48) are of version 5."""
+        signed = _header(version)
         if version == 5:
-            second = td_report.tee_tcb_svn + mr_service_td
-            size = len(signed) - 48 + len(second)
-            signed = signed[:48] + _TD_1_5.to_bytes(2, "little") + size.to_bytes(4, "little") + signed[48:] + second
+            second = b"" if body == TD_1_0 else (tee_tcb_svn_2 or td_report.tee_tcb_svn) + mr_service_td
+            report = td_report.encode() + second
+            signed += body.to_bytes(2, "little") + len(report).to_bytes(4, "little") + report
+        else:
+            signed += td_report.encode()
         authentication = ecdsa_raw(self._key, signed) + self._vouched_key
         return signed + len(authentication).to_bytes(4, "little") + authentication
 

@@ -55,6 +55,7 @@ class TdxPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     allow_smt: bool = True
     rejected_advisories: tuple[str, ...] = ()
     platforms: tuple[str, ...] | None = None  # PPIDs, 32 hex each: the only machines accepted; None: any
+    require_firmware_log: bool = False  # the firmware's event log (CCEL) must be there and replay to RTMR0-2
     reference_values: tuple[TdxReferenceValues, ...] = ()
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from ollm.attest.dstack.compose import MAX_COMPOSE, accepting, check_hash, check_mr_config_id
+from ollm.attest.dstack.compose import MAX_COMPOSE, accepting, check_hash
 from ollm.attest.dstack.eventlog import RuntimeEvent
 from ollm.errors import EvidenceRefused
 from ollm.values.policy import TdxReferenceValues
@@ -37,17 +37,6 @@ def test_another_measured_hash_is_refused(payload: bytes) -> None:
 def test_no_measured_hash_is_refused() -> None:
     with refused("compose.hash"):
         check_hash(COMPOSE, EVENTS[1:])
-
-
-@pytest.mark.parametrize("value", [bytes(48), b"\x01" + bytes.fromhex(HASH) + bytes(15), b"\x02" + bytes(47), b"\x03" + bytes(47)])
-def test_mrconfigid_agrees_or_is_silent(value: bytes) -> None:
-    check_mr_config_id(value, HASH)
-
-
-@pytest.mark.parametrize("value", [b"\x01" + bytes(47), b"\x01" + bytes.fromhex(HASH) + bytes(14) + b"\x01"])
-def test_mrconfigid_that_contradicts_is_refused(value: bytes) -> None:
-    with refused("compose.mr_config_id"):
-        check_mr_config_id(value, HASH)
 
 
 def test_the_list_of_the_build_that_was_measured_decides() -> None:

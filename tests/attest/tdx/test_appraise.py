@@ -26,7 +26,7 @@ def test_a_machine_in_order_gives_its_facts_and_its_software(machine: SimulatedM
     assert software.matching == policy.tdx.reference_values
     assert software.accepting is policy.tdx.reference_values[0]
     assert software.compose_hash == machine.compose_hash.hex()
-    assert [event.name for event in software.runtime][0] == "system-preparing"
+    assert software.runtime[0].name == "system-preparing"
 
 
 def test_the_plan_compares_measurements_unless_told_not_to(policy: AttestationPolicy) -> None:

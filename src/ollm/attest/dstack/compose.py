@@ -1,10 +1,9 @@
-"""dstack's app-compose: the file that says which containers run, and its two measurements.
+"""dstack's app-compose: the file that says which containers run, and its measurement.
 
 Its hash is SHA-256 of the exact text as served (parsing and writing it again gives another). The guest extends it into RTMR3
-as `compose-hash` before any container starts. MRCONFIGID, set by the host and enforced by the guest, may state it again:
-zero means unset, 01 is followed by the hash and 15 zeros; 02 and 03 are hashes over more than the compose file.
+as `compose-hash` before any container starts. MRCONFIGID may state it again: see `mr_config`.
 
-Source: Dstack-TEE/dstack, dstack-types/src/mr_config.rs.
+Source: Dstack-TEE/dstack, dstack-util/system_setup.rs.
 """
 
 import hashlib
@@ -28,12 +27,6 @@ def check_hash(app_compose: str, events: tuple[RuntimeEvent, ...]) -> str:
     if measured != digest:
         raise EvidenceRefused(_HASH, f"app-compose with SHA-256 {digest.hex()}", f"{measured[:32].hex()}, as measured")
     return digest.hex()
-
-
-def check_mr_config_id(mr_config_id: bytes, compose_hash: str) -> None:
-    """MRCONFIGID doesn't contradict the compose hash. Raises: EvidenceRefused with compose.mr_config_id."""
-    if mr_config_id[0] == 1 and mr_config_id != b"\x01" + bytes.fromhex(compose_hash) + bytes(15):
-        raise EvidenceRefused("compose.mr_config_id", mr_config_id.hex(), f"01{compose_hash} and zeros")
 
 
 def accepting(compose_hash: str, matching: tuple[TdxReferenceValues, ...]) -> TdxReferenceValues:

@@ -1,15 +1,16 @@
 """dstack's event log: what was extended into RTMR0 to RTMR3, replayed and never trusted before that.
 
 Each event is {imr 0..3, event_type u32, digest 96 hex, event, event_payload hex}. A register is SHA-384 over register and
-digest, event by event, from 48 zeros. Of events in RTMR0-2 (firmware, kernel) only the digest is authentic. RTMR3 holds
-runtime events alone (type 0x08000001), whose digest we compute ourselves:
+digest, event by event, from 48 zeros. Of events in RTMR0-2 (firmware, kernel) only the digest is authentic, and the payload of those
+that the TCG says are measured as they stand. RTMR3 holds runtime events alone (type 0x08000001), whose digest we compute ourselves:
 
-    SHA-384(event_type as u32, little endian | ":" | event | ":" | payload)
+    version 1, or none: SHA-384(event_type as u32, little endian | ":" | event | ":" | payload)
+    version 2:          SHA-384(JCS of {"name": event, "payload": hex, "type": 134217729}), with exactly these bytes in `preimage`
 
-Newer agents leave runtime digests empty. A name that holds ":" is refused, because the digest could not tell where it ends.
-After `system-ready` applications may add events of any name, so only what stands before it describes the boot.
+Newer agents leave runtime digests empty. A name that holds ":" is refused in version 1, because the digest could not tell where it
+ends. After `system-ready` applications may add events of any name, so only what stands before it describes the boot.
 
-Source: Dstack-TEE/dstack, cc-eventlog and dstack-util/system_setup.rs (0.5 line). Version 2 of the event digest is not supported.
+Source: Dstack-TEE/dstack, cc-eventlog (runtime_events.rs, tdx.rs) and dstack-util/system_setup.rs.
 """
 
 import hashlib
@@ -18,8 +19,10 @@ import re
 import msgspec
 
 from ollm.attest import strict_json
+from ollm.attest.tdx import tcg
 from ollm.attest.tdx.layout import TdReport
 from ollm.errors import EvidenceRefused
+from ollm.values.jcs import canonical
 from ollm.values.structs import resolved
 
 RUNTIME_EVENT = 0x08000001
@@ -34,7 +37,7 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 @resolved
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry as the agent writes it. `version` and `preimage` belong to later digests, which are refused."""
+    """One entry as the agent writes it. `preimage`, in hex, belongs to version 2 of the digest."""
 
     imr: int
     event_type: int
@@ -79,12 +82,19 @@ def replay(events: tuple[Event, ...], report: TdReport) -> tuple[RuntimeEvent, .
             runtime.append(RuntimeEvent(event.event, bytes.fromhex(event.event_payload)))
             digest = _runtime_digest(event, index)
         else:
-            digest = bytes.fromhex(event.digest)
+            digest = _firmware_digest(event, index)
         registers[event.imr] = hashlib.sha384(registers[event.imr] + digest).digest()
     for imr, (replayed, measured) in enumerate(zip(registers, report.rtmrs, strict=True)):
         if replayed != measured:
             raise EvidenceRefused(_REPLAY, f"RTMR{imr} {replayed.hex()}", measured.hex())
     return tuple(runtime)
+
+
+def boot_payloads(events: tuple[RuntimeEvent, ...], name: str) -> tuple[bytes, ...]:
+    """Payloads of all events called `name` before the first `system-ready`, in order: for the names that dstack uses more than once."""
+    names = [event.name for event in events]
+    boot = events[: names.index(SYSTEM_READY)] if SYSTEM_READY in names else ()
+    return tuple(event.payload for event in boot if event.name == name)
 
 
 def boot_payload(events: tuple[RuntimeEvent, ...], name: str, check: str) -> bytes:
@@ -105,22 +115,39 @@ def boot_payload(events: tuple[RuntimeEvent, ...], name: str, check: str) -> byt
 def _check_form(event: Event, index: int) -> None:
     if not 0 <= event.imr <= 3 or not 0 <= event.event_type < 2**32:
         raise EvidenceRefused(_FORMAT, f"event {index} with register {event.imr} and type {event.event_type}", "registers 0 to 3, types of 32 bits")
-    if event.version != 1 or event.preimage is not None:
-        raise EvidenceRefused(_FORMAT, f"event {index} of version {event.version}", "version 1")
+    if event.version not in (1, 2) or (event.imr != 3 and event.version != 1):
+        raise EvidenceRefused(_FORMAT, f"event {index} of version {event.version}", "version 1, or 2 in RTMR3")
+    if (event.preimage is None) != (event.version == 1):
+        raise EvidenceRefused(_FORMAT, f"event {index} of version {event.version} and its preimage", "a preimage in version 2 and only there")
     if event.digest and not _DIGEST.fullmatch(event.digest):
         raise EvidenceRefused(_FORMAT, f"event {index} with a malformed digest", "96 lowercase hex characters")
-    if event.imr != 3:
-        if not event.digest:
-            raise EvidenceRefused(_FORMAT, f"event {index} without a digest", "one, as its payload proves nothing")
-    elif not _HEX.fullmatch(event.event_payload):
+    if not _HEX.fullmatch(event.event_payload):
         raise EvidenceRefused(_FORMAT, f"event {index} with a malformed payload", "lowercase hex")
-    elif ":" in event.event:
+    if event.imr != 3 and not event.digest:
+        raise EvidenceRefused(_FORMAT, f"event {index} without a digest", "one, as its payload proves nothing")
+    if event.imr == 3 and event.version == 1 and ":" in event.event:
         raise EvidenceRefused(_FORMAT, f"event {index} with a colon in its name", "a name that its digest delimits")
 
 
+def _firmware_digest(event: Event, index: int) -> bytes:
+    """The digest that the log states. A payload may be left out, but not be another than was measured, where that can be told."""
+    digest, payload = bytes.fromhex(event.digest), bytes.fromhex(event.event_payload)
+    if payload and not tcg.explains(event.event_type, payload, digest):
+        raise EvidenceRefused(_REPLAY, f"event {index} with the digest of another payload", "the digest of its payload")
+    return digest
+
+
 def _runtime_digest(event: Event, index: int) -> bytes:
-    name, payload = event.event.encode(), bytes.fromhex(event.event_payload)
-    digest = hashlib.sha384(RUNTIME_EVENT.to_bytes(4, "little") + b":" + name + b":" + payload).digest()
+    preimage = _preimage(event)
+    if event.preimage is not None and event.preimage != preimage.hex():
+        raise EvidenceRefused(_REPLAY, f"event {index} with the preimage of another", "that of its own name and payload")
+    digest = hashlib.sha384(preimage).digest()
     if event.digest and event.digest != digest.hex():
         raise EvidenceRefused(_REPLAY, f"event {index} with the digest of another", "the digest of its own name and payload")
     return digest
+
+
+def _preimage(event: Event) -> bytes:
+    if event.version == 2:
+        return canonical({"name": event.event, "payload": event.event_payload, "type": RUNTIME_EVENT})
+    return RUNTIME_EVENT.to_bytes(4, "little") + b":" + event.event.encode() + b":" + bytes.fromhex(event.event_payload)

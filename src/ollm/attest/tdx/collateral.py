@@ -20,10 +20,30 @@ _MAX_MEMBER = 1024 * 1024  # a PCK CRL of some thousand entries has 200 KB
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
+class _Svn(msgspec.Struct, frozen=True):
+    isvsvn: int
+
+
+class ModuleLevel(msgspec.Struct, frozen=True, rename="camel"):
+    """What Intel says of one TDX module from one SVN on."""
+
+    tcb: _Svn
+    tcb_date: str
+    tcb_status: str
+
+
+class _ModuleIdentity(msgspec.Struct, frozen=True, rename="camel"):
+    id: str
+    tcb_levels: tuple[ModuleLevel, ...]
+
+
 @resolved
-class _TcbDates(msgspec.Struct, frozen=True, rename="camel"):
+class _Document(msgspec.Struct, frozen=True, rename="camel"):
+    """TCB info or QE identity, as far as it is read here."""
+
     issue_date: str
     next_update: str
+    tdx_module_identities: tuple[_ModuleIdentity, ...] = ()
 
 
 class ParsedCollateral(msgspec.Struct, frozen=True):
@@ -34,7 +54,14 @@ class ParsedCollateral(msgspec.Struct, frozen=True):
     pck_crl: x509.CertificateRevocationList
     tcb_signing: x509.Certificate
     qe_signing: x509.Certificate
+    module_identities: tuple[_ModuleIdentity, ...]
     periods: tuple[Period, ...]
+
+    def module_level(self, tee_tcb_svn: bytes) -> ModuleLevel | None:
+        """The level of the TDX module with this SVN: byte 1 names the module, byte 0 is its SVN. None for modules of version 0."""
+        name = f"TDX_{tee_tcb_svn[1]:02X}"
+        levels = (level for identity in self.module_identities if identity.id == name for level in identity.tcb_levels)
+        return next((level for level in levels if level.tcb.isvsvn <= tee_tcb_svn[0]), None)
 
 
 def parse(collateral: TdxCollateral) -> ParsedCollateral:
@@ -45,21 +72,23 @@ def parse(collateral: TdxCollateral) -> ParsedCollateral:
     root_crl, pck_crl = load_crl(collateral.root_ca_crl, _CHECK, "root CRL"), load_crl(collateral.pck_crl, _CHECK, "PCK CRL")
     tcb_signing = load_chain(collateral.tcb_info_issuer_chain, _CHECK, "TCB info issuer chain")[0]
     qe_signing = load_chain(collateral.qe_identity_issuer_chain, _CHECK, "QE identity issuer chain")[0]
+    tcb_info, tcb_info_period = _document(collateral.tcb_info, "TCB info")
+    _, qe_identity_period = _document(collateral.qe_identity, "QE identity")
     periods = (
-        _document_period(collateral.tcb_info, "TCB info"),
-        _document_period(collateral.qe_identity, "QE identity"),
+        tcb_info_period,
+        qe_identity_period,
         crl_period(root_crl, _CHECK, "root CRL"),
         crl_period(pck_crl, _CHECK, "PCK CRL"),
         certificate_period(tcb_signing, "TCB info signer"),
         certificate_period(qe_signing, "QE identity signer"),
     )
-    return ParsedCollateral(collateral, root_crl, pck_crl, tcb_signing, qe_signing, periods)
+    return ParsedCollateral(collateral, root_crl, pck_crl, tcb_signing, qe_signing, tcb_info.tdx_module_identities, periods)
 
 
-def _document_period(document: str, name: str) -> Period:
+def _document(document: str, name: str) -> tuple[_Document, Period]:
     try:
-        dates = msgspec.json.decode(document, type=_TcbDates)
-        return Period(name, _seconds(dates.issue_date), _seconds(dates.next_update))
+        parsed = msgspec.json.decode(document, type=_Document)
+        return parsed, Period(name, _seconds(parsed.issue_date), _seconds(parsed.next_update))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise EvidenceRefused(_CHECK, f"{name} without its dates", "JSON with issueDate and nextUpdate, as 2026-01-31T00:00:00Z") from None
 

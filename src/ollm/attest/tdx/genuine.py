@@ -80,13 +80,18 @@ class PckCertificates(msgspec.Struct, frozen=True):
         )
 
 
-class PlatformClaims(msgspec.Struct, frozen=True):
+class PlatformClaims(msgspec.Struct, frozen=True, kw_only=True):
     """What the library found about the platform, under the collateral given to it."""
 
     tcb_status: str  # the worst of platform, TDX module and QE
     advisories: tuple[str, ...]
+    tcb_date: str  # of the platform's level, RFC 3339: whoever is at this level has what Intel had published by then
     tcb_evaluation_data_number: int  # the lower of TCB info's and QE identity's
+    current_tcb_status: str | None  # by TEE_TCB_SVN_2, the module that runs now; TD report 1.5 only
+    qe_tcb_status: str
+    qe_tcb_date: str
     fmspc: str  # 12 uppercase hex
+    ppid: str  # 32 hex: names the machine for life
     dynamic_platform: str  # "True", "False", or "Undefined" when the PCK certificate doesn't say
     cached_keys: str
     smt: str
@@ -165,8 +170,14 @@ class _Tcb(msgspec.Struct):
     eval_data_number: int
 
 
+class _Level(msgspec.Struct, rename="camel"):
+    tcb_date: str
+    tcb_status: str
+
+
 class _Pck(msgspec.Struct):
     fmspc: list[int]
+    ppid: list[int]
     dynamic_platform: str
     cached_keys: str
     smt_enabled: str
@@ -174,22 +185,42 @@ class _Pck(msgspec.Struct):
 
 class _Platform(msgspec.Struct):
     pck: _Pck
+    tcb_level: _Level
+    current_tcb_level: _Level | None
+
+
+class _Qe(msgspec.Struct):
+    tcb_level: _Level
 
 
 @resolved
 class _Claims(msgspec.Struct):
     tcb: _Tcb
     platform: _Platform
+    qe: _Qe
 
 
 def _platform_claims(document: str) -> PlatformClaims:
     try:
         claims = msgspec.json.decode(document, type=_Claims)
-        fmspc = bytes(claims.platform.pck.fmspc).hex().upper()
+        fmspc, ppid = bytes(claims.platform.pck.fmspc).hex().upper(), bytes(claims.platform.pck.ppid).hex()
     except (msgspec.MsgspecError, ValueError):
         raise EvidenceRefused(refusals.CATCH_ALL, "claims in a form that is not known", "the claims of dcap-qvl 0.7") from None
-    pck, tcb = claims.platform.pck, claims.tcb
-    return PlatformClaims(tcb.status, tcb.advisory_ids, tcb.eval_data_number, fmspc, pck.dynamic_platform, pck.cached_keys, pck.smt_enabled)
+    platform, qe = claims.platform, claims.qe.tcb_level
+    return PlatformClaims(
+        tcb_status=claims.tcb.status,
+        advisories=claims.tcb.advisory_ids,
+        tcb_date=platform.tcb_level.tcb_date,
+        tcb_evaluation_data_number=claims.tcb.eval_data_number,
+        current_tcb_status=platform.current_tcb_level.tcb_status if platform.current_tcb_level is not None else None,
+        qe_tcb_status=qe.tcb_status,
+        qe_tcb_date=qe.tcb_date,
+        fmspc=fmspc,
+        ppid=ppid,
+        dynamic_platform=platform.pck.dynamic_platform,
+        cached_keys=platform.pck.cached_keys,
+        smt=platform.pck.smt_enabled,
+    )
 
 
 def _library(call: Callable[[], _T]) -> _T:

@@ -117,8 +117,8 @@ class TdxQuote(msgspec.Struct, frozen=True):
         return Hex32(hashlib.sha256(self.signed).hexdigest())
 
 
-class _Reader:
-    """Takes fields off the front of `data`; running out is a refusal that names `check`."""
+class Reader:
+    """Takes little-endian fields off the front of `data`; running out is a refusal that names `check`."""
 
     def __init__(self, data: bytes, check: str, what: str) -> None:
         self._data = data
@@ -147,7 +147,7 @@ def parse_quote(data: bytes) -> TdxQuote:
     """Take a quote apart. Raises: EvidenceRefused with quote.format or quote.certification_data; nothing else."""
     if len(data) > MAX_QUOTE:
         raise EvidenceRefused("quote.format", f"{len(data)} bytes", f"at most {MAX_QUOTE}")
-    reader = _Reader(data, "quote.format", "quote")
+    reader = Reader(data, "quote.format", "quote")
     header = _header(reader)
     td_report = _td_report(reader, header.version)
     signed = data[: reader.offset]
@@ -155,7 +155,7 @@ def parse_quote(data: bytes) -> TdxQuote:
     if any(reader.rest()):
         raise EvidenceRefused("quote.format", "bytes after the signature data", "zero padding only")
 
-    reader = _Reader(signature_data, "quote.certification_data", "signature data")
+    reader = Reader(signature_data, "quote.certification_data", "signature data")
     signature, attestation_key = reader.take(64), reader.take(64)
     reader = _certification(reader, 6)
     qe_report, qe_report_signature = reader.take(384), reader.take(64)
@@ -167,7 +167,7 @@ def parse_quote(data: bytes) -> TdxQuote:
     return TdxQuote(header, td_report, signed, signature, attestation_key, qe_report, qe_report_signature, auth_data, chain, data)
 
 
-def _header(reader: _Reader) -> Header:
+def _header(reader: Reader) -> Header:
     header = Header(reader.number(2), reader.number(2), reader.number(4), reader.take(4), reader.take(16), reader.take(20))
     if header.version not in (4, 5):
         raise EvidenceRefused("quote.format", f"version {header.version}", "4 or 5")
@@ -178,7 +178,7 @@ def _header(reader: _Reader) -> Header:
     return header
 
 
-def _td_report(reader: _Reader, version: int) -> TdReport:
+def _td_report(reader: Reader, version: int) -> TdReport:
     body_type = TD_REPORT_1_0
     if version == 5:
         body_type, size = reader.number(2), reader.number(4)
@@ -188,7 +188,7 @@ def _td_report(reader: _Reader, version: int) -> TdReport:
     return TdReport(*(reader.take(size) for size in fields))
 
 
-def _certification(reader: _Reader, wanted: int) -> _Reader:
+def _certification(reader: Reader, wanted: int) -> Reader:
     """Reader of certification data that must be of type `wanted` and fill the rest of its container."""
     kind, size = reader.number(2), reader.number(4)
     data = reader.rest()
@@ -196,7 +196,7 @@ def _certification(reader: _Reader, wanted: int) -> _Reader:
         raise EvidenceRefused("quote.certification_data", f"type {kind}", str(wanted))
     if size != len(data):
         raise EvidenceRefused("quote.certification_data", f"{len(data)} bytes", f"the {size} that type {kind} states")
-    return _Reader(data, "quote.certification_data", f"certification data of type {kind}")
+    return Reader(data, "quote.certification_data", f"certification data of type {kind}")
 
 
 def _pck_chain(data: bytes) -> PckChain:
