@@ -6,19 +6,19 @@ certificate around it comes with the collateral, signed by that key.
 """
 
 import hashlib
-from collections.abc import Sequence
 
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from ollm.attest.certificates import (
     Period,
     certificate_period,
+    check_authority,
     check_crl,
     check_issued,
     check_not_revoked,
@@ -47,7 +47,6 @@ _SIGNING_KEYS = {0: "vcek", 1: "vlek"}  # SIGNING_KEY; 7 is none
 _ECDSA_P384_SHA384 = 1  # SIGNATURE_ALGO
 _CA_NAMES = {"vcek": "SEV-{}", "vlek": "SEV-VLEK-{}"}
 _LEAF_NAMES = {"vcek": "SEV-VCEK", "vlek": "SEV-VLEK"}
-_CA_CRITICAL = (x509.BasicConstraints.oid, x509.KeyUsage.oid)
 
 
 class VendorRoot:
@@ -153,8 +152,8 @@ def check_chain(endorsements: Endorsements) -> None:
     ):
         _check_algorithm(certificate, check, name)
         check_issued(certificate, issuer, check, name)
-    _check_ca(endorsements.root, 1, check, "ARK")
-    _check_ca(endorsements.ca, 0, check, "ASK or ASVK")
+    check_authority(endorsements.root, 1, check, "ARK")
+    check_authority(endorsements.ca, 0, check, "ASK or ASVK")
     # The names are what tells AMD's two intermediate CAs apart: a provider's keys must not come from that of the chips, nor the reverse.
     _check_name(endorsements.ca, _CA_NAMES[kind].format(endorsements.leaf.product), check)
     _check_name(leaf, _LEAF_NAMES[kind], check)
@@ -209,31 +208,11 @@ def check_signature(report: SnpReport, leaf: Endorsement) -> None:
 
 
 def _check_algorithm(signed: x509.Certificate | x509.CertificateRevocationList, check: str, name: str) -> None:
-    """AMD signs with RSASSA-PSS, SHA-384 throughout, 48 bytes of salt (57230). Raises: EvidenceRefused."""
+    """AMD signs certificates and CRLs with RSASSA-PSS and SHA-384 only (57230). Raises: EvidenceRefused."""
     with refusing(check, f"{name} with an unknown signature algorithm", "RSASSA-PSS with SHA-384"):
-        parameters, digest = signed.signature_algorithm_parameters, signed.signature_hash_algorithm
-        known = signed.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS and isinstance(parameters, padding.PSS)
-    if not known or not isinstance(digest, hashes.SHA384):
+        algorithm, digest = signed.signature_algorithm_oid, signed.signature_hash_algorithm
+    if algorithm != SignatureAlgorithmOID.RSASSA_PSS or not isinstance(digest, hashes.SHA384):
         raise EvidenceRefused(check, f"{name} signed with another algorithm", "RSASSA-PSS with SHA-384")
-
-
-def _check_ca(certificate: x509.Certificate, depth: int, check: str, name: str) -> None:
-    """`certificate` may sign certificates, with `depth` CAs below it. Raises: EvidenceRefused."""
-    with refusing(check, f"{name} that is no CA", "basic constraints and key usage of a CA"):
-        extensions = list(certificate.extensions)
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    deep_enough = constraints.path_length is None or constraints.path_length >= depth
-    if not (constraints.ca and deep_enough and usage.key_cert_sign):
-        raise EvidenceRefused(check, f"{name} that may not certify", f"a CA with {depth} below it")
-    _check_known(extensions, check, name)
-
-
-def _check_known(extensions: Sequence[x509.Extension[x509.ExtensionType]], check: str, name: str) -> None:
-    """No extension is critical but those that are judged here (RFC 5280 §4.2). Raises: EvidenceRefused."""
-    unknown = [extension.oid.dotted_string for extension in extensions if extension.critical and extension.oid not in _CA_CRITICAL]
-    if unknown:
-        raise EvidenceRefused(check, f"{name} with critical extension {unknown[0][:40]}", "none that is not known")
 
 
 def _check_name(certificate: x509.Certificate, want: str, check: str) -> None:
