@@ -24,24 +24,20 @@ class Explanation(msgspec.Struct, frozen=True):
     """Everything that is to be said of a policy."""
 
     policy: AttestationPolicy
-    said: tuple[tuple[str, Said], ...]  # field of the policy, sentence
+    said: tuple[Said, ...]
     outside: tuple[str, ...]
 
     def of(self, severity: Severity | None) -> tuple[str, ...]:
         """Sentences of one severity; None: what holds of an accepted machine."""
-        return _joined(said for _, said in self.said if said.severity is severity)
+        return _joined(said for said in self.said if said.severity is severity)
 
     def document(self) -> dict[str, Any]:
         """The explanation for programs."""
         return {
             "policy": self.policy.name,
             "level": str(self.policy.level),
-            "accepts": [_entry(field, said) for field, said in self.said if said.severity is None],
-            "open": [
-                {"severity": said.severity.name.lower(), **_entry(field, said)}
-                for field, said in sorted(self.said, key=_rank)
-                if said.severity is not None
-            ],
+            "accepts": [_entry(said) for said in self.said if said.severity is None],
+            "open": [{"severity": severity.name.lower(), **_entry(said)} for severity in Severity for said in self.said if said.severity is severity],
             "outside": list(self.outside),
         }
 
@@ -75,13 +71,8 @@ def _joined(sentences: Iterable[Said]) -> tuple[str, ...]:
     return tuple(f"{', '.join(names)}: {text}" if names else text for text, names in sets.items())
 
 
-def _entry(field: str, said: Said) -> dict[str, str]:
-    return {"field": field, "text": said.text, **({"of": said.of} if said.of else {})}
-
-
-def _rank(entry: tuple[str, Said]) -> int:
-    severity = entry[1].severity
-    return severity if severity is not None else -1
+def _entry(said: Said) -> dict[str, str]:
+    return {"field": said.field, "text": said.text, **({"of": said.of} if said.of else {})}
 
 
 def _listed(sentences: Iterable[str]) -> Iterator[str]:

@@ -37,7 +37,8 @@ def _event_log(required: bool, context: Context) -> Iterable[Said]:
     if "tdx" not in context.policy.cpu:
         yield holds("an event log is no matter on these CPUs")
     elif required or context.policy.require_compose:
-        yield holds("a TDX guest's event log is there, and replays to what its registers RTMR0 to RTMR3 hold")
+        why = "" if required else " (require_compose demands it)"
+        yield holds(f"a TDX guest's event log is there, and replays to what its registers RTMR0 to RTMR3 hold{why}")
     else:
         yield weakens("no event log is demanded: nothing explains what stands in a register that isn't pinned (require_event_log)")
 
@@ -68,7 +69,7 @@ def _provenance(value: msgspec.Struct | None, context: Context) -> Iterable[Said
 
 
 def _tables(table: Table) -> Sentence:
-    return lambda value, context: (said for _, said in told(table, value, context))
+    return lambda value, context: told(table, value, context)
 
 
 def _if_used(kind: str, table: Table) -> Sentence:

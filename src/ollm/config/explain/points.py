@@ -29,6 +29,7 @@ class Said(msgspec.Struct, frozen=True):
     text: str
     severity: Severity | None = None
     of: str = ""
+    field: str = ""  # of the policy: tdx.reference_values.rtmr0
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -94,11 +95,11 @@ def register(name: str, measures: str, *, absent: Callable[[str], Said]) -> Sent
     return sentence
 
 
-def told(table: Table, value: msgspec.Struct, context: Context) -> Iterator[tuple[str, Said]]:
-    """Each field of `value` with what its table says of it."""
+def told(table: Table, value: msgspec.Struct, context: Context) -> Iterator[Said]:
+    """What `table` says of `value`, each sentence with its field."""
     for field, sentence in table.items():
         for said in sentence(getattr(value, field), context):
-            yield field, said
+            yield msgspec.structs.replace(said, field=f"{field}.{said.field}" if said.field else field)
 
 
 def sets(table: Table, label: Callable[[Any], str]) -> Sentence:
@@ -108,7 +109,7 @@ def sets(table: Table, label: Callable[[Any], str]) -> Sentence:
         if not values:
             yield nothing("it lists no reference values")
         for each in values:
-            for _, said in told(table, each, context):
+            for said in told(table, each, context):
                 yield msgspec.structs.replace(said, of=label(each))
 
     return sentence
