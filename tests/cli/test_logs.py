@@ -4,14 +4,19 @@ import asyncio
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from unittest.mock import patch
 
 import httpx2
 import pytest
 import sqlalchemy
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import load_der_x509_certificate
 
 from ollm.cli import logs
+from ollm.testing.mint.snp import SnpMachine
+from ollm.testing.mint.snp_certificates import create_pki
 
 SECRET = "the patient is called Doe"
 
@@ -91,3 +96,18 @@ def test_an_unknown_level_is_told_and_means_warnings() -> None:
         logs.configure("everything")
         logging.getLogger("ollm.test").info("unseen")
     assert written.getvalue() == "WARNING ollm.cli: OLLM_LOG is none of debug, info, warning, error; warnings are logged\n"
+
+
+def test_amds_serial_number_is_no_news_to_an_operator() -> None:
+    now = 1_800_000_000
+    certificate = SnpMachine(create_pki("Genoa", now), now).leaf()  # with serial number 0, as AMD's
+
+    with fresh_process(), warnings.catch_warnings(record=True) as told:
+        warnings.resetwarnings()
+        load_der_x509_certificate(certificate)
+        assert len(told) == 1
+        logs.configure(None)
+        load_der_x509_certificate(certificate)
+        assert len(told) == 1
+        warnings.warn("something else", CryptographyDeprecationWarning, stacklevel=1)
+        assert len(told) == 2

@@ -99,7 +99,7 @@ def test_a_root_whose_key_cannot_be_read_is_refused() -> None:
         ("snp.certificate", "no leaf", {"leaf": b""}),
     ],
 )
-def test_collateral_that_cannot_be_read_is_refused(check: str, what: str, changes: dict[str, object]) -> None:
+def test_collateral_that_cannot_be_read_is_refused(check: str, what: str, changes: dict[str, Any]) -> None:
     with raises(check):
         read(**changes)
 
