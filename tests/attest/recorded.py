@@ -1,4 +1,4 @@
-"""Reads recorded evidence of real machines, where the folder is given: cases with their verdicts, quotes, collateral by role.
+"""Reads recorded TDX evidence of real machines, where the folder is given: cases with their verdicts, quotes, collateral by role.
 
 Collateral comes as one bundle, or role by role from what different tools stored: PCS answers around the signed text, chains that
 are still URL-encoded, CRLs in DER or hex.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ollm.attest.evidence import TdxCollateral
+from ollm.attest.evidence import TdxCollateral, TdxEvidence
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, TdxPolicy
 
@@ -18,20 +18,43 @@ Case = dict[str, Any]
 
 HARDWARE = AttestationPolicy(name="hardware", level=Level.TEE, tdx=TdxPolicy())
 
+# Our check -> the reason that the recorded verdicts give for the same finding.
+REASONS = {
+    "quote.format": "malformed",
+    "quote.certification_data": "malformed",
+    "quote.debug": "debug",
+    "quote.sept_ve_disable": "sept_ve_disable",
+    "quote.service_td": "unsupported_service_td",
+    "quote.signature": "signature",
+    "chain.root": "wrong_root",
+    "chain.pck": "chain",
+    "chain.revocation": "revoked",
+    "collateral.validity": "expired",
+    "tcb.level": "tcb_level",
+    "machine.collateral": "endorsement_missing",  # the recording has no TCB info as new as the platform: no TdxCollateral can be built
+}
+# These files end in a text that was appended to show that verifiers overlook it; their verdict is about the quote before it.
+WITH_APPENDED_TEXT = {"tdx/q_v4_gotdx_spr_e4.dat": 39}
 
-def tdx_cases(folder: Path) -> list[Case]:
+
+def cases(folder: Path) -> list[Case]:
     """Every recorded TDX case with its verdict."""
     return [case for case in json.loads((folder / "VERDICTS.json").read_bytes()) if case["tech"] == "tdx"]
 
 
 def find(folder: Path, file: str, variant: str | None = None) -> Case:
     """The case of `file`."""
-    return next(case for case in tdx_cases(folder) if case["file"] == file and case.get("variant") == variant)
+    return next(case for case in cases(folder) if case["file"] == file and case.get("variant") == variant)
 
 
-def quote(folder: Path, case: Case) -> bytes:
-    file: str = case["file"]
-    return (folder / file).read_bytes()
+def evidence(folder: Path, case: Case) -> TdxEvidence:
+    """The quote of `case`, and the event log where one was recorded with it."""
+    quote = (folder / case["file"]).read_bytes()
+    log = case["collateral"].get("event_log")
+    return TdxEvidence(
+        quote=quote[: len(quote) - WITH_APPENDED_TEXT.get(case["file"], 0)],
+        event_log=json.loads((folder / log).read_bytes())["event_log"] if log is not None else None,
+    )
 
 
 def seconds(case: Case) -> int:
@@ -39,7 +62,17 @@ def seconds(case: Case) -> int:
     return int(datetime.fromisoformat(case["at"]).timestamp())
 
 
-def collateral(folder: Path, roles: dict[str, str]) -> TdxCollateral:
+def policy(case: Case) -> TdxPolicy:
+    """Hardware of Intel with a current TCB: what the recorded verdicts are about. `case` changes nothing in that."""
+    return HARDWARE.tdx
+
+
+def collateral(folder: Path, case: Case) -> TdxCollateral | None:
+    """The collateral that the roles of `case` name, what they don't name from the bundle; None where some of it was not recorded."""
+    return None if "missing" in case else by_roles(folder, case["collateral"])
+
+
+def by_roles(folder: Path, roles: dict[str, str]) -> TdxCollateral:
     """The collateral that `roles` name; what they don't name comes from the bundle."""
     bundle_file = roles.get("bundle") or roles.get("chains_and_crls")
     members: dict[str, Any] = {}

@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 from cryptography import x509
@@ -92,8 +93,14 @@ def check_periods(periods: Sequence[Period], now: int, check: str) -> None:
 def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
     """`issuer` is named in `certificate` and signed it. Raises: EvidenceRefused naming `check`."""
     with refusing(check, f"{name} by another issuer", "one issued by the certificate above it"):
-        certificate.verify_directly_issued_by(issuer)
+        _verify_issued(certificate, issuer)
     _check_whole_octets(certificate, check, name)
+
+
+@lru_cache(maxsize=256)
+def _verify_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """What was true of these very bytes once stays true, and costs a signature each time: so it is remembered. Failures are not."""
+    certificate.verify_directly_issued_by(issuer)
 
 
 def check_authority(certificate: x509.Certificate, below: int, check: str, name: str) -> None:

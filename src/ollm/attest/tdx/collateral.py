@@ -6,6 +6,7 @@ future, names neither the certificate nor the document at fault, and says nothin
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 from cryptography import x509
@@ -46,8 +47,8 @@ class _Document(msgspec.Struct, frozen=True, rename="camel"):
     tdx_module_identities: tuple[_ModuleIdentity, ...] = ()
 
 
-class ParsedCollateral(msgspec.Struct, frozen=True):
-    """Collateral in the types that our own checks need."""
+class ParsedCollateral(msgspec.Struct, frozen=True, eq=False):
+    """Collateral in the types that our own checks need. Two of them are equal when they are one: `parse` gives the same for the same."""
 
     source: TdxCollateral
     root_crl: x509.CertificateRevocationList
@@ -64,6 +65,7 @@ class ParsedCollateral(msgspec.Struct, frozen=True):
         return next((level for level in levels if level.tcb.isvsvn <= tee_tcb_svn[0]), None)
 
 
+@lru_cache(maxsize=64)
 def parse(collateral: TdxCollateral) -> ParsedCollateral:
     """Parse `collateral`. Raises: EvidenceRefused with collateral.format."""
     for name, member in msgspec.structs.asdict(collateral).items():

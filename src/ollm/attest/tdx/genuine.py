@@ -6,6 +6,7 @@ Roots are types. `VendorRoot` is what dcap-qvl has compiled in and takes no argu
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 import dcap_qvl
@@ -134,8 +135,7 @@ def check_signers(collateral: ParsedCollateral, chain: PckCertificates) -> None:
 def check_revocation(collateral: ParsedCollateral, chain: PckCertificates) -> None:
     """Both CRLs are by their issuers, and none lists a certificate that we rely on. Raises: EvidenceRefused."""
     check = "chain.revocation"
-    check_crl(collateral.root_crl, chain.root, check, "root CRL")
-    check_crl(collateral.pck_crl, chain.ca, check, "PCK CRL")
+    _check_crls(collateral, chain.root, chain.ca)
     for certificate, name in (
         (chain.root, "root certificate"),
         (chain.ca, "PCK CA certificate"),
@@ -144,6 +144,13 @@ def check_revocation(collateral: ParsedCollateral, chain: PckCertificates) -> No
     ):
         check_not_revoked(collateral.root_crl, certificate, check, name)
     check_not_revoked(collateral.pck_crl, chain.leaf, check, "PCK certificate")
+
+
+@lru_cache(maxsize=64)
+def _check_crls(collateral: ParsedCollateral, root: x509.Certificate, ca: x509.Certificate) -> None:
+    """Both CRLs are by their issuers: remembered for this very collateral, as the machines of one family share it."""
+    check_crl(collateral.root_crl, root, "chain.revocation", "root CRL")
+    check_crl(collateral.pck_crl, ca, "chain.revocation", "PCK CRL")
 
 
 def verify(quote: TdxQuote, collateral: ParsedCollateral, root: VendorRoot | SimulatedRoot, now: int) -> PlatformClaims:
