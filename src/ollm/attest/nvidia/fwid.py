@@ -32,10 +32,11 @@ def leaf_fwid(leaf: x509.Certificate) -> bytes:
         extensions = {extension.oid.dotted_string: extension.value.public_bytes() for extension in leaf.extensions}
         composite, tcb_info = extensions.get(COMPOSITE_DEVICE_ID_OID), extensions.get(TCB_INFO_OID)
         if composite is not None and tcb_info is None:
-            return _digest(_members(_only(composite, _SEQUENCE))[2])
+            _version, _device_key, of_firmware = _members(_only(composite, _SEQUENCE))
+            return _digest(of_firmware)
         if tcb_info is not None and composite is None:
-            lists = [value for tag, value in _members(_only(tcb_info, _SEQUENCE)) if tag == _FWIDS]
-            return _digest(_members(lists[0])[0])
+            (fwids,) = [value for tag, value in _members(_only(tcb_info, _SEQUENCE)) if tag == _FWIDS]
+            return _digest(_members(fwids)[0])
         raise ValueError("none, or two")
 
 
