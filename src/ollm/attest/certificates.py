@@ -92,15 +92,15 @@ def check_periods(periods: Sequence[Period], now: int, check: str) -> None:
 
 def check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
     """`issuer` is named in `certificate` and signed it. Raises: EvidenceRefused naming `check`."""
-    with refusing(check, f"{name} by another issuer", "one issued by the certificate above it"):
-        _verify_issued(certificate, issuer)
-    _check_whole_octets(certificate, check, name)
+    _check_issued(certificate, issuer, check, name)
 
 
 @lru_cache(maxsize=256)
-def _verify_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """What was true of these very bytes once stays true, and costs a signature each time: so it is remembered. Failures are not."""
-    certificate.verify_directly_issued_by(issuer)
+def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, check: str, name: str) -> None:
+    """Remembered: what was true of these very bytes once stays true, and costs a signature each time. Refusals are not remembered."""
+    with refusing(check, f"{name} by another issuer", "one issued by the certificate above it"):
+        certificate.verify_directly_issued_by(issuer)
+    _check_whole_octets(certificate, check, name)
 
 
 def check_authority(certificate: x509.Certificate, below: int, check: str, name: str) -> None:
@@ -167,7 +167,12 @@ def check_not_revoked(crl: x509.CertificateRevocationList, certificate: x509.Cer
 def has_extension(certificate: x509.Certificate, oid: str, check: str) -> bool:
     """Whether `certificate` has the extension `oid`. Raises: EvidenceRefused naming `check` when its extensions can't be read."""
     with refusing(check, "a certificate with malformed extensions", "well-formed ones"):
-        return any(extension.oid.dotted_string == oid for extension in certificate.extensions)
+        return oid in _extensions(certificate)
+
+
+@lru_cache(maxsize=256)
+def _extensions(certificate: x509.Certificate) -> frozenset[str]:
+    return frozenset(extension.oid.dotted_string for extension in certificate.extensions)
 
 
 def check_marker(leaf: x509.Certificate, *, simulated: bool) -> None:
