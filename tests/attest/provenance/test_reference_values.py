@@ -181,7 +181,11 @@ def test_a_platform_that_is_not_whole_is_refused(predicate: dict[str, Any]) -> N
     assert refusal(values.measured, platforms(predicate), NOW).check == "provenance.reference_values"
 
 
-_ANY = st.recursive(st.none() | st.integers() | st.text() | st.just(A), lambda below: st.lists(below) | st.dictionaries(st.text(), below))
+_ANY = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3) | st.just(A),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(st.sampled_from([*PLATFORMS["small"], "name", "pcr0"]), below, max_size=3),
+    max_leaves=4,
+)
 
 
 @given(st.sampled_from([*values._READERS]), st.dictionaries(st.sampled_from([*FILE, *TINFOIL, "measurements"]), _ANY))

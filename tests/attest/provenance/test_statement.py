@@ -63,7 +63,13 @@ def test_doubled_members_and_other_documents_are_refused() -> None:
     assert "at most" in refusal(statement.parse, b" " * (statement.MAX_STATEMENT + 1)).want
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda below: st.lists(below) | st.dictionaries(st.text(), below)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["name", "digest", "sha256", "sig"]), below),
+        max_leaves=6,
+    )
+)
 def test_only_a_refusal_escapes(document: Any) -> None:
     for data in (json.dumps(document).encode(), minted("urn:x", {}, subject=document), minted("urn:x", document), str(document).encode()):
         refused = caught(statement.parse, data)

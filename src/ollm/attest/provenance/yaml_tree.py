@@ -43,13 +43,11 @@ def _document(events: Iterator[Any], check: str) -> Tree:
     root: list[Tree] = []
     open_nodes: list[list[Tree] | dict[str, Tree]] = [root]
     keys: list[str | None] = [None]  # of each open node: the key that waits for its value
-    for event in events:
+    while not isinstance(event := next(events), yaml.DocumentEndEvent):
         if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
             open_nodes.pop()
             keys.pop()
             continue
-        if isinstance(event, yaml.DocumentEndEvent):
-            break
         node = _node(event, check)
         parent, key = open_nodes[-1], keys[-1]
         if isinstance(parent, list):
