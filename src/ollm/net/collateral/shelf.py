@@ -70,7 +70,7 @@ class Shelf:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self.path) if NAME.fullmatch(name))[: 2 * self._max_files]
+            return sorted(name for name in os.listdir(self.path) if NAME.fullmatch(name))
         except OSError:
             return []
 
