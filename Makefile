@@ -28,11 +28,11 @@ BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
 BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate fuzz engine tutorial
+.PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-attest fuzz mutants engine tutorial
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(DEV) $(NODE)  ## the environment for developing, without doing anything with it
 
@@ -83,10 +83,16 @@ bench: $(BENCH) $(BENCH_OLLM)  ## speed beside Envoy and LiteLLM, in one run
 bench-gate: $(BENCH) $(BENCH_OLLM)  ## the same five times, interleaved; ends 0 only where the ratios hold
 	.venv-bench-ollm/bin/python -m bench.gate
 
+bench-attest: $(DEV)  ## how long each kind of evidence takes to verify, beside the bare cryptography in it
+	$(PY) -m bench.attest
+
 FUZZ_RUNS ?= 5000
 fuzz: $(DEV) $(FUZZ)  ## parsers and appraisal against made-up and damaged input, other input each time; FUZZ_RUNS=1000000 for more
 	FUZZ_RUNS=$(FUZZ_RUNS) $(PY) -m fuzz.guided
 	OLLM_EXAMPLES=fuzz $(PY) -m pytest -q --timeout=0 tests/attest tests/seal tests/wire tests/receipts tests/values tests/traffic
+
+mutants: $(DEV)  ## small defects put into attest/ on purpose: the tests must catch 85 %
+	$(PY) -m tools.mutants
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
 	@.venv-tutorial/bin/python tools/engine.py
