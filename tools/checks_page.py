@@ -14,6 +14,7 @@ from ollm.attest.provenance import checks as provenance
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
 from ollm.attest.tokens import checks as tokens
+from ollm.attest.tokens import unsupported
 from ollm.receipts.receipt import STEPS
 
 PAGE = Path(__file__).parent.parent / "docs/reference/checks.md"
@@ -55,7 +56,7 @@ def _without_source(proofs: dict[str, str]) -> dict[str, Proof]:
 
 
 SECTIONS = (
-    Section("Before anything else", "", checks.BEFORE),
+    Section("Before anything else", "", {**checks.BEFORE, **unsupported.CHECKS}),
     Section("Report of an ACI service", "", checks.REPORT),
     Section("Machine", "What is demanded of the parts that were sent, before any of them is judged.", checks.MACHINE),
     Section("Intel TDX", "", tdx.CHECKS),
@@ -79,11 +80,6 @@ SECTIONS = (
     ),
     Section("Of a session document", "", _without_source(SESSION_CHECKS)),
 )
-
-
-def appraised() -> dict[str, Proof]:
-    """Every check of an appraisal."""
-    return {name: proof for section in SECTIONS[:-2] for name, proof in section.checks.items()}
 
 
 def proofs() -> dict[str, Proof]:

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from ollm.attest import ear
+from ollm.attest.tables import ALL_CHECKS
 from ollm.values.checks import Appraisal, Check, Claim, Claims, Outcome
 from ollm.values.level import Level
-from tools.checks_page import appraised
 
 NOW = 1_800_000_000
 PASSED = (
@@ -77,7 +77,7 @@ def test_a_refusal_has_its_value(check: str, status: str, claim: str, value: int
 
 
 def test_no_refusal_is_affirmed_whatever_passed_before() -> None:
-    for name in appraised():
+    for name in ALL_CHECKS:
         status, _ = result(appraisal(*refused(name, before=PASSED)))
         assert status != "affirming", name
 
@@ -120,7 +120,7 @@ def test_what_was_not_reached_has_no_value() -> None:
 
 
 def test_every_check_speaks_to_a_claim_and_no_entry_is_idle() -> None:
-    names = appraised()
+    names = ALL_CHECKS
     used = {name if name in ear.ASPECTS else name.partition(".")[0] + "." for name in names}
 
     assert used <= set(ear.ASPECTS)

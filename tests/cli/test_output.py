@@ -5,7 +5,8 @@ import json
 import pytest
 import typer
 
-from ollm.cli.output import appraisal_document, emit, fail, quiet, say, short, show_checks
+from ollm.cli.mends import mend
+from ollm.cli.output import appraisal_document, check_document, emit, fail, quiet, say, short, show_checks
 from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.level import Level
 
@@ -67,5 +68,21 @@ def test_an_appraisal_as_json() -> None:
     document = appraisal_document(Appraisal("near", Level.TEE, CHECKS, valid_until=7))
     assert json.loads(json.dumps(document)) == document
     assert (document["accepted"], document["policy"], document["level"], document["valid_until"]) == (False, "near", "tee", 7)
-    assert document["checks"][2] == {"name": "compose.hash", "outcome": "failed", "got": "[red]aa[/]", "want": "bb"}
+    failed = document["checks"][2]
+    assert (failed["name"], failed["outcome"], failed["got"], failed["want"]) == ("compose.hash", "failed", "[red]aa[/]", "bb")
+    assert failed["proves"].startswith("the application's definition")
+    assert failed["source"] == "dstack attestation guide"
+    assert failed["mend"] == mend("compose.hash")
+    assert "mend" not in document["checks"][0]
+    assert "target" not in failed
+
+
+def test_a_device_is_named_and_an_unknown_check_stands_alone() -> None:
+    assert check_document(Check("nobody.knows", Outcome.PASSED, target="device1")) == {
+        "name": "nobody.knows",
+        "outcome": "passed",
+        "got": "",
+        "want": "",
+        "target": "device1",
+    }
     assert document["claims"]["tee_attested"] == {"status": "unknown"}

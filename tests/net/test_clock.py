@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ollm.errors import ConfigError
-from ollm.net.clock import BUILD_TIME, SystemClock
+from ollm.net.clock import BUILD_TIME, StandingClock, SystemClock
 
 
 class HostTime:
@@ -56,3 +56,10 @@ def test_durations_do_not_depend_on_the_host_time(host: HostTime) -> None:
     before = clock.monotonic()
     host.now += 1000
     assert 0 <= clock.monotonic() - before < 100
+
+
+def test_a_standing_clock_stands() -> None:
+    clock = StandingClock(1_750_000_000)  # before the build, too: it judges what was
+
+    assert (clock.now(), clock.now_ms()) == (1_750_000_000, 1_750_000_000_000)
+    assert clock.monotonic() <= clock.monotonic()

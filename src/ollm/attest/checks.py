@@ -50,7 +50,6 @@ DEVICES: dict[str, Proof] = {
     "devices.bound": Proof("the CPU's report data commit to the devices' evidence; that they sit in one machine is not proven", _OWN),
 }
 CHECKS: dict[str, Proof] = {**BEFORE, **REPORT, **tdx.CHECKS, **CHANNEL, **tdx.SOFTWARE, **dstack.CHECKS}  # of an ACI service
-ALL_CHECKS: dict[str, Proof] = {**CHECKS, **MACHINE, **BINDING, **DEVICES}
 
 
 class Trail:

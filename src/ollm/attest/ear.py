@@ -41,7 +41,7 @@ _RUNNING = Aspect("executables", 33, 2)
 
 # The entry with the longest name that is the check's, or that is a beginning of it and ends in a dot.
 ASPECTS: dict[str, Aspect] = {
-    "evidence.fetch": _UNREADABLE,
+    "evidence.": _UNREADABLE,
     "policy.level": _STRANGE,
     "report.": _UNREADABLE,
     "keyset.": _MISBOUND,

@@ -1,13 +1,16 @@
 """How the command line speaks: one line per fact for people, one JSON document for programs."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ollm.attest.checks import CHECKS
+from ollm.attest.tables import ALL_CHECKS
+from ollm.cli.mends import mend
 from ollm.values.checks import Appraisal, Check, Outcome
 
 TRUSTED, REFUSED, UNUSABLE = 0, 1, 2  # exit codes of every `verify`
@@ -51,8 +54,36 @@ def show_checks(checks: tuple[Check, ...]) -> None:
             say(f"{line} [dim]{quiet(short(check.got or _proves(check)))}[/]")
 
 
+def show_appraisal(appraisal: Appraisal, more: Mapping[str, object] = MappingProxyType({})) -> None:
+    """Every check, the mend of a refusal, what people should know, what stays unproven, `more` by its names, and the verdict."""
+    targets = dict.fromkeys(check.target for check in appraisal.checks)
+    for target in targets:
+        if target:
+            say(f"  [bold]{quiet(target)}[/]")
+        show_checks(tuple(check for check in appraisal.checks if check.target == target))
+    for warning in appraisal.warnings:
+        say(f"  [yellow]! {quiet(warning)}[/]")
+    if appraisal.failure is not None and (advice := mend(appraisal.failure.name)):
+        say(f"  To mend it: {quiet(advice)}.")
+    for unproven in filter(None, appraisal.claims.extra.get("unproven", "").split("; ")):
+        say(f"  [dim]Not proven: {quiet(unproven)}.[/]")
+    for name, value in more.items():
+        if value is not None:
+            say(f"  {name.replace('_', ' ')}: {quiet(str(value))}")
+    say(verdict(appraisal))
+
+
+def verdict(appraisal: Appraisal) -> str:
+    """The verdict in one sentence, with markup."""
+    if not appraisal.accepted:
+        return "[red]Refused.[/] Nothing would be sent to this machine."
+    if str(appraisal.level) == "simulated":
+        return "Accepted as [yellow]simulated[/]: software plays the hardware here, and nothing is proven about privacy."
+    return "[green]Accepted[/]: " + quiet(f"level {appraisal.level}, under policy {appraisal.policy}.")
+
+
 def _proves(check: Check) -> str:
-    proof = CHECKS.get(check.name)
+    proof = ALL_CHECKS.get(check.name)
     return proof.proves if proof is not None else ""
 
 
@@ -68,6 +99,20 @@ def appraisal_document(appraisal: Appraisal) -> dict[str, Any]:
         "policy": appraisal.policy,
         "level": str(appraisal.level),
         "valid_until": appraisal.valid_until,
-        "checks": [{"name": c.name, "outcome": str(c.outcome), "got": c.got, "want": c.want} for c in appraisal.checks],
+        "warnings": list(appraisal.warnings),
+        "checks": [check_document(check) for check in appraisal.checks],
         "claims": appraisal.claims.document(),
     }
+
+
+def check_document(check: Check) -> dict[str, str]:
+    """A check as JSON: what was found, and what it is worth. `target` and `mend` only where there is one."""
+    proof = ALL_CHECKS.get(check.name)
+    document = {"name": check.name, "outcome": str(check.outcome), "got": check.got, "want": check.want}
+    if check.target:
+        document["target"] = check.target
+    if proof is not None:
+        document |= {"proves": proof.proves, "source": proof.source}
+    if check.outcome is Outcome.FAILED and (advice := mend(check.name)):
+        document["mend"] = advice
+    return document

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from ollm.app.build import endorser_of, provider_session
+from ollm.cli import evidence
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
-from ollm.cli.output import REFUSED, appraisal_document, emit, fail, quiet, say, show_checks
+from ollm.cli.output import REFUSED, appraisal_document, check_document, emit, fail, quiet, say, show_appraisal, show_checks
 from ollm.client.verify import GatewayVerdict, appraise_session, check_receipt, keyset_of_report, session_id_of, verify_gateway
 from ollm.config.load import Loaded, read_secret
 from ollm.errors import ConfigError, UpstreamError, WireError
@@ -23,6 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Verify a provider's machine, the gateway itself, a receipt or a session. Exit code 0: trusted, 1: refused, 2: could not be judged.",
 )
+
+app.command()(evidence.evidence)
 
 GatewayOption = Annotated[str, typer.Option("--gateway", help="Base URL of the gateway, without /v1.")]
 PolicyOption = Annotated[str | None, typer.Option("--policy", help="Name of the policy in the configuration to judge under.")]
@@ -112,7 +115,7 @@ def receipt(
 
     found, checks = run(work())
     if as_json:
-        emit({"accepted": found is not None, "checks": [_check(check) for check in checks], "receipt": found})
+        emit({"accepted": found is not None, "checks": [check_document(check) for check in checks], "receipt": found})
     else:
         show_checks(checks)
         if found is not None:
@@ -219,21 +222,8 @@ def _report(appraisal: Appraisal, more: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit({**appraisal_document(appraisal), **more})
     else:
-        show_checks(appraisal.checks)
-        for name, value in more.items():
-            if value is not None:
-                say(f"  {name.replace('_', ' ')}: {quiet(str(value))}")
-        _verdict(appraisal)
+        show_appraisal(appraisal, more)
     _end(appraisal.accepted)
-
-
-def _verdict(appraisal: Appraisal) -> None:
-    if not appraisal.accepted:
-        say("[red]Refused.[/] Nothing would be sent to this machine.")
-    elif str(appraisal.level) == "simulated":
-        say("Accepted as [yellow]simulated[/]: software plays the hardware here, and nothing is proven about privacy.")
-    else:
-        say("[green]Accepted[/]: " + quiet(f"level {appraisal.level}, under policy {appraisal.policy}."))
 
 
 def _show_receipt(found: dict[str, Any]) -> None:
@@ -245,10 +235,6 @@ def _show_receipt(found: dict[str, Any]) -> None:
 def _end(accepted: bool) -> None:
     if not accepted:
         raise typer.Exit(REFUSED)
-
-
-def _check(check: Check) -> dict[str, str]:
-    return {"name": check.name, "outcome": str(check.outcome), "got": check.got, "want": check.want}
 
 
 def _read(path: Path) -> bytes:

@@ -7,6 +7,22 @@ from ollm.errors import ConfigError
 BUILD_TIME = 1795392000  # 2026-11-23: no genuine clock is before the day this release was made
 
 
+class StandingClock:
+    """A clock that stands at `moment` (Unix seconds): to judge evidence as it would have been judged then."""
+
+    def __init__(self, moment: int) -> None:
+        self._moment = moment
+
+    def now(self) -> int:
+        return self._moment
+
+    def now_ms(self) -> int:
+        return self._moment * 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
 class SystemClock:
     """Wall time that refuses to run backwards: the host sets it, and expired collateral would come to life again."""
 
