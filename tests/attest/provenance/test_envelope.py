@@ -1,6 +1,8 @@
 """Statements under a key: Ed25519 over DSSE's encoding."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.attest.provenance import envelope
-from ollm.attest.provenance.reference_values import REFERENCE_VALUES
+from ollm.attest.provenance.reference_values import REFERENCE_VALUES, measured
 from ollm.attest.provenance.statement import PAYLOAD_TYPE
 from ollm.testing.mint.provenance import SUBJECT, packed, sealed
 from ollm.testing.mint.provenance import statement as minted
@@ -29,6 +31,15 @@ def public(key: Ed25519PrivateKey) -> str:
 def test_the_encoding_is_that_of_the_specification() -> None:
     encoded = envelope.pre_authentication_encoding("http://example.com/HelloWorld", b"hello world")
     assert encoded == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+
+
+def test_the_example_of_the_specification_is_verified() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "spec" / "reference-values.md").read_text(encoding="utf-8")
+    shown, example = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    assert example == sealed(json.dumps(shown, separators=(",", ":")).encode(), KEY)
+    assert public(KEY) in page
+    read = envelope.verify(packed(example), (public(KEY),))
+    assert (read.signed_at, measured(read, NOW).nitro[0].name) == (1_790_000_000, "example 1.2.0")
 
 
 def test_a_statement_by_a_named_key_is_verified() -> None:
