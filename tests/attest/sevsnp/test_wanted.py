@@ -1,5 +1,6 @@
 """Policy: each check refuses what it names, and lets pass what stands right beside it."""
 
+import time
 from datetime import UTC, date, datetime
 
 import msgspec
@@ -78,9 +79,9 @@ def test_privilege_levels() -> None:
             wanted.check_vmpl(report(vmpl=vmpl), SnpPolicy(vmpls=vmpls))
 
 
-@pytest.mark.parametrize(("flag", "digest"), [(0, b"\x01" + bytes(47)), (1, bytes(48))])
-def test_the_author_keys_flag_and_digest_agree(flag: int, digest: bytes) -> None:
-    with raises("snp.author_key"):
+@pytest.mark.parametrize(("flag", "said", "digest"), [(0, "clear", b"\x01" + bytes(47)), (1, "set", bytes(48))])
+def test_the_author_keys_flag_and_digest_agree(flag: int, said: str, digest: bytes) -> None:
+    with raises("snp.author_key", f"AUTHOR_KEY_EN {said}, digest {digest.hex()}"):
         wanted.check_author_key(report(flags=flag, author_key_digest=digest))
     wanted.check_author_key(report(flags=1 - flag, author_key_digest=digest))
 
@@ -131,6 +132,7 @@ def test_a_masked_chip_is_none_of_the_listed() -> None:
     masked = report(chip_id=bytes(64))
 
     assert wanted.chip_name(masked) is None
+    assert wanted.chip_name(report(chip_id=bytes(63) + b"\x01")) == "00" * 63 + "01"  # a Turin's is mostly zeros
     with raises("snp.chip_listed", "masked"):
         wanted.check_chip_listed(masked, SnpPolicy(chips=("00" * 64,)))
 
@@ -192,6 +194,16 @@ def grace(until: date, **changes: object) -> SnpGrace:
 
 DAY_1, DAY_2 = date(2027, 1, 20), date(2027, 2, 20)
 END_1 = int(datetime(2027, 1, 20, tzinfo=UTC).timestamp())
+
+
+def test_a_day_ends_by_utc_wherever_the_verifier_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert wanted.grace_end(grace(DAY_1)) == END_1
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_grace_ends_with_its_day() -> None:
@@ -259,5 +271,8 @@ def test_all_that_match_and_the_nearest_that_does_not() -> None:
     assert wanted.matching_reference_values(report(), (far, first, near, second)) == (first, second)
     with raises("snp.reference_values", "host_data other than in near"):
         wanted.matching_reference_values(report(), (far, near))
-    with raises("snp.reference_values", "no reference values in the policy"):
+    with_two = GENOA.reference_values(name="far", family_id="ff" * 16, host_data="ff" * 32)  # "host_data" sorts before "measurement"
+    with raises("snp.reference_values", "measurement other than in near"):
+        wanted.matching_reference_values(report(), (with_two, GENOA.reference_values(name="near", measurement="00" * 48)))
+    with raises("snp.reference_values", "no reference values in the policy, want"):
         wanted.matching_reference_values(report(), ())
