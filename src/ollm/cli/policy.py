@@ -9,13 +9,11 @@ import typer
 from ollm.cli.common import AtOption, JsonOption, moment, one_line
 from ollm.cli.output import emit, quiet, say
 from ollm.config.draft.document import draft
-from ollm.config.draft.reading import MAX_FILE, evidence_of
-from ollm.config.draft.writing import Source
+from ollm.config.draft.reading import MAX_FILE, sources_of
 from ollm.config.explain.document import explain as explanation_of
 from ollm.config.load import load
 from ollm.config.policy_file import PolicyDocument, read_document, read_limited, toml_table
-from ollm.errors import ConfigError, EvidenceRefused
-from ollm.values.hexes import sha256_of
+from ollm.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,7 +68,9 @@ def pin(
 @app.command(name="from-evidence")
 @one_line
 def from_evidence(
-    files: Annotated[list[Path], typer.Argument(help="Evidence: quotes, reports, documents, or an ACI/1 report.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Evidence: quotes, reports, documents, tokens, or JSON that holds them; as bytes, hex or base64.")
+    ],
     name: Annotated[str, typer.Option("--name", help="What to call the policy and its reference values.")] = "draft",
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -80,7 +80,8 @@ def from_evidence(
     A person checks each value and says so in the file; the draft says how.
     Example: ollm policy from-evidence quote.bin --name near > policies/near.toml
     """
-    text = draft([_source(file) for file in files], name=name, today=_day(at))
+    sources = [source for file in files for source in sources_of(file.name, read_limited(file, MAX_FILE))]
+    text = draft(sources, name=name, today=_day(at))
     if as_json:
         emit({"policy": name, "draft": text})
         return
@@ -102,15 +103,6 @@ def _document(file: Path, policy: str | None) -> PolicyDocument:
     if chosen is None:
         raise ConfigError(f"{file} has no policy {policy!a}", f"configured: {names or 'none'}")
     return PolicyDocument(chosen, loaded.digest, draft=False)
-
-
-def _source(file: Path) -> Source:
-    data = read_limited(file, MAX_FILE)
-    try:
-        evidence = evidence_of(data)
-    except EvidenceRefused as refusal:
-        raise ConfigError(f"{file}: {refusal.check}: got {refusal.got}, want {refusal.want}", "give evidence that can be read") from None
-    return Source(file.name, sha256_of(data).removeprefix("sha256:"), evidence)
 
 
 def _day(at: str | None) -> datetime.date:

@@ -79,8 +79,8 @@ def _read(source: Source, read: Callable[[_Evidence], _Found], evidence: _Eviden
 def _head(sources: Sequence[Source], name: str, today: datetime.date, doubted: Sequence[tuple[Source, str]]) -> list[str]:
     lines = [f'# Policy "{name}", drafted on {today} by `ollm policy from-evidence`. NOT REVIEWED.', "#"]
     lines += comment("It repeats what machines say of themselves in")
-    for source in sources:
-        lines += comment(f"  {source.cited}")
+    for cited in dict.fromkeys(source.cited for source in sources):
+        lines += comment(f"  {cited}")
     lines += comment("Nothing here was verified, and a hostile machine drafts the policy that admits it. So, before any gateway takes this file:")
     lines += comment("  1. verify that the evidence is genuine: `ollm verify evidence`;")
     lines += comment("  2. get each value below once more from where this machine can't write: the comment above it says how;")

@@ -1,21 +1,19 @@
-"""A file of evidence, by its content: which technology it is of."""
+"""A file of evidence as the sources of a draft: one for each CPU and device that it speaks of."""
 
-import binascii
+from ollm.attest.recognise import MAX_FILE, recognise
+from ollm.config.draft.writing import Source
+from ollm.errors import ConfigError
+from ollm.values.hexes import sha256_of
 
-from ollm.attest import aci
-from ollm.attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
-from ollm.attest.sevsnp.layout import REPORT_SIZE
-
-MAX_FILE = 4 * 1024 * 1024
+__all__ = ["MAX_FILE", "sources_of"]
 
 
-def evidence_of(data: bytes) -> CpuEvidence | DeviceEvidence:
-    """The evidence in `data`: bytes as the hardware made them, their hex, or an ACI/1 report. Raises: EvidenceRefused."""
-    if data.lstrip()[:1] == b"{":
-        report = aci.parse_report(data)
-        return TdxEvidence(quote=report.quote, event_log=report.event_log, app_compose=report.app_compose)
-    try:
-        data = binascii.unhexlify(data.strip())
-    except binascii.Error:
-        pass  # not hex: the bytes themselves
-    return SnpEvidence(report=data) if len(data) == REPORT_SIZE else TdxEvidence(quote=data)
+def sources_of(file: str, data: bytes) -> tuple[Source, ...]:
+    """The evidence in `data`, the content of a file called `file`. Raises: ConfigError saying what it is instead."""
+    found = recognise(data)
+    parts = (*((found.cpu,) if found.cpu is not None else ()), *found.devices)
+    if not parts:
+        mend = "give quotes, reports, documents or tokens of one machine; with a TDX quote best its event_log and app_compose, as JSON"
+        raise ConfigError(f"{file} holds {found.kind}, from which no policy can be drafted", mend)
+    digest = sha256_of(data).removeprefix("sha256:")
+    return tuple(Source(file, digest, part) for part in parts)
