@@ -1,6 +1,10 @@
 """The one door: what is in order is accepted with its facts, and each defect is refused by the check that is about it."""
 
+import base64
+import datetime
+import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,7 +19,8 @@ from ollm.sim.broken import BrokenMachine
 from ollm.sim.machine import SimulatedMachine
 from ollm.values.checks import Check, Outcome
 from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy, TdxPolicy
+from ollm.values.policy import AttestationPolicy, Grace, NvidiaPolicy, TdxPolicy
+from ollm.values.provenance import ProvenancePolicy
 from tests.attest.service import HPKE_KEY, KEYSET, NONCE, SPKI, evidence, failing, judged, report
 from tests.sim.hardware import NOW
 
@@ -175,6 +180,77 @@ def test_a_policy_that_pins_a_simulated_root_is_worth_nothing_else(machine: Simu
 
     assert failing(appraisal) == "policy.level"
     assert binding is None
+
+
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        ({"cpu": ("sev-snp", "nitro")}, "a policy for sev-snp and nitro"),
+        ({"cpu": ()}, "a policy for nothing"),
+        ({"nvidia": NvidiaPolicy(simulated_root_sha256="00" * 32, simulated_rim_root_sha256="00" * 32)}, "demands GPUs"),
+        ({"provenance": ProvenancePolicy()}, "demands provenance"),
+    ],
+)
+def test_what_a_policy_demands_beyond_a_tdx_quote_is_not_taken_for_given(
+    machine: SimulatedMachine, policy: AttestationPolicy, members: dict[str, Any], match: str
+) -> None:
+    demanding = msgspec.structs.replace(policy, **members)
+    if not demanding.simulated:
+        demanding = msgspec.structs.replace(demanding, level=Level.TEE)
+
+    for appraisal in (judged(machine, demanding)[0], appraise_quote(machine.quote(bytes(64)), machine.collateral(), demanding, NOW)):
+        assert failing(appraisal) == "policy.level"
+        assert appraisal.failure is not None
+        assert match in appraisal.failure.got
+
+
+def test_grace_is_told_to_whoever_accepts_under_it(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    outdated = BrokenMachine(machine, "tcb-out-of-date")
+    grace = (Grace(status="OutOfDate", until=datetime.date(2027, 1, 20), reason="an update is coming"),)
+    patient = msgspec.structs.replace(policy, tdx=msgspec.structs.replace(policy.tdx, grace=grace))
+
+    appraisal, binding = judged(outdated, patient)
+
+    assert binding is not None
+    assert appraisal.warnings == ("TCB status OutOfDate (SIMULATED-SA-00001) is accepted until 2027-01-20: an update is coming",)
+    genuine = appraise_quote(outdated.quote(bytes(64)), outdated.collateral(), patient, NOW)
+    assert genuine.warnings == appraisal.warnings
+    assert genuine.valid_until == int(datetime.datetime(2027, 1, 20, tzinfo=datetime.UTC).timestamp())
+
+
+def test_a_log_of_ten_megabytes_is_refused(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    log = machine.event_log_json[:-1] + " " * (10 * 1024 * 1024) + "]"
+
+    assert failing(judged(machine, policy, evidence(machine, change=_edit("attestation/evidence/event_log", log)))[0]) == "report.format"
+
+
+@pytest.mark.parametrize("written", [str.upper, lambda text: base64.b64encode(bytes.fromhex(text)).decode(), lambda text: f"0x{text}"])
+def test_a_quote_in_another_encoding_is_refused(machine: SimulatedMachine, policy: AttestationPolicy, written: Callable[[str], str]) -> None:
+    quote = written(report(machine)["attestation"]["evidence"]["quote"])
+
+    assert failing(judged(machine, policy, evidence(machine, change=_edit("attestation/evidence/quote", quote)))[0]) == "report.format"
+
+
+def test_the_document_of_mrconfigid_is_found_in_vm_config(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    document = json.dumps({"compose_hash": machine.compose_hash.hex(), "key_provider": "none"})
+    value = b"\x03" + hashlib.sha256(b"dstack-mr-config-v3:\x00" + document.encode()).digest() + bytes(15)
+
+    def quoted(told: dict[str, Any]) -> None:
+        original = bytes.fromhex(told["attestation"]["evidence"]["quote"])
+        state = msgspec.structs.replace(machine.td_report, mr_config_id=value, report_data=original[568:632])
+        told["attestation"]["evidence"]["quote"] = machine.quote_report(state).hex()
+
+    def complete(told: dict[str, Any]) -> None:
+        quoted(told)
+        told["attestation"]["evidence"]["vm_config"] = json.dumps({"mr_config": document})
+
+    def other_kind(told: dict[str, Any]) -> None:
+        quoted(told)
+        told["attestation"]["evidence"]["vm_config"] = {"mr_config": document}
+
+    assert judged(machine, policy, evidence(machine, change=complete))[0].accepted
+    for change in (quoted, other_kind):
+        assert failing(judged(machine, policy, evidence(machine, change=change))[0]) == "compose.mr_config_id"
 
 
 def test_a_policy_without_reference_values_accepts_nothing(machine: SimulatedMachine, policy: AttestationPolicy) -> None:

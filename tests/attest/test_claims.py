@@ -36,6 +36,15 @@ def test_a_known_os_makes_known_software() -> None:
     assert found.extra == {"compose_hash": "11" * 32}
 
 
+def test_what_the_logs_prove_is_told_beside_what_the_report_says() -> None:
+    base = Claims(extra={"mrtd": REGISTER})
+
+    assert claims.service_claims(base, (COMPLETE,), None, None, simulated=False, facts={"secure_boot": "on"}).extra == {
+        "mrtd": REGISTER,
+        "secure_boot": "on",
+    }
+
+
 def test_a_register_left_out_leaves_os_and_software_unknown() -> None:
     found = claims.service_claims(Claims(), (PARTIAL,), "11" * 32, PARTIAL, simulated=False)
 

@@ -18,6 +18,14 @@ def test_the_verifier_accepts_a_quote_of_either_version(machine: SimulatedMachin
     assert library_verdict(machine, machine.pki.root_der, quote=quote) == "UpToDate"
 
 
+@pytest.mark.parametrize(("body", "size"), [(2, 584), (3, 648)])
+def test_version_5_says_which_report_it_carries(machine: SimulatedMachine, body: int, size: int) -> None:
+    quote = machine.quote_report(machine.td_report, version=5, body=body)
+    assert quote[48:54] == body.to_bytes(2, "little") + size.to_bytes(4, "little")
+    assert int.from_bytes(quote[54 + size : 58 + size], "little") == len(quote) - 58 - size
+    assert library_verdict(machine, machine.pki.root_der, quote=quote) == "UpToDate"
+
+
 def test_the_verifier_reads_back_what_was_measured(machine: SimulatedMachine) -> None:
     report = dcap_qvl.parse_quote(machine.quote(REPORT_DATA)).report
     measured = machine.td_report

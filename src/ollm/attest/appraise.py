@@ -112,7 +112,15 @@ def _appraise_service(
 
 
 def _check_level(policy: AttestationPolicy) -> None:
-    """A policy that pins a simulated root is simulated, one that doesn't is tee; no other level rests on evidence. Raises: EvidenceRefused."""
+    """The policy is one that a TDX quote can satisfy, and its level is what that is worth. Raises: EvidenceRefused with policy.level.
+
+    A policy that pins a simulated root is simulated, one that doesn't is tee; no other level rests on evidence.
+    """
     level = Level.SIMULATED if policy.simulated else Level.TEE
     if policy.level is not level:
         raise EvidenceRefused("policy.level", policy.level, level)
+    if "tdx" not in policy.cpu:
+        raise EvidenceRefused("policy.level", f"a policy for {' and '.join(policy.cpu) or 'nothing'}", "one that accepts TDX")
+    demands = {"GPUs": policy.nvidia, "provenance": policy.provenance}
+    for demand in (name for name, table in demands.items() if table is not None):
+        raise EvidenceRefused("policy.level", f"a policy that demands {demand}", "one for the CPU alone: this evidence has no more")

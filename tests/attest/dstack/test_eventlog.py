@@ -1,17 +1,19 @@
 """The event log: nothing in it is believed before it replays to the registers, and names count only before system-ready."""
 
+import hashlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.attest.dstack import eventlog
-from ollm.attest.dstack.eventlog import MAX_EVENTS, MAX_LOG, RUNTIME_EVENT, RuntimeEvent, boot_payload, parse, replay
+from ollm.attest.dstack.eventlog import MAX_EVENTS, MAX_LOG, RUNTIME_EVENT, RuntimeEvent, boot_payload, boot_payloads, parse, replay
 from ollm.attest.tdx.layout import TdReport, parse_quote
 from ollm.errors import EvidenceRefused
-from ollm.sim.eventlog import encode, runtime_event
+from ollm.sim.eventlog import boot_measurements, encode, runtime_event
 from ollm.sim.machine import SimulatedMachine
 from tests.attest.service import refused_check
 
@@ -52,8 +54,76 @@ def test_digests_that_newer_agents_leave_empty_are_computed(log: list[dict[str, 
     assert replayed(stripped, report) == replayed(log, report)
 
 
-def test_payloads_below_rtmr3_prove_nothing_and_may_be_anything(log: list[dict[str, Any]], report: TdReport) -> None:
+def test_payloads_below_rtmr3_may_be_left_out_and_mostly_prove_nothing(
+    machine: SimulatedMachine, log: list[dict[str, Any]], report: TdReport
+) -> None:
+    told = {each.name: each.told.hex() for each in boot_measurements(machine.build)}
+
     assert replayed([{**event, "event_payload": ""} if event["imr"] < 3 else event for event in log], report)
+    assert replayed([{**event, "event_payload": told[event["event"]]} if event["imr"] < 3 else event for event in log], report)
+    log[at(log, "kernel")]["event_payload"] = "ab"
+    assert replayed(log, report)
+
+
+@pytest.mark.parametrize("name", ["SecureBoot", "separator", "BootOrder", "Exit Boot Services Invocation"])
+def test_a_payload_that_was_measured_as_it_stands_is_what_was_measured(log: list[dict[str, Any]], report: TdReport, name: str) -> None:
+    log[at(log, name)]["event_payload"] = "ab"
+
+    with refused("event_log.replay", "with the digest of another payload"):
+        replayed(log, report)
+
+
+# Version 2 of a runtime event's digest
+
+
+def version_2(name: str = "app:note", payload: str = "ab", **members: Any) -> dict[str, Any]:
+    text = json.dumps({"name": name, "payload": payload, "type": RUNTIME_EVENT}, separators=(",", ":"), ensure_ascii=False)
+    return {
+        "imr": 3,
+        "event_type": RUNTIME_EVENT,
+        "digest": hashlib.sha384(text.encode()).hexdigest(),
+        "event": name,
+        "event_payload": payload,
+        "version": 2,
+        "preimage": text.encode().hex(),
+        **members,
+    }
+
+
+def with_rtmr3(report: TdReport, digest: str) -> TdReport:
+    """`report` after one more event."""
+    return msgspec.structs.replace(report, rtmr3=hashlib.sha384(report.rtmr3 + bytes.fromhex(digest)).digest())
+
+
+@pytest.mark.parametrize("name", ["note", "a:colon", 'a "quote"\n\u0001\x7f', "ключ"])
+def test_the_second_digest_is_over_a_document_and_needs_no_delimiter(log: list[dict[str, Any]], report: TdReport, name: str) -> None:
+    event = version_2(name)
+    longer = with_rtmr3(report, event["digest"])
+
+    for digest in (event["digest"], ""):
+        assert replayed([*log, event | {"digest": digest}], longer)[-1] == RuntimeEvent(name, b"\xab")
+
+
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        ({"event": "other"}, "preimage of another"),
+        ({"event_payload": "cd"}, "preimage of another"),
+        ({"preimage": "ab"}, "preimage of another"),
+        ({"preimage": version_2()["preimage"].upper()}, "preimage of another"),
+        ({"digest": "ab" * 48}, "digest of another"),
+    ],
+)
+def test_an_altered_event_of_version_2_does_not_replay(log: list[dict[str, Any]], report: TdReport, members: dict[str, Any], match: str) -> None:
+    with refused("event_log.replay", match):
+        replayed([*log, version_2() | members], with_rtmr3(report, version_2()["digest"]))
+
+
+def test_an_event_of_one_version_is_none_of_the_other(log: list[dict[str, Any]], report: TdReport) -> None:
+    first = {name: member for name, member in version_2("note").items() if name not in ("version", "preimage")}
+
+    with refused("event_log.replay", "digest of another"):
+        replayed([*log, first], with_rtmr3(report, version_2("note")["digest"]))
 
 
 @pytest.mark.parametrize(
@@ -104,8 +174,10 @@ def test_an_altered_log_does_not_replay(log: list[dict[str, Any]], report: TdRep
         ({"event_payload": "ab ab"}, "malformed payload"),
         ({"event": "compose-hash:x"}, "colon in its name"),
         ({"event": "\ud800"}, "no JSON"),
-        ({"version": 2}, "version 2"),
-        ({"preimage": ""}, "version 1"),
+        ({"version": 2}, "version 2 and its preimage"),
+        ({"version": 3, "preimage": ""}, "version 3"),
+        ({"preimage": ""}, "version 1 and its preimage"),
+        ({"imr": 2, "version": 2, "preimage": ""}, "version 2"),
         ({"comment": ""}, "no event log"),
         ({"digest": None}, "no event log"),
     ],
@@ -114,6 +186,13 @@ def test_a_malformed_event_is_refused(log: list[dict[str, Any]], members: dict[s
     log[at(log, "app-id")].update(members)
 
     with refused("event_log.format", match):
+        parse(json.dumps(log))
+
+
+def test_payloads_are_hex_everywhere(log: list[dict[str, Any]]) -> None:
+    log[0]["event_payload"] = "no hex"
+
+    with refused("event_log.format", "event 0 with a malformed payload"):
         parse(json.dumps(log))
 
 
@@ -163,6 +242,14 @@ def test_a_boot_event_stands_once_and_before_system_ready() -> None:
 def test_a_name_that_applications_could_have_forged_is_refused(names: tuple[str, ...], match: str) -> None:
     with refused("compose.hash", match):
         boot_payload(_runtime(*names), "compose-hash", "compose.hash")
+
+
+def test_a_name_that_is_used_more_than_once_counts_until_the_system_was_ready() -> None:
+    names = ("init-script-hash", "app-id", "init-script-hash", "system-ready", "init-script-hash")
+
+    assert boot_payloads(_runtime(*names), "init-script-hash") == (b"init-script-hash", b"init-script-hash")
+    assert boot_payloads(_runtime(*names), "os-image-hash") == ()
+    assert boot_payloads(_runtime("init-script-hash"), "init-script-hash") == ()
 
 
 # Fuzz

@@ -35,6 +35,21 @@ def test_the_first_certificate_of_a_chain_is_the_signer(machine: SimulatedMachin
     assert parsed.source is collateral
 
 
+def test_the_same_collateral_is_parsed_once(machine: SimulatedMachine, collateral: TdxCollateral) -> None:
+    again = msgspec.structs.replace(collateral)
+
+    assert again is not collateral
+    assert parse(again) is parse(collateral)
+    assert parse(machine.collateral()) is not parse(collateral)  # signed afresh
+
+
+@pytest.mark.parametrize(("svn", "status"), [("0601", "UpToDate"), ("0501", "OutOfDate"), ("0301", None), ("0602", None), ("0600", None)])
+def test_a_module_is_judged_by_its_version_and_its_svn(collateral: TdxCollateral, svn: str, status: str | None) -> None:
+    level = parse(collateral).module_level(bytes.fromhex(svn).ljust(16, b"\x00"))
+
+    assert (level.tcb_status if level is not None else None) == status
+
+
 def _dates(**members: object) -> str:
     return json.dumps({"issueDate": "2027-01-01T00:00:00Z", "nextUpdate": "2027-02-01T00:00:00Z", **members})
 
