@@ -29,6 +29,7 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
 .PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-attest fuzz mutants engine tutorial
+.PHONY: evidence docs
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -93,6 +94,12 @@ fuzz: $(DEV) $(FUZZ)  ## parsers and appraisal against made-up and damaged input
 
 mutants: $(DEV)  ## small defects put into attest/ on purpose: the tests must catch 85 %
 	$(PY) -m tools.mutants
+
+evidence: $(DEV)  ## every recorded case of real evidence gets its verdict (OLLM_EVIDENCE_DIR names their folder); WRITE=1 writes the page
+	@$(PY) -m tools.evidence $(if $(WRITE),--write)
+
+docs: $(DEV)  ## write the pages that are made from the source
+	$(PY) -m tools.checks_page
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
 	@.venv-tutorial/bin/python tools/engine.py

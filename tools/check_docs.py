@@ -16,14 +16,13 @@ from typing import Any
 import msgspec
 import typer.main
 
-from ollm.attest.checks import CHECKS
 from ollm.cli import app as cli_app
 from ollm.config.policy_file import PolicyFile
 from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
-from ollm.receipts.receipt import STEPS
 from ollm.sim.breaks import BREAKS
 from ollm.wire.answer import ERROR_CODE
+from tools import checks_page
 from tools.check_text import project_files
 
 ROOT = Path(__file__).parent.parent
@@ -167,22 +166,6 @@ def cli_findings(text: str) -> Iterator[str]:
 
 # --- checks, breaks, error codes --------------------------------------------------------------------------------------
 
-# Checks of a session document against the id that a receipt cites.
-SESSION_CHECKS = {
-    "session.format": "the session is one strict JSON document with the members of a session",
-    "session.id": "the document hashes to the id by which it is cited",
-    "session.version": "it is of ACI version aci/1",
-    "session.period": "it expires after it was established",
-    "session.evidence": "the evidence in it hashes to the digest that stands beside it",
-    "session.identity": "the evidence in it is that of the machine and keyset that it names",
-    "session.channel_binding": "the keys it names are those that its evidence binds",
-}
-
-
-def check_proofs() -> dict[str, str]:
-    """Every check that a refusal can name, and what it proves."""
-    return {**{name: proof.proves for name, proof in CHECKS.items()}, **STEPS, **SESSION_CHECKS}
-
 
 def named_checks(root: Path) -> set[str]:
     """Names of checks that the source raises, found as the first argument of EvidenceRefused."""
@@ -241,12 +224,9 @@ def endpoints() -> set[str]:
 
 def table_findings(root: Path) -> Iterator[str]:
     """Names in the tables of checks, breaks, errors and endpoints that differ from the source's."""
-    checks = dict(_ROW.findall(read("docs/reference/checks.md", root)))
-    proofs = check_proofs()
-    yield from differences("docs/reference/checks.md", "check", set(checks), set(proofs) | named_checks(root))
-    for name in sorted(set(checks) & set(proofs)):
-        if checks[name] != proofs[name]:
-            yield f"docs/reference/checks.md: {name} proves that {proofs[name]!r}, not {checks[name]!r}"
+    if read("docs/reference/checks.md", root) != checks_page.page():
+        yield "docs/reference/checks.md is not what the source makes of it: make docs"
+    yield from differences("docs/reference/checks.md", "check", set(checks_page.proofs()), set(checks_page.proofs()) | named_checks(root))
     for document, kind, existing in (
         ("docs/reference/breaks.md", "break", set(BREAKS)),
         ("docs/reference/errors.md", "code", error_codes(root)),

@@ -75,6 +75,7 @@ def test_an_appraisal_as_json() -> None:
     assert failed["mend"] == mend("compose.hash")
     assert "mend" not in document["checks"][0]
     assert "target" not in failed
+    assert document["claims"]["tee_attested"] == {"status": "unknown"}
 
 
 def test_a_device_is_named_and_an_unknown_check_stands_alone() -> None:
@@ -85,4 +86,3 @@ def test_a_device_is_named_and_an_unknown_check_stands_alone() -> None:
         "want": "",
         "target": "device1",
     }
-    assert document["claims"]["tee_attested"] == {"status": "unknown"}

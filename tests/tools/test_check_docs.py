@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools import check_docs as docs
+from tools import checks_page
 
 
 def test_the_project_agrees(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,8 +70,8 @@ def test_commands_and_options() -> None:
 
 
 def test_what_the_tables_of_checks_breaks_errors_and_endpoints_hold() -> None:
-    assert {"quote.debug", "receipt.signature", "session.id", "evidence.fetch"} <= set(docs.check_proofs())
-    assert docs.named_checks(docs.ROOT) <= set(docs.check_proofs())
+    assert {"quote.debug", "receipt.signature", "session.id", "evidence.fetch"} <= set(checks_page.proofs())
+    assert docs.named_checks(docs.ROOT) <= set(checks_page.proofs())
     assert {"upstream_verification_failed", "session_not_accepted", "bad_host", "store_unavailable"} <= docs.error_codes(docs.ROOT)
     assert "POST /v1/chat/completions" in docs.endpoints()
     assert list(docs.table_findings(docs.ROOT)) == []
