@@ -43,7 +43,8 @@ def test_the_chain_of_each_architecture(chip: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chip", "kind", "model", "name"), [("GH100", "gpu", "Hopper", "GH100"), ("GB100", "gpu", "Blackwell", "GB100"), ("LS_10", "switch", "LS10", "LS10")]
+    ("chip", "kind", "model", "name"),
+    [("GH100", "gpu", "Hopper", "GH100"), ("GB100", "gpu", "Blackwell", "GB100"), ("LS_10", "switch", "LS10", "LS10")],
 )
 def test_the_chain_says_what_the_device_is(chip: str, kind: str, model: str, name: str) -> None:
     made = device(chip)

@@ -181,7 +181,10 @@ def test_no_signature_or_two() -> None:
         (rb"xmldsig-more#ecdsa-sha384", b"xmldsig-more#ecdsa-sha256"),
         (rb"xmldsig-more#sha384", b"xmldsig-more#sha224"),
         (rb'<ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/>', b""),
-        (rb'<ds:Transform Algorithm="http://www.w3.org/2006/12/xml-c14n11"/>', b'<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"/>'),
+        (
+            rb'<ds:Transform Algorithm="http://www.w3.org/2006/12/xml-c14n11"/>',
+            b'<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xpath-19991116"/>',
+        ),
         (rb"<ds:KeyInfo>", b"<ds:KeyInfo><ds:KeyName>other</ds:KeyName>"),
         (rb"<ds:X509Certificate>[^<]*</ds:X509Certificate>", b""),
         (rb"</ds:KeyInfo>", b"</ds:KeyInfo><ds:Object><x/></ds:Object>"),

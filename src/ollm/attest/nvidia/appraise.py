@@ -105,7 +105,7 @@ def genuine_device(
         device_id=device.serial,
         nonce=report.nonce,
         facts=_facts(device, runs, rims, judged, unjudged),
-        warnings=_warnings(device, runs, unjudged),
+        warnings=_warnings(device, runs, unjudged, states_firmware=layout.FWID in report.opaque),
         valid_until=min(period.end for period in (*periods, *signers, *answers)),
     )
 
@@ -186,8 +186,10 @@ def _facts(device: Device, runs: Firmware, rims: Sequence[rim.Rim], judged: int,
     return {**facts, **{name: value for name, value in optional.items() if value is not None}, **files}
 
 
-def _warnings(device: Device, runs: Firmware, unjudged: int) -> tuple[str, ...]:
+def _warnings(device: Device, runs: Firmware, unjudged: int, *, states_firmware: bool) -> tuple[str, ...]:
     warnings = []
+    if device.kind == "gpu" and not states_firmware:
+        warnings.append(f"GPU {device.serial}: driver {runs.driver} is so old that its report doesn't state its firmware")
     if runs.mode == "protected-pcie":
         warnings.append(f"GPU {device.serial}: protected PCIe, so links between GPUs are not encrypted; its switches must be attested too")
     if unjudged:

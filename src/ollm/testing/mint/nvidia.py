@@ -232,7 +232,6 @@ def answer(
     reason: x509.ReasonFlags | None = None,
     hours: tuple[int, int | None] = (-1, 23),
     responder: Authority | None = None,
-    key: ec.EllipticCurvePrivateKey | None = None,
     algorithm: hashes.HashAlgorithm | None = None,
 ) -> bytes:
     """An OCSP response about `about`, valid from and until `hours` after `now`, by a new responder of `issuer` or the one given."""
@@ -252,7 +251,7 @@ def answer(
         )
         .responder_id(ocsp.OCSPResponderEncoding.HASH, who.certificate)
         .certificates([who.certificate])
-        .sign(key or who.key, hashes.SHA384())
+        .sign(who.key, hashes.SHA384())
         .public_bytes(serialization.Encoding.DER)
     )
 
