@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -377,16 +378,16 @@ steps = st.lists(
 @pytest.mark.parametrize("stored", [False, True])
 @given(course=steps)
 def test_whatever_happens_nothing_is_given_beyond_its_hard_end_and_nothing_goes_backwards(
-    stored: bool, course: list[tuple[str, object]], tmp_path_factory: pytest.TempPathFactory
+    stored: bool, course: list[tuple[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async def play() -> None:
         stage = Stage(shelf=Shelf(tmp_path_factory.mktemp("shelf")) if stored else None)
         last: Artefact | None = None
         for what, how in course:
             if what == "wait":
-                stage.clock.seconds += how  # type: ignore[operator]
+                stage.clock.seconds += how
             elif what == "serve":
-                begins, lasts, number = how  # type: ignore[misc]
+                begins, lasts, number = how
                 issued = stage.clock.seconds + begins
                 stage.says(issued=issued, end=issued + lasts, number=number)
             elif what == "break":

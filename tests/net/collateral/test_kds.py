@@ -15,7 +15,7 @@ from ollm.net.fetch import HttpFetch
 from ollm.testing.mint.snp import SnpMachine
 from ollm.testing.mint.snp_certificates import create_pki
 from ollm.values.policy import SnpTcb
-from tests.net.collateral.vendor import DAY, NOW, Answer, MovableClock, Vendor, ok, vendor
+from tests.net.collateral.vendor import DAY, NOW, Answer, MovableClock, Vendor, closing, ok, vendor
 
 PKI = {product: create_pki(product, NOW) for product in ("Milan", "Genoa", "Turin")}
 TCB = SnpTcb(bootloader=3, tee=0, snp=8, microcode=115, fmc=1)
@@ -48,11 +48,10 @@ class Kds:
 async def kds(product: str = "Genoa", *, vlek: bool = False) -> AsyncIterator[Kds]:
     of = Kds(SnpMachine(PKI[product], NOW, tcb=TCB, vlek=vlek))
     fetch = HttpFetch()
-    async with vendor(of) as of.service:
+    async with closing(fetch), vendor(of) as of.service:
         of.kds = KdsCollateral(of.cache, Asker(fetch, of.clock), kds_url=of.service.url + "/")
         yield of
         await of.cache.close()
-    await fetch.close()
 
 
 CHIP = bytes(range(1, 65)).hex()

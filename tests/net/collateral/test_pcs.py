@@ -15,7 +15,7 @@ from ollm.net.fetch import HttpFetch
 from ollm.sim.collateral import Endorsement, SimulatedPcs
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
-from tests.net.collateral.vendor import DAY, HOUR, NOW, Answer, MovableClock, vendor
+from tests.net.collateral.vendor import DAY, HOUR, NOW, Answer, MovableClock, closing, vendor
 
 NEED = CollateralNeed(fmspc="53494d000000", ca="platform")
 
@@ -42,13 +42,12 @@ class Service:
 @contextlib.asynccontextmanager
 async def serving(endorsement: Endorsement | None = None, update: Update = "standard") -> AsyncIterator[Service]:
     service, fetch = Service(endorsement or Endorsement()), HttpFetch()
-    async with vendor(service) as running:
+    async with closing(fetch), vendor(service) as running:
         cache = CollateralCache(service.clock)
         crl = running.url + "/IntelSGXRootCA.der"
         service.pcs = PcsCollateral(cache, Asker(fetch, service.clock), pcs_url=running.url + "/", root_crl_url=crl, update=update)
         yield service
         await cache.close()
-    await fetch.close()
 
 
 async def test_what_is_signed_arrives_byte_for_byte() -> None:

@@ -13,6 +13,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from ollm.net.collateral.artefact import Key
+from ollm.net.fetch import HttpFetch
 
 NOW = 1_800_000_000  # 2027-01-15T08:00:00Z
 HOUR, DAY = 3600, 86_400
@@ -137,7 +138,7 @@ async def vendor(script: Script) -> AsyncIterator[Vendor]:
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(service.handle(reader, writer))
         tasks.add(task)
-        task.add_done_callback(lambda _: writer.close())
+        task.add_done_callback(lambda _: writer.transport.abort())
         task.add_done_callback(tasks.discard)
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0)
@@ -150,6 +151,17 @@ async def vendor(script: Script) -> AsyncIterator[Vendor]:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for _ in range(3):  # transports close in the loop's next turns
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def closing(fetch: HttpFetch) -> AsyncIterator[HttpFetch]:
+    """`fetch`, closed at the end whatever happened."""
+    try:
+        yield fetch
+    finally:
+        await fetch.close()
 
 
 def ok(body: bytes, **headers: str) -> Answer:
