@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,7 +96,26 @@ def test_depth_is_counted_not_recursed() -> None:
     assert refusal(parse, "{a: " * 20_000).check == "a.check"
 
 
-@given(st.text(alphabet="ab:-[]{}\n #&*!|>'\"%?,<", max_size=60))
+def test_a_file_of_many_parts_is_refused() -> None:
+    assert "too many parts" in refusal(parse, "[" + "a," * yaml_tree.MAX_EVENTS + "]").got
+
+
+_TEXT = "ab:-[]{}\n #&*!|>'\"%?,<"
+_BOTH = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
+
+
+@given(st.text(alphabet=_TEXT, max_size=60))
+def test_what_both_scanners_read_they_read_alike(text: str) -> None:
+    trees = []
+    for loader in _BOTH:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(yaml_tree, "_LOADER", loader)
+            if caught(parse, text) is None:
+                trees.append(parse(text))
+    assert all(tree == trees[0] for tree in trees)
+
+
+@given(st.text(alphabet=_TEXT, max_size=60))
 def test_only_a_refusal_escapes(text: str) -> None:
     caught(parse, text)
 
