@@ -8,6 +8,7 @@ import pytest
 from ollm.errors import UpstreamError
 from ollm.net.fetch import HttpFetch
 from ollm.ports import Fetched
+from tests.net.tls_server import tls_server
 from tests.sim.scripted_server import Script, answering, scripted, silent, whole
 
 
@@ -35,6 +36,31 @@ async def test_a_credential_goes_where_it_is_sent() -> None:
     async with scripted(answering(whole("200 OK", b""))) as server:
         await fetch.get(server.url, authorization="Bearer abc")
         assert "authorization: Bearer abc" in server.requests[0][0]
+    await fetch.close()
+
+
+async def test_a_question_is_posted_as_it_is() -> None:
+    fetch = HttpFetch()
+    async with scripted(answering(whole("200 OK", b"answer"))) as server:
+        answer = await fetch.post(server.url, b"\x30\x00", "application/ocsp-request")
+        head, body = server.requests[0]
+    assert (answer.body, body) == (b"answer", b"\x30\x00")
+    assert head.startswith("POST /v1 ") and "content-type: application/ocsp-request" in head
+    with pytest.raises(UpstreamError):
+        await fetch.post("http://192.0.2.1/", b"", "text/plain")
+    await fetch.close()
+
+
+async def test_a_server_without_a_public_authoritys_word_is_not_asked() -> None:
+    fetch = HttpFetch()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(whole("200 OK", b"answer"))
+
+    async with tls_server(script) as server:
+        with pytest.raises(UpstreamError, match="ConnectError"):
+            await fetch.get(f"https://127.0.0.1:{server.port}/")
+        assert server.requests == []
     await fetch.close()
 
 
