@@ -4,11 +4,14 @@ import hashlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ollm.attest.dstack.eventlog import RuntimeEvent
 from ollm.attest.dstack.keccak import keccak_256
 from ollm.attest.dstack.mr_config import check_mr_config_id
 from ollm.errors import EvidenceRefused
+from tests.attest.service import refused_check
 
 COMPOSE, APP, INSTANCE, POLICY, SCRIPT, KMS = "c0" * 32, "a0" * 20, "15" * 20, "90" * 32, "5c" * 32, "3059301306072a8648ce3d0201"
 
@@ -114,6 +117,8 @@ def test_form_2_of_something_else_is_refused(events: tuple[RuntimeEvent, ...]) -
         (log(key_provider=b"[]"), "key-provider that is not dstack's"),
         (log(key_provider=provider("vault")), "key provider 'vault'"),
         (log(key_provider=provider("kms", "AB")), "key provider 'kms'"),
+        (log(key_provider=provider("kms", "ab" * 1025)), "key provider 'kms'"),
+        (log(app_id=bytes(21)), "app id of 21 bytes"),
     ],
 )
 def test_form_2_without_what_it_commits_to_is_refused(events: tuple[RuntimeEvent, ...], match: str) -> None:
@@ -195,3 +200,11 @@ def test_another_document_than_the_one_committed_to_is_refused_the_same_written_
 def test_form_3_without_a_readable_document_is_refused(vm_config: str | None, match: str) -> None:
     with refused(match):
         check(form_3()[0], vm_config=vm_config)
+
+
+_TEXT = st.text(max_size=99) | st.sampled_from([form_3()[1], form_3()[1].replace("compose_hash", "c"), "{}", '{"mr_config":"{"}'])
+
+
+@given(st.sampled_from([form_1(), form_2(), form_3()[0]]), _TEXT, st.binary(max_size=99) | _TEXT.map(lambda text: text.encode("utf-8", "replace")))
+def test_only_our_refusal_escapes_for_any_words(value: bytes, vm_config: str, payload: bytes) -> None:
+    assert refused_check(lambda: check(value, log(key_provider=payload), vm_config)) in (None, "compose.mr_config_id")

@@ -27,7 +27,8 @@ from ollm.values.structs import resolved
 
 _CHECK = "compose.mr_config_id"
 _MAX_CONFIG = 256 * 1024
-_HEX = re.compile(r"(?:[0-9a-f]{2})*")
+_HEX = re.compile(r"(?:[0-9a-f]{2}){0,1024}")  # the longest are public keys in DER
+_APP_ID = 20
 _DOMAIN = b"dstack-mr-config-v3:\x00"
 # Name in the event -> number in form 02, name in the document of form 03.
 _KEY_PROVIDERS = {"none": (0, "none"), "local-sgx": (1, "local"), "kms": (2, "kms"), "tpm": (3, "tpm")}
@@ -81,7 +82,10 @@ def check_mr_config_id(mr_config_id: bytes, compose_hash: str, events: tuple[Run
 
 def _form_2(compose_hash: str, events: tuple[RuntimeEvent, ...]) -> bytes:
     number, _, provider_id = _key_provider(events)
-    return keccak_256(bytes.fromhex(compose_hash) + boot_payload(events, "app-id", _CHECK) + bytes([number]) + bytes.fromhex(provider_id))
+    app_id = boot_payload(events, "app-id", _CHECK)
+    if len(app_id) != _APP_ID:
+        raise EvidenceRefused(_CHECK, f"an app id of {len(app_id)} bytes", str(_APP_ID))
+    return keccak_256(bytes.fromhex(compose_hash) + app_id + bytes([number]) + bytes.fromhex(provider_id))
 
 
 def _form_3(compose_hash: str, events: tuple[RuntimeEvent, ...], vm_config: str | None) -> bytes:
