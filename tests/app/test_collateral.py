@@ -1,15 +1,17 @@
 """Collateral as an installation has it: where it is stored, whom it asks for whom, and that commands leave it as it is."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from ollm.app.collateral import Collateral, collateral_of, shelf_of
+from ollm.app.collateral import Collateral, collateral_of, shelf_of, sigstore_root
 from ollm.app.initialise import initialise
 from ollm.attest.evidence import CollateralNeed
 from ollm.config.load import Loaded, load
-from ollm.errors import UpstreamError
+from ollm.errors import ConfigError, UpstreamError
 from ollm.net.clock import SystemClock
+from ollm.net.collateral import sigstore
 from ollm.net.fetch import HttpFetch
 
 POLICIES = '[policies.real]\nlevel = "tee"\n[policies.played]\nlevel = "simulated"\n[policies.played.tdx]\nsimulated_root_sha256 = "{0}"\n'
@@ -64,3 +66,17 @@ async def test_offline_nobody_is_asked(tmp_path: Path) -> None:
     finally:
         await collateral.close()
         await fetch.close()
+
+
+async def test_sigstores_root_is_the_pinned_one_or_the_librarys_own(tmp_path: Path) -> None:
+    document, now = b'{"mediaType": "a root"}', SystemClock().now()
+    pin = f'sigstore_root_sha256 = "{hashlib.sha256(document).hexdigest()}"'
+    own = sigstore_root(loaded(tmp_path / "own"), now)
+    assert own.startswith(b"{") and own != document
+    pinned = loaded(tmp_path / "pinned", pin)
+    with pytest.raises(ConfigError, match="is not in the store"):
+        sigstore_root(pinned, now)
+    shelf = shelf_of(pinned, read_only=False)
+    assert shelf is not None
+    shelf.write(sigstore.brought(document, now), now)
+    assert sigstore_root(pinned, now) == document

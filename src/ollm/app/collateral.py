@@ -8,9 +8,10 @@ import msgspec
 
 from ollm.config.load import Loaded
 from ollm.config.settings import CollateralSettings
-from ollm.net.collateral import Asker, CollateralCache, PcsCollateral, Shelf
+from ollm.net.collateral import Asker, CollateralCache, PcsCollateral, Shelf, sigstore
 from ollm.net.collateral.endorser import MachineEndorser
 from ollm.net.fetch import HttpFetch
+from ollm.net.provenance import embedded_trust_root
 from ollm.ports import Clock, Fetch
 from ollm.values.level import Level
 
@@ -21,6 +22,12 @@ def shelf_of(loaded: Loaded, *, read_only: bool) -> Shelf | None:
     if not settings.collateral.directory:
         return None
     return Shelf(Path(loaded.path(settings.gateway.data_dir)) / settings.collateral.directory, read_only=read_only)
+
+
+def sigstore_root(loaded: Loaded, now: int) -> bytes:
+    """Sigstore's trusted root: the one that the configuration pins, else the library's own. Raises: ConfigError."""
+    pinned = sigstore.trusted_root(shelf_of(loaded, read_only=True), loaded.settings.collateral.sigstore_root_sha256, now)
+    return pinned if pinned is not None else embedded_trust_root()
 
 
 class Collateral:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ollm.app.collateral import sigstore_root
 from ollm.app.evidence import Question, file_endorser, judge, unjudged
 from ollm.attest import ear
 from ollm.attest.evidence import Expected, MachineEvidence
@@ -72,7 +73,7 @@ def evidence(
             policy=chosen,
             now=now,
             expected=asked,
-            statements=tuple(_statement(file, chosen) for file in provenance or ()),
+            statements=tuple(_statement(file, chosen, config, now) for file in provenance or ()),
             jwks=None if nras_keys is None else read_limited(nras_keys, MAX_FILE),
         )
         appraisal = run(_judged(gathered.machine, question, sources, collateral))
@@ -109,12 +110,12 @@ def _policy(name: str, config: Path) -> tuple[AttestationPolicy, CollateralSetti
     return found, loaded.settings.collateral
 
 
-def _statement(file: Path, policy: AttestationPolicy) -> VerifiedStatement:
+def _statement(file: Path, policy: AttestationPolicy, config: Path, now: int) -> VerifiedStatement:
     """What was signed in `file`: a signed file of reference values, or a Sigstore bundle. Raises: EvidenceRefused, ConfigError."""
     data = read_limited(file, MAX_BUNDLE)
     signers = policy.provenance.signers if policy.provenance is not None else ()
     if b'"mediaType"' in data:
-        return verify_bundle(data, embedded_trust_root())
+        return verify_bundle(data, sigstore_root(configuration(config), now) if config.exists() else embedded_trust_root())
     return envelope.verify(data, signers)
 
 
