@@ -46,7 +46,9 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
 
 
 def build() -> BuildIdentity:
-    return BuildIdentity(repository="acme/model", workflow=".github/workflows/release.yml", signer="acme/sign/x@refs/tags/v1", repository_id="42")
+    return BuildIdentity(
+        repository="acme/model", workflow=".github/workflows/release.yml", signer="acme/sign/.github/workflows/s.yml@refs/tags/v1", repository_id="42"
+    )
 
 
 def full() -> AttestationPolicy:
