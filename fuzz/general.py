@@ -1,5 +1,6 @@
 """What no vendor defines: strict JSON, ACI reports and their appraisal, dstack's event log and app-compose."""
 
+import base64
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +11,9 @@ from ollm.attest import aci, strict_json
 from ollm.attest.appraise import appraise
 from ollm.attest.dstack import compose, eventlog
 from ollm.attest.evidence import AciEvidence, TdxCollateral
+from ollm.attest.recognise import Kind, recognise
 from ollm.attest.tdx.layout import TdReport, parse_quote
+from ollm.errors import EvidenceRefused
 from ollm.sim import reference
 from ollm.values.aci import API_VERSION, HPKE_ALGO, E2eeKey, Keyset, SigningKey, TlsKey, report_data
 from ollm.values.hexes import Hex32
@@ -85,6 +88,22 @@ def _json_seeds() -> Sequence[bytes]:
     return *_reports(), *_logs(), b'[{"a":1.5e3,"b":[null,true,"\\ud83d\\ude00 \\\\ \xc3\xa9"]},-0,[],{}]'
 
 
+@cache
+def _anything() -> Sequence[bytes]:
+    """Evidence in every spelling that people keep it in."""
+    quote = machine().quote(bytes(64))
+    inside = json.dumps({"quote": quote.hex(), "event_log": machine().event_log_json}).encode()
+    return quote, quote.hex().encode(), base64.b64encode(quote), inside, *_reports(), b"eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0."
+
+
+def _recognised(data: bytes) -> object:
+    """It never raises: what is not recognised is counted as refused."""
+    found = recognise(data)
+    if found.kind is Kind.UNKNOWN:
+        raise EvidenceRefused("fuzz.unknown", "bytes of no known kind", "evidence")
+    return found
+
+
 def _strict(data: bytes) -> object:
     return strict_json.parse(data, limit=aci.MAX_REPORT, check="fuzz.json")
 
@@ -94,5 +113,6 @@ TARGETS = (
     Target("aci-report", _parse_report, _reports, text=True),
     Target("aci-report-appraised", _appraise_report, _reports, text=True),
     Target("event-log", _replayed, _logs, text=True),
+    Target("recognise", _recognised, _anything, text=True, recorded=("*/*.json", "tdx/*.hex", "snp/*")),
     Target("app-compose", lambda data: compose.check_hash(_text(data), _runtime()), lambda: [machine().app_compose.encode()], text=True),
 )

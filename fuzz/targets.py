@@ -2,10 +2,18 @@
 
 from functools import cache
 
-from fuzz import general, tdx
+from fuzz import general, nitro, nvidia, provenance, sevsnp, tdx, tokens
 from fuzz.target import Target
 
-TARGETS: tuple[Target, ...] = (*tdx.TARGETS, *general.TARGETS)
+TARGETS: tuple[Target, ...] = (
+    *tdx.TARGETS,
+    *sevsnp.TARGETS,
+    *nvidia.TARGETS,
+    *tokens.TARGETS,
+    *nitro.TARGETS,
+    *provenance.TARGETS,
+    *general.TARGETS,
+)
 
 
 @cache

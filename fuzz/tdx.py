@@ -9,7 +9,7 @@ from fuzz.target import Target, member, members
 from fuzz.world import NOW, machine
 from ollm.attest.checks import Trail
 from ollm.attest.evidence import TdxCollateral
-from ollm.attest.tdx import appraise, collateral, layout
+from ollm.attest.tdx import appraise, ccel, collateral, layout
 from ollm.sim import reference
 from ollm.values.policy import TdxPolicy
 
@@ -46,9 +46,19 @@ def _appraised(quote: bytes, endorsed: TdxCollateral) -> object:
     return appraise.genuine_quote(Trail(appraise.plan(_policy(), compare=False)), quote, endorsed, _policy(), NOW)
 
 
+@cache
+def _measured() -> layout.TdReport:
+    return layout.parse_quote(_quotes()[0]).td_report
+
+
+def _firmware_log(data: bytes) -> object:
+    return ccel.secure_boot(ccel.replay(ccel.parse(data), _measured()))
+
+
 TARGETS = (
     Target("tdx-quote", layout.parse_quote, _quotes, recorded=("tdx/*.dat", "tdx/*.bin")),
     Target("tdx-quote-appraised", lambda data: _appraised(data, _collateral()), _quotes, recorded=("tdx/*.dat", "tdx/*.bin")),
     Target("tdx-collateral", lambda data: collateral.parse(_damaged_collateral(data)), _collateral_seeds, text=True),
     Target("tdx-collateral-appraised", lambda data: _appraised(_quotes()[0], _damaged_collateral(data)), _collateral_seeds, text=True),
+    Target("ccel", _firmware_log, lambda: [machine().ccel], recorded=("dstack/*ccel*.bin", "tdx/*ccel*")),
 )
