@@ -67,14 +67,11 @@ def table(sources: Sequence[tuple[Source, Measured]], *, name: str) -> list[str]
     )
     lines += entry("min_tcb", {product: _written(_lowest(tcbs), product) for product, tcbs in floors.items()}, what)
     if any(found.provider_key for _, found in sources):
-        what = (
-            "The report is signed by a key that AMD lent to a cloud provider (VLEK), which names no chip. Name the provider (its certificate does)."
-        )
+        what = "The report is signed by a key that AMD lent to a cloud provider (VLEK), which names no chip. Its certificate names the provider."
         lines += [*entry("allow_vlek", True, what), *entry("vlek_csp_ids", [])]
-    if any(report.vmpl for report in reports):
-        lines += entry(
-            "vmpls", sorted({report.vmpl for report in reports}), "What runs at a lower level than these can read all that the guest reads."
-        )
+    levels = sorted({report.vmpl for report in reports} & set(_VMPLS))
+    if any(levels):
+        lines += entry("vmpls", levels, "What runs at a lower level than these can read all that they read.")
     lines += entry("allow_smt", any(report.policy & _SMT for report in reports), "Whether the guest may run with simultaneous multithreading.")
     lines += entry("require_single_socket", all(report.policy & _SINGLE_SOCKET for report in reports), "Whether the guest must not span sockets.")
     chips = sorted({report.chip_id.hex() for report in reports if any(report.chip_id)})

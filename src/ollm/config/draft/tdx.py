@@ -60,7 +60,7 @@ def measured(evidence: TdxEvidence) -> Measured:
         return found
     runtime = eventlog.replay(eventlog.parse(evidence.event_log), quote.td_report)
     hashed = compose.check_hash(evidence.app_compose, runtime) if evidence.app_compose is not None else None
-    return msgspec.structs.replace(found, log=True, compose_hash=hashed, os_image_hash=_image_hash(runtime))
+    return msgspec.structs.replace(found, log=True, compose_hash=hashed, os_image_hash=image_hash(runtime))
 
 
 def _doubts(report: TdReport) -> tuple[str, ...]:
@@ -74,7 +74,8 @@ def _doubts(report: TdReport) -> tuple[str, ...]:
     )
 
 
-def _image_hash(runtime: tuple[eventlog.RuntimeEvent, ...]) -> str | None:
+def image_hash(runtime: tuple[eventlog.RuntimeEvent, ...]) -> str | None:
+    """The dstack OS image that a replayed log names, or None."""
     try:
         payload = eventlog.boot_payload(runtime, _IMAGE_HASH, "event_log.replay")
     except EvidenceRefused:
