@@ -141,13 +141,15 @@ class NvidiaPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     simulated_rim_root_sha256: str | None = None  # the same of the RIM root
     min_gpus: int = 1
     min_switches: int = 0
-    architectures: tuple[str, ...] = ("Hopper", "Blackwell")
+    architectures: tuple[str, ...] = ("Hopper", "Blackwell")  # of GPUs; of switches there is one, LS10
     accept: tuple[Literal["report", "nras"], ...] = ("report",)  # nras: NVIDIA's word about a device, in a token, instead of its report
     require_ocsp: bool = True
     min_driver: str | None = None  # for example "550.90.07"
     rejected_drivers: tuple[str, ...] = ()
     rejected_vbios: tuple[str, ...] = ()
-    devices: tuple[str, ...] | None = None  # serial numbers of device certificates in hex: the only ones accepted; None: any
+    # Serial numbers in hex of devices' certificates (another with each firmware) or of their chips' (the same for life): the only ones
+    # accepted; None: any.
+    devices: tuple[str, ...] | None = None
     bound: Literal["nonce", "hash"] = "nonce"  # how the CPU's report data must commit to the GPUs' evidence
 
 

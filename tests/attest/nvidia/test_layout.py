@@ -64,7 +64,8 @@ def test_the_identity_is_of_the_signed_bytes_alone() -> None:
         (RECORD_AT, 2, "measurement block 2"),
         (RECORD_AT + 1, 2, "specification 2"),
         (RECORD_AT + 2, 50, "measurement block 1 of 50 bytes"),
-        (RECORD_AT + 5, 47, "bytes after the value of measurement block 1"),
+        (RECORD_AT + 2, 2, "measurement block 1 of 2 bytes"),
+        (RECORD_AT + 5, 47, "measurement block 1 of 51 bytes"),
     ],
 )
 def test_what_is_not_as_specified_is_named(at: int, value: int, what: str) -> None:

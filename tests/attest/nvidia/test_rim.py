@@ -235,7 +235,7 @@ def test_certificates_in_a_file_are_base64_of_certificates() -> None:
     assert refused(tampered(rb"<ds:X509Certificate>MII", b"<ds:X509Certificate>MIJ")).check == "rim.format"
     assert refused(tampered(rb"<ds:X509Certificate>M", b"<ds:X509Certificate> M")).check == "rim.format"
     assert refused(tampered(rb"<ds:X509Certificate>[^<]*", b"<ds:X509Certificate>")).check == "rim.format"
-    assert refused(tampered(rb"<ds:X509Certificate>[^<]*", b"<ds:X509Certificate>AAB=")).check == "rim.format"
+    assert refused(tampered(rb"<ds:X509Certificate>[^<]*", b"<ds:X509Certificate>AAAAAAB=")).check == "rim.format"
 
 
 def test_white_space_and_quotes_are_not_signed_and_name_nothing() -> None:

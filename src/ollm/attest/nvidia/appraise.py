@@ -71,7 +71,7 @@ def genuine_device(
     trail.step("platform.marker", certificates.check_marker, device_chain[0], simulated=root.simulated)
     trail.step("device.root", chain.check_root, device_chain, root, "device.root")
     trail.step("device.chain", chain.check_chain, device_chain, chain.DEVICE_NAMES, "device.chain")
-    periods = chain.periods(device_chain, chain.DEVICE_NAMES)
+    periods = chain.periods(device_chain, chain.DEVICE_NAMES, "device.validity")
     trail.step("device.validity", certificates.check_periods, periods, now, "device.validity")
     device = trail.step("device.architecture", _wanted_device, device_chain, report, policy)
     trail.step("device.signature", chain.check_signature, report, device_chain[0])
@@ -97,7 +97,7 @@ def genuine_device(
     # 5. None of the certificates was revoked.
     answers = _judge_answers(trail, collateral.ocsp, device_chain, documents, policy, now)
 
-    signers = [period for document in documents for period in chain.periods(document.chain, document.signer_names)]
+    signers = [period for document in documents for period in chain.periods(document.chain, document.signer_names, "rim.validity")]
     return DeviceFacts(
         kind=device.kind,
         model=device.model,
@@ -124,7 +124,7 @@ def genuine_rims(trail: Trail, documents: Sequence[rim.Document], policy: Nvidia
         chain.check_root(document.chain, root, "rim.root")
         certificates.check_marker(document.chain[0], simulated=root.simulated)
         chain.check_chain(document.chain, document.signer_names, "rim.chain")
-        certificates.check_periods(chain.periods(document.chain, document.signer_names), now, "rim.validity")
+        certificates.check_periods(chain.periods(document.chain, document.signer_names, "rim.validity"), now, "rim.validity")
     trail.passed("rim.root", "rim.chain", "rim.validity")
     rims = tuple(rim.verify(document, now) for document in documents)
     trail.passed("rim.signature")

@@ -112,9 +112,10 @@ def check_root(chain: Sequence[x509.Certificate], root: VendorDeviceRoot | Vendo
         raise EvidenceRefused(check, f"root with SHA-256 {digest}", root.sha256)
 
 
-def periods(chain: Sequence[x509.Certificate], names: Sequence[str]) -> tuple[Period, ...]:
-    """When each certificate of `chain` holds."""
-    return tuple(certificates.certificate_period(certificate, name) for certificate, name in zip(chain, names, strict=True))
+def periods(chain: Sequence[x509.Certificate], names: Sequence[str], check: str) -> tuple[Period, ...]:
+    """When each certificate of `chain` holds. Raises: EvidenceRefused naming `check` for times that no calendar has."""
+    with refusing(check, "a certificate whose validity can't be read", "well-formed times"):
+        return tuple(certificates.certificate_period(certificate, name) for certificate, name in zip(chain, names, strict=True))
 
 
 def check_chain(chain: Sequence[x509.Certificate], names: Sequence[str], check: str) -> None:

@@ -132,14 +132,14 @@ def _measurements(record: bytes, count: int) -> tuple[bytes, ...]:
     reader = _Reader(record, "measurement record")
     values: list[bytes] = []
     while not reader.at_end:
-        index, specification, size = reader.number(1), reader.number(1), reader.number(2)
+        index, specification = reader.take(2)
         if (index, specification) != (len(values) + 1, _DMTF):
             raise EvidenceRefused(_CHECK, f"measurement block {index} of specification {specification}", f"block {len(values) + 1} of DMTF's")
-        block = _Reader(reader.take(size), f"measurement block {index}")
-        block.take(1)  # the type of the value: what it measures is for NVIDIA's reference files to say
-        values.append(block.take(block.number(2)))
-        if not block.at_end:
-            raise EvidenceRefused(_CHECK, f"bytes after the value of measurement block {index}", "none")
+        block = reader.take(reader.number(2))
+        value = block[3:]  # before it, its type (what it measures is for NVIDIA's reference files to say) and its size
+        if int.from_bytes(block[1:3], "little") != len(value) or len(block) < 3:
+            raise EvidenceRefused(_CHECK, f"measurement block {index} of {len(block)} bytes", "as many as its value needs")
+        values.append(value)
     if len(values) != count:
         raise EvidenceRefused(_CHECK, f"{len(values)} measurement blocks", f"the {count} that are stated")
     return tuple(values)

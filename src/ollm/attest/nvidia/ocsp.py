@@ -152,7 +152,7 @@ def _check_responder(answer: Answer, link: Link, now: int) -> None:
     """RFC 6960 §4.2.2.2: the issuer of the certificate certified the responder, directly and for OCSP signing."""
     check, name = "ocsp.responder", f"responder for the {link.name}"
     chain.check_chain((answer.responder, link.issuer), (name, f"issuer of the {link.name}"), check)
-    certificates.check_periods([certificates.certificate_period(answer.responder, name)], now, check)
+    certificates.check_periods(chain.periods((answer.responder,), (name,), check), now, check)
     with refusing(check, f"{name} that is not one, or another's signature", "the signature of a certificate for OCSP signing"):
         usage = answer.responder.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if ExtendedKeyUsageOID.OCSP_SIGNING not in usage or answer.response.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:

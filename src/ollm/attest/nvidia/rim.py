@@ -50,7 +50,7 @@ _C14N11 = "http://www.w3.org/2006/12/xml-c14n11"
 _ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 _BASE64 = re.compile(r"[A-Za-z0-9+/\n]{4,8192}={0,2}\n?")
 _ATTRIBUTES = ("type", "index", "active", "alternatives", "name", "size")
-_DECIMAL = re.compile(r"0|[1-9][0-9]{0,3}")
+_NUMBERS = {str(number): number for number in range(256)}  # each has one spelling
 _HEX = re.compile(r"([0-9a-f]{2})+")
 
 # The one form of a Signature; the text of some elements is read.
@@ -190,9 +190,10 @@ def _form(element: "_Element") -> _Form:
 
 def _number(attributes: Mapping[str, str], name: str, maximum: int) -> int:
     text = attributes.get(name, "")
-    if _DECIMAL.fullmatch(text) is None or int(text) > maximum:
+    number = _NUMBERS.get(text)
+    if number is None or number > maximum:
         raise EvidenceRefused(_FORMAT, f"{name} {text[:40]!a}", f"a number up to {maximum}")
-    return int(text)
+    return number
 
 
 def _values(texts: Iterable[str], size: int) -> tuple[bytes, ...]:
