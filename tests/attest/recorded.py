@@ -5,6 +5,7 @@ are still URL-encoded, CRLs in DER or hex.
 """
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,35 @@ def by_roles(folder: Path, roles: dict[str, str]) -> TdxCollateral:
         if role in roles:
             members[name] = _der((folder / roles[role]).read_bytes())
     return TdxCollateral(**members)
+
+
+def dstack_answers(folder: Path) -> list[TdxEvidence]:
+    """Each quote with its log, and app-compose where it was given, in the recorded answers of providers that run dstack."""
+    found: dict[bytes, TdxEvidence] = {}
+    for path in sorted(folder.glob("captures/*/responses/*attestation_report.body")):
+        for answer in _objects(json.loads(path.read_bytes())):
+            if "intel_quote" in answer and "event_log" in answer:
+                log, info = answer["event_log"], _parsed(answer.get("info") or {})
+                quote = bytes.fromhex(answer["intel_quote"])
+                found[quote] = TdxEvidence(
+                    quote=quote,
+                    event_log=log if isinstance(log, str) else json.dumps(log),
+                    app_compose=_parsed(info.get("tcb_info") or {}).get("app_compose"),
+                )
+    return list(found.values())
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object in `value`."""
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _objects(member)
+
+
+def _parsed(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _signed_text(answer: str, member: str) -> tuple[str, bytes]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ollm.attest.appraise import appraise_quote
-from ollm.attest.dstack import eventlog
+from ollm.attest.dstack import compose, eventlog, mr_config
 from ollm.attest.evidence import TdxCollateral
+from ollm.attest.tdx import wanted
 from ollm.attest.tdx.layout import parse_quote
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Appraisal
@@ -101,6 +102,21 @@ def test_recorded_event_log_replays_to_all_registers() -> None:
 
     assert len(events) == case["expect"]["event_log_events"]
     assert eventlog.boot_payload(runtime, "compose-hash", "compose.hash").hex().startswith("3763bc34")
+
+
+def test_recorded_answers_of_providers_replay_and_state_one_compose_file() -> None:
+    answers = recorded.dstack_answers(_folder())
+    images = set()
+    for answer in answers:
+        report = parse_quote(answer.quote).td_report
+        wanted.check_xfam(report)
+        runtime = eventlog.replay(eventlog.parse(answer.event_log or ""), report)
+        if answer.app_compose is not None:
+            mr_config.check_mr_config_id(report.mr_config_id, compose.check_hash(answer.app_compose, runtime), runtime, None)
+            images.add(eventlog.boot_payload(runtime, "os-image-hash", "event_log.replay").hex()[:8])
+
+    assert len(answers) >= 6
+    assert images == {"9b69bb16", "da9a3d5c"}
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
