@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ollm.app.demo import Stage
+from ollm.net.collateral.archive import pack
 from ollm.net.collateral.artefact import artefact
 from ollm.net.collateral.shelf import Shelf
 from tests.cli.conftest import Ollm
@@ -116,3 +117,15 @@ def test_fetched_here_imported_there_a_provider_is_verified_without_a_collateral
     assert [(check["name"], "offline" in check["got"]) for check in failed] == [("evidence.fetch", True)]
     ollm("collateral", "import", tmp_path / "c.tar", "-c", there)
     assert json.loads(ollm("verify", "provider", "enclave", "-c", there, "--json").output)["accepted"]
+
+
+def test_a_provider_that_can_not_be_reached_is_said_so(ollm: Ollm, play: Stage, tmp_path: Path) -> None:
+    shutil.copytree(play.loaded.directory / "secrets", tmp_path / "secrets")
+    (tmp_path / "ollm.toml").write_text((play.loaded.directory / "ollm.toml").read_text().replace(play.enclave.url, "https://127.0.0.1:1"))
+    assert "of enclave can't be had" in ollm("collateral", "fetch", "--upstream", "enclave", "-c", tmp_path / "ollm.toml", exits=2).stderr
+
+
+def test_an_archive_whose_time_is_over_ends_with_the_code_of_a_refusal(ollm: Ollm, config: Path, tmp_path: Path) -> None:
+    copy = artefact(crl_key(), crl(issued=1_700_000_000, end=1_700_000_001), {}, 1_700_000_000)
+    (tmp_path / "c.tar").write_bytes(pack([copy]))
+    assert "ended root-crl" in ollm("collateral", "import", tmp_path / "c.tar", "-c", config, exits=1).output

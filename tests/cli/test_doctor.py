@@ -3,13 +3,17 @@
 import json
 import resource
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ollm.app.demo import Stage
 from ollm.net import clock
+from ollm.net.collateral.artefact import artefact
+from ollm.net.collateral.shelf import Shelf
 from tests.cli.conftest import Ollm
+from tests.net.collateral.vendor import crl, crl_key
 
 WHOLE = '[policies.p]\nlevel = "tee"\nrequire_compose = false\n[upstreams.u]\nurl = "https://h"\npolicy = "p"\n[models.m]\nupstreams = ["u"]\n'
 
@@ -63,7 +67,7 @@ def test_simulated_hardware_is_noted(ollm: Ollm, play: Stage, play_config: Path)
 
 def test_a_policy_that_accepts_nothing_or_does_not_look_is_noted(ollm: Ollm, config: Path) -> None:
     notes = found(ollm, rewrite(config, WHOLE))["note"]
-    assert some(notes, "policy p has no reference values, so it accepts nothing")
+    assert some(notes, "policy p has no reference values for tdx, so it accepts nothing of it")
     assert some(notes, "policy p does not look at the software's compose file")
 
 
@@ -124,3 +128,13 @@ def test_a_user_of_its_own_with_many_files_is_fine(ollm: Ollm, config: Path, mon
     notes = found(ollm, config)["note"]
     assert not some(notes, "root")
     assert not some(notes, "open files")
+
+
+def test_a_closed_machine_needs_collateral_that_holds(ollm: Ollm, config: Path) -> None:
+    rewrite(config, "[collateral]\noffline = true\n" + config.read_text())
+    assert some(found(ollm, config, exits=1)["unsafe"], "nothing stored holds")
+    shelf, now = Shelf(config.parent / "state" / "collateral"), int(time.time())
+    shelf.write(artefact(crl_key("one"), crl(issued=now - 60, end=now + 86_000), {}, now), now)
+    assert some(found(ollm, config)["note"], "ends within 24 hours")
+    shelf.write(artefact(crl_key("one"), crl(issued=now - 60, end=now + 10 * 86_400 + 100), {}, now), now)
+    assert some(found(ollm, config)["ok"], "hold for at least 10 days")

@@ -1,8 +1,10 @@
 """`ollm doctor`: what is missing or unsafe in this installation, each with its mend."""
 
+import datetime
 import os
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +12,16 @@ import msgspec
 import typer
 
 from ollm.app.build import data_directory
+from ollm.app.collateral import shelf_of
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line
+from ollm.cli.doctor_policies import policy_notes
 from ollm.cli.output import REFUSED, emit, quiet, say
 from ollm.config.load import Loaded, is_loopback, key_bytes, listen_address
 from ollm.errors import ConfigError
 from ollm.net.clock import SystemClock
 from ollm.values.level import Level
+
+_SOON = 3 * 86_400  # seconds in which somebody can carry a file
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -49,6 +55,7 @@ def _findings(config: Path) -> Iterator[Finding]:
     yield Finding("ok", f"configuration {loaded.digest[:19]}… is complete")
     yield from _secrets(loaded)
     yield from _trust(loaded)
+    yield from _collateral(loaded)
     yield from _exposure(loaded)
     yield from _process(loaded)
 
@@ -70,21 +77,30 @@ def _trust(loaded: Loaded) -> Iterator[Finding]:
         yield Finding("ok", "the trust floor is tee")
     else:
         yield Finding("note", f"the trust floor is {settings.gateway.floor}: keys may be served without hardware attestation", 'floor = "tee"')
-    for name, policy in settings.policies.items():
-        if policy.level is Level.SIMULATED:
-            yield Finding(
-                "note", f"policy {name} admits simulated hardware, which proves nothing about privacy", "remove it where real prompts are served"
-            )
-        if not policy.tdx.reference_values:
-            yield Finding("note", f"policy {name} has no reference values, so it accepts nothing", "add [[policies.NAME.tdx.reference_values]]")
-        if not policy.require_compose:
-            yield Finding("note", f"policy {name} does not look at the software's compose file", "require_compose = true")
+    today = datetime.datetime.fromtimestamp(time.time(), datetime.UTC).date()  # of notes only: a wrong clock is a finding of its own
+    for policy in settings.policies.values():
+        for what, mend in policy_notes(policy, today):
+            yield Finding("note", what, mend)
     if settings.evidence.quote_source == "none":
         yield Finding(
             "note", "this gateway does not attest itself: its callers can't verify it", 'evidence.quote_source = "dstack:…" inside a TDX guest'
         )
     if not settings.models:
         yield Finding("note", "no models are configured", "add [models.…]")
+
+
+def _collateral(loaded: Loaded) -> Iterator[Finding]:
+    if not loaded.settings.collateral.offline:
+        return
+    shelf, now = shelf_of(loaded, read_only=True), int(time.time())
+    ends = [copy.term.end for copy in shelf.all(now)] if shelf is not None else []
+    holding = [end for end in ends if now < end]
+    if not holding:
+        yield Finding("unsafe", "collateral.offline is set, and nothing stored holds: no machine can be verified", "ollm collateral import FILE")
+    elif min(holding) - now < _SOON:
+        yield Finding("note", f"stored collateral ends within {(min(holding) - now) // 3600 + 1} hours", "ollm collateral import FILE")
+    else:
+        yield Finding("ok", f"{len(holding)} pieces of collateral are stored, and hold for at least {(min(holding) - now) // 86400} days")
 
 
 def _exposure(loaded: Loaded) -> Iterator[Finding]:

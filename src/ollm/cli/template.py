@@ -20,6 +20,10 @@ receipt_key = "file:secrets/receipt-key"
 [evidence]                    # the gateway's own attestation
 quote_source = "none"         # or "dstack:/var/run/dstack.sock" inside a TDX guest
 
+# [collateral]                # vendors' statements about hardware: fetched, and kept in state/collateral
+# offline = true              # never fetch: use what `ollm collateral import` brought
+# pcs_url = "https://pccs.example.com"   # a mirror; what it gives is verified like the vendor's own
+
 # A trust decision: which machines, running which software, may read a prompt. An empty list accepts nothing.
 # In a file of its own, which `ollm policy from-evidence` drafts, `explain` puts into words and `pin` checks:
 # [policies.example]

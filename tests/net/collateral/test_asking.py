@@ -8,7 +8,7 @@ from ollm.errors import CollateralError, UpstreamError
 from ollm.net.collateral.asking import Asker, all_of, path_segment
 from ollm.net.fetch import HttpFetch
 from ollm.ports import Fetched
-from tests.net.collateral.vendor import NOW, MovableClock, ok, vendor
+from tests.net.collateral.vendor import NOW, MovableClock, Script, closing, ok, vendor
 
 
 async def refusal(status: int, **headers: str) -> CollateralError:
@@ -35,6 +35,21 @@ async def test_a_good_answer_comes_whole() -> None:
 async def test_any_other_status_is_a_failure(status: int) -> None:
     problem = await refusal(status, location="http://127.0.0.1:1/elsewhere")
     assert (problem.status, problem.retry_after) == (status, None)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        pytest.param(lambda target, body: None, "timed out", id="silence"),
+        pytest.param(lambda target, body: ok(b"x" * 2000), "too large", id="too much"),
+        pytest.param(lambda target, body: (200, {"content-encoding": "gzip"}, b"no gzip"), "DecodingError", id="another encoding"),
+    ],
+)
+async def test_neither_silence_nor_a_flood_is_waited_for(script: Script, why: str) -> None:
+    fetch = HttpFetch(timeout=0.2, max_body=1000)
+    async with closing(fetch), vendor(script) as service:
+        with pytest.raises(UpstreamError, match=why):
+            await Asker(fetch, MovableClock()).get(service.url)
 
 
 @pytest.mark.parametrize(

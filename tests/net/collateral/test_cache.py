@@ -177,6 +177,20 @@ async def test_a_service_that_wants_to_be_left_alone_is_not_asked_for_anything_e
     assert stage.service.asked == 2
 
 
+async def test_an_older_failure_of_its_own_does_not_hide_that() -> None:
+    stage = Stage()
+    stage.fails()
+    with pytest.raises(CollateralError):
+        await stage.get()
+    stage.clock.seconds += 5
+    stage.fails(CollateralError("headers", "answered 429", status=429))
+    with pytest.raises(CollateralError):
+        await stage.get(crl_key("another CA"))
+    with pytest.raises(CollateralError) as refused:
+        await stage.get()
+    assert (refused.value.status, stage.service.asked) == (429, 2)
+
+
 async def test_a_failure_that_is_over_is_forgotten() -> None:
     stage = Stage()
     good = stage.service.answer
@@ -338,6 +352,20 @@ async def test_a_shelf_that_can_not_be_written_to_stops_nothing(caplog: pytest.L
     with caplog.at_level(logging.WARNING):
         assert (await stage.get()).fetched_at == NOW
     assert [record.message for record in caplog.records] == ["collateral not stored"]
+
+
+async def test_a_copy_that_ends_while_it_is_stored_is_not_given_out() -> None:
+    class Slow:
+        def read(self, key: Key, now: int) -> Artefact | None:
+            return None
+
+        def write(self, copy: Artefact, now: int) -> None:
+            stage.clock.seconds = copy.term.end
+
+    stage = Stage(shelf=Slow())
+    with pytest.raises(CollateralError, match="its time is over") as refused:
+        await stage.get()
+    assert refused.value.ended
 
 
 async def test_offline_nothing_is_asked_and_the_shelf_is_looked_at_again(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +96,21 @@ def test_tcb_info_without_its_issuers_is_refused(issuers: str) -> None:
         of_document(document(), issuers)
     with pytest.raises(CollateralError, match="tcb-info-issuer-chain"):
         chain("tcb-info", {})
+
+
+def test_a_revocation_list_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        next_update_utc = None
+
+    monkeypatch.setattr(x509, "load_der_x509_crl", lambda body: Endless())
+    with pytest.raises(CollateralError):
+        term("root-crl", b"a list without nextUpdate", {}, NOW)
+
+
+def test_an_ocsp_answer_that_says_nothing_is_refused() -> None:
+    later = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER).public_bytes(Encoding.DER)
+    with pytest.raises(CollateralError):
+        term("ocsp", later, {}, NOW)
 
 
 def test_an_ocsp_answer_that_never_ends_is_refused() -> None:

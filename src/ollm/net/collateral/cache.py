@@ -101,11 +101,11 @@ class CollateralCache:
             return held
         if self._offline:
             raise CollateralError("connect", f"{key} is not in the store, and collateral.offline is set")
-        failure = self._failures.get(key.identity) or self._failures.get(key.origin)
-        if failure is not None and self._clock.monotonic() < failure.until:
+        remembered = self._remembered(key)
+        if remembered is not None:
             if held is not None:
                 return held
-            raise failure.problem
+            raise remembered
         try:
             fresh = await self._ask(key, obtain, held)
         except CollateralError as problem:
@@ -159,6 +159,14 @@ class CollateralCache:
             if fresh.term.before(held.term):
                 raise CollateralError("stream", f"{key}: older than the copy that is held")
         return fresh
+
+    def _remembered(self, key: Key) -> CollateralError | None:
+        """Why `key` is not asked for just now, if so."""
+        for name in (key.identity, key.origin):
+            failure = self._failures.get(name)
+            if failure is not None and self._clock.monotonic() < failure.until:
+                return failure.problem
+        return None
 
     def _failed(self, key: Key, problem: CollateralError) -> None:
         name, seconds = key.identity, _UNREACHABLE_SECONDS

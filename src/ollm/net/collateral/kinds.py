@@ -37,7 +37,6 @@ KINDS: dict[str, Kind] = {
         refresh=None,
         because="chip and firmware name the certificate, so it can't change; AMD answers about one request for it in ten seconds",
         max_bytes=16 * _KIB,
-        seconds=30.0,
     ),
     "amd-chain": Kind(
         title="AMD certificate chain", refresh=DAY, because="AMD replaces an ASK rarely, and revokes the one before by its CRL", max_bytes=64 * _KIB
