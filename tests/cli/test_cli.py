@@ -37,6 +37,9 @@ def test_the_verbs() -> None:
         "verify gateway",
         "verify receipt",
         "verify session",
+        "policy explain",
+        "policy pin",
+        "policy from-evidence",
         "sim enclave",
     }
 

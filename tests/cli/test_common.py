@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ollm.cli.common import configuration, one_line, run
+from ollm.cli.common import configuration, moment, one_line, run
 from ollm.errors import ConfigError, OllmError, StoreError
 from tests.cli.conftest import Ollm
 from tests.cli.test_cli import VERBS
@@ -82,3 +82,27 @@ def test_a_configuration_with_a_mistake_is_told_by_its_line(ollm: Ollm, tmp_path
     result = ollm("models", "-c", tmp_path / "ollm.toml", exits=2)
     assert "`floors`" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "seconds"),
+    [
+        ("1795392000", 1795392000),
+        ("2026-11-23", 1795392000),
+        ("2026-11-23T00:00:00Z", 1795392000),
+        ("2026-11-23T01:00:00+01:00", 1795392000),
+        ("2026-11-23T00:00:00", 1795392000),
+    ],
+)
+def test_a_moment(at: str, seconds: int) -> None:
+    assert moment(at) == seconds
+
+
+@pytest.mark.parametrize("at", ["", "today", "2026-13-01", "-1", "1" * 20, "²", "20261123", "0", "1" * 13])
+def test_what_is_no_moment(at: str) -> None:
+    with pytest.raises(ConfigError, match="is no time"):
+        moment(at)
+
+
+def test_no_moment_is_now() -> None:
+    assert moment(None) >= 1795392000

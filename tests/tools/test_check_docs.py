@@ -59,6 +59,13 @@ def test_nested_configuration_keys_are_named() -> None:
     assert "policies.NAME.name" not in keys
 
 
+def test_a_policy_in_a_file_of_its_own_is_documented() -> None:
+    text = docs.read("docs/reference/config.md")
+    assert "docs/reference/config.md: key policies.NAME.sha256 is not documented" in docs.config_findings(
+        text.replace("| `policies.NAME.sha256` |", "")
+    )
+
+
 def test_commands_and_options() -> None:
     text = docs.read("docs/reference/cli.md")
     assert list(docs.cli_findings(text)) == []

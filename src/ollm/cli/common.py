@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import functools
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -24,6 +25,7 @@ AtOption = Annotated[
     str | None, typer.Option("--at", help="Time for which to speak: 2026-12-31, 2026-12-31T08:00:00Z, or Unix seconds. Default: now.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+_SECONDS = re.compile(r"[0-9]{9,12}")
 DEFAULT_CONFIG = Path("ollm.toml")
 
 
@@ -36,10 +38,10 @@ def moment(at: str | None) -> int:
     """Unix seconds of what `--at` names; absent: now. A time without a zone is UTC. Raises: ConfigError."""
     if at is None:
         return SystemClock().now()
-    if at.isascii() and at.isdigit() and len(at) <= 12:
+    if _SECONDS.fullmatch(at):
         return int(at)
     try:
-        time = datetime.datetime.fromisoformat(at)
+        time = datetime.datetime.fromisoformat(at if "-" in at else "")  # 20261231 could be either: it is neither
         return int((time if time.tzinfo is not None else time.replace(tzinfo=datetime.UTC)).timestamp())
     except (ValueError, OverflowError):
         raise ConfigError(f"{at[:40]!a} is no time", "write 2026-12-31, 2026-12-31T08:00:00Z, or Unix seconds") from None
