@@ -69,9 +69,11 @@ def install(module: types.ModuleType, tree: ast.Module, mutant: Mutant) -> None:
             _replace_constants(module, tree, mutant.lines[0])
     finally:
         mutant.undo()
-    for value in list(vars(module).values()):
-        if hasattr(value, "cache_clear"):
-            value.cache_clear()
+    for name, other in list(sys.modules.items()):
+        if name.startswith("ollm.attest") or other is module:
+            for value in list(vars(other).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()  # what sound code found out is not known to the mutant
 
 
 def _replace_function(module: types.ModuleType, node: ast.FunctionDef, name: str) -> None:

@@ -23,7 +23,7 @@ def test_what_is_damaged_was_good(target: Target) -> None:
 
 
 @each
-@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # damage can make a serial number negative
+@pytest.mark.filterwarnings("ignore::UserWarning")  # cryptography warns of odd certificates: negative serial numbers, long names
 def test_some_damage(target: Target) -> None:
     outcome = hammer(target, 50 if target.heavy else 400, seed=1)
 
