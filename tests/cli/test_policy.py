@@ -136,3 +136,17 @@ def test_evidence_that_is_none(ollm: Ollm, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\x00")
     assert "holds nothing that is known, from which no policy can be drafted" in ollm("policy", "from-evidence", tmp_path / "x", exits=2).stderr
     assert "there is no file" in ollm("policy", "from-evidence", tmp_path / "y", exits=2).stderr
+
+
+def test_a_log_and_a_compose_file_in_files_of_their_own(ollm: Ollm, tmp_path: Path) -> None:
+    machine = SimulatedMachine(create_pki(NOW), FrozenClock())
+    quote, log, compose = tmp_path / "quote.bin", tmp_path / "log.json", tmp_path / "compose.json"
+    quote.write_bytes(machine.quote(bytes(64)))
+    log.write_text(machine.event_log_json)
+    compose.write_text(machine.app_compose)
+    bare = tomllib.loads(ollm("policy", "from-evidence", quote).stdout)
+    assert bare["require_compose"] is False
+    whole = tomllib.loads(ollm("policy", "from-evidence", quote, "--event-log", log, "--app-compose", compose).stdout)
+    assert whole["tdx"]["reference_values"][0]["compose_hashes"] == [machine.compose_hash.hex()]
+    compose.write_bytes(b"\xff")
+    assert "compose.json is not UTF-8" in ollm("policy", "from-evidence", quote, "--app-compose", compose, exits=2).stderr

@@ -9,7 +9,7 @@ import typer
 from ollm.cli.common import AtOption, JsonOption, moment, one_line
 from ollm.cli.output import emit, quiet, say
 from ollm.config.draft.document import draft
-from ollm.config.draft.reading import MAX_FILE, sources_of
+from ollm.config.draft.reading import MAX_FILE, explained, sources_of
 from ollm.config.explain.document import explain as explanation_of
 from ollm.config.load import load
 from ollm.config.policy_file import PolicyDocument, read_document, read_limited, toml_table
@@ -71,6 +71,8 @@ def from_evidence(
     files: Annotated[
         list[Path], typer.Argument(help="Evidence: quotes, reports, documents, tokens, or JSON that holds them; as bytes, hex or base64.")
     ],
+    event_log: Annotated[Path | None, typer.Option("--event-log", help="dstack's event log, where it is not in the quote's file.")] = None,
+    app_compose: Annotated[Path | None, typer.Option("--app-compose", help="The app-compose file, where it is not in the quote's file.")] = None,
     name: Annotated[str, typer.Option("--name", help="What to call the policy and its reference values.")] = "draft",
     at: AtOption = None,
     as_json: JsonOption = False,
@@ -81,7 +83,7 @@ def from_evidence(
     Example: ollm policy from-evidence quote.bin --name near > policies/near.toml
     """
     sources = [source for file in files for source in sources_of(file.name, read_limited(file, MAX_FILE))]
-    text = draft(sources, name=name, today=_day(at))
+    text = draft(explained(sources, event_log=_text(event_log), app_compose=_text(app_compose)), name=name, today=_day(at))
     if as_json:
         emit({"policy": name, "draft": text})
         return
@@ -103,6 +105,15 @@ def _document(file: Path, policy: str | None) -> PolicyDocument:
     if chosen is None:
         raise ConfigError(f"{file} has no policy {policy!a}", f"configured: {names or 'none'}")
     return PolicyDocument(chosen, loaded.digest, draft=False)
+
+
+def _text(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return read_limited(file, MAX_FILE).decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8", "give it as it was received") from None
 
 
 def _day(at: str | None) -> datetime.date:

@@ -27,11 +27,11 @@ HEAD = f"""\
 #   0.bin (sha256 {"00" * 32})
 # Nothing here was verified, and a hostile machine drafts the policy that admits it. So, before any gateway takes this
 # file:
-#   1. verify that the evidence is genuine: `ollm verify evidence`;
-#   2. get each value below once more from where this machine can't write: the comment above it says how;
-#      write where you have it from into `source`, for each set of reference values;
+#   1. get each value below once more from where this machine can't write: the comment above it says how;
+#   2. write where you have them from into `source`, for each set of reference values;
 #   3. read what the policy leaves open: `ollm policy explain` with this file;
-#   4. replace the next line by reviewed = "who, when, against what". As long as it says false, the file is refused.
+#   4. replace the next line by reviewed = "who, when, against what". As long as it says false, the file is refused;
+#   5. `ollm verify evidence` under this policy must accept the evidence. Before, nobody knows that it is genuine.
 reviewed = false
 
 level = "simulated"

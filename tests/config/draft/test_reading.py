@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ollm.attest.evidence import NvidiaEvidence, SnpEvidence, TdxEvidence
-from ollm.config.draft.reading import sources_of
+from ollm.config.draft.reading import explained, sources_of
 from ollm.errors import ConfigError
 from ollm.sim.machine import SimulatedMachine
 from ollm.testing.mint import nvidia
@@ -45,3 +45,20 @@ def test_anything_else_is_told_for_what_it_is(data: bytes, kind: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         sources_of("x.bin", data)
     assert refusal.value.cause == f"x.bin holds {kind}, from which no policy can be drafted"
+
+
+def test_what_lay_beside_a_quote_goes_to_it(machine: SimulatedMachine) -> None:
+    report = SnpMachine(create_pki("Genoa", NOW), NOW).report()
+    sources = (*sources_of("report.bin", report), *sources_of("quote.bin", machine.quote(REPORT_DATA)))
+    other, quote = explained(sources, event_log=machine.event_log_json, app_compose=None)
+    assert isinstance(quote.evidence, TdxEvidence)
+    assert (quote.evidence.event_log, quote.evidence.app_compose) == (machine.event_log_json, None)
+    assert other == sources[0]
+    assert explained(sources, event_log=None, app_compose=None) == sources
+
+
+@pytest.mark.parametrize("quotes", [0, 2])
+def test_one_log_is_of_one_quote(machine: SimulatedMachine, quotes: int) -> None:
+    sources = [source for _ in range(quotes) for source in sources_of("quote.bin", machine.quote(REPORT_DATA))]
+    with pytest.raises(ConfigError, match=f"{quotes} TDX quotes, and one event log"):
+        explained(sources, event_log="[]", app_compose=None)

@@ -82,11 +82,11 @@ def _head(sources: Sequence[Source], name: str, today: datetime.date, doubted: S
     for cited in dict.fromkeys(source.cited for source in sources):
         lines += comment(f"  {cited}")
     lines += comment("Nothing here was verified, and a hostile machine drafts the policy that admits it. So, before any gateway takes this file:")
-    lines += comment("  1. verify that the evidence is genuine: `ollm verify evidence`;")
-    lines += comment("  2. get each value below once more from where this machine can't write: the comment above it says how;")
-    lines += comment("     write where you have it from into `source`, for each set of reference values;")
+    lines += comment("  1. get each value below once more from where this machine can't write: the comment above it says how;")
+    lines += comment("  2. write where you have them from into `source`, for each set of reference values;")
     lines += comment("  3. read what the policy leaves open: `ollm policy explain` with this file;")
-    lines += comment('  4. replace the next line by reviewed = "who, when, against what". As long as it says false, the file is refused.')
+    lines += comment('  4. replace the next line by reviewed = "who, when, against what". As long as it says false, the file is refused;')
+    lines += comment("  5. `ollm verify evidence` under this policy must accept the evidence. Before, nobody knows that it is genuine.")
     for source, doubt in doubted:
         lines += ["#", *comment(f"No policy drafted here accepts {source.cited}: {doubt}.")]
     return lines
