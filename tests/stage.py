@@ -143,6 +143,9 @@ def _tables(value: object) -> bool:
 def policy_table(accepted: AttestationPolicy) -> dict[str, Any]:
     table: dict[str, Any] = msgspec.to_builtins(accepted)
     del table["name"]
+    for name, technology in (("tdx", "tdx"), ("snp", "sev-snp"), ("nitro", "nitro")):
+        if technology not in accepted.cpu:  # such a table is refused
+            del table[name]
     return table
 
 
