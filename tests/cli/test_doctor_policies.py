@@ -24,6 +24,8 @@ def test_each_technology_without_reference_values() -> None:
     mends = [mend for what, mend in policy_notes(bare, TODAY) if "sev-snp" in what]
     assert mends == ["add [[policies.p.snp.reference_values]]"]
     assert not any("reference values" in what for what in noted(samples.full()))
+    vouched = msgspec.structs.replace(bare, provenance=samples.full().provenance)
+    assert not any("reference values" in what for what in noted(vouched))
 
 
 def test_graces_that_run_and_that_are_over() -> None:

@@ -136,6 +136,21 @@ REFUSED: dict[str, tuple[AttestationPolicy, str, str]] = {
         "p.provenance demands built images and names no builder",
         "[[provenance.builds]]",
     ),
+    "images without compose": (
+        policy(require_compose=False, provenance=ProvenancePolicy(require_images=True, builds=(samples.build(),))),
+        "p.provenance demands built images, which only a measured compose file names",
+        "require_compose = true",
+    ),
+    "images elsewhere": (
+        policy(cpu=("tdx", "nitro"), provenance=ProvenancePolicy(require_images=True, builds=(samples.build(),))),
+        "p.provenance demands built images, which only a measured compose file names",
+        'cpu = ["tdx"]',
+    ),
+    "a witness of nothing": (
+        policy(provenance=ProvenancePolicy(witness=samples.build())),
+        "p.provenance has a witness of releases and names no builder of any",
+        "[[provenance.builds]]",
+    ),
     "misspelled": (policy(tdx=TdxPolicy(platforms=("x",))), "p: tdx.platforms[0] is 'x', 1 characters", "a PPID"),
 }
 
@@ -154,6 +169,7 @@ def test_contradictions(wrong: AttestationPolicy, cause: str, mend: str) -> None
         policy(level=Level.SIMULATED, tdx=SIMULATED_TDX),
         policy(level=Level.SIMULATED, tdx=SIMULATED_TDX, nvidia=NvidiaPolicy(simulated_root_sha256=ROOT, simulated_rim_root_sha256=OTHER_ROOT)),
         policy(nvidia=NvidiaPolicy(min_gpus=0, min_switches=1)),
+        policy(provenance=ProvenancePolicy(require_images=True, builds=(samples.build(),), witness=samples.build())),
         snp(allow_vlek=True, vlek_csp_ids=("CN=x",)),
         snp(min_tcb={"Turin": SnpTcb(fmc=1)}),
         policy(tdx=TdxPolicy(reference_values=(TdxReferenceValues(name="n", source="s", mrtd=REGISTER),) * 2)),

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterator
 
 from ollm.config.explain.document import explain
-from ollm.config.explain.points import Severity
+from ollm.config.explain.points import Severity, vouched
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 
@@ -17,7 +17,7 @@ def policy_notes(policy: AttestationPolicy, today: datetime.date) -> Iterator[tu
     values = {"tdx": policy.tdx.reference_values, "sev-snp": policy.snp.reference_values, "nitro": policy.nitro.reference_values}
     tables = {"tdx": "tdx", "sev-snp": "snp", "nitro": "nitro"}
     for technology in policy.cpu:
-        if not values[technology]:
+        if not values[technology] and not vouched(policy):
             add = f"add [[policies.{name}.{tables[technology]}.reference_values]]"
             yield f"policy {name} has no reference values for {technology}, so it accepts nothing of it", add
     if "tdx" in policy.cpu and not policy.require_compose:

@@ -141,5 +141,13 @@ def _nvidia(where: str, policy: AttestationPolicy) -> None:
 
 def _provenance(where: str, policy: AttestationPolicy) -> None:
     provenance = policy.provenance
-    if provenance is not None and provenance.require_images and not provenance.builds:
+    if provenance is None:
+        return
+    if provenance.require_images and not provenance.builds:
         raise ConfigError(f"{where}.provenance demands built images and names no builder", "add [[provenance.builds]]")
+    if provenance.require_images and not (policy.require_compose and policy.cpu == ("tdx",)):
+        raise ConfigError(
+            f"{where}.provenance demands built images, which only a measured compose file names", 'require_compose = true, cpu = ["tdx"]'
+        )
+    if provenance.witness is not None and not provenance.builds:
+        raise ConfigError(f"{where}.provenance has a witness of releases and names no builder of any", "add [[provenance.builds]]")

@@ -23,6 +23,13 @@ def test_nobody_is_asked() -> None:
     assert "no key may vouch" in notes(vouched(), "provenance.signers")
 
 
+def test_who_vouches_can_name_the_only_values() -> None:
+    assert nothing(vouched(), "tdx.reference_values") == "it lists no reference values"
+    for trusted in (vouched(signers=(ROOT,)), vouched(builds=(build(),))):
+        assert not nothing(trusted, "tdx.reference_values")
+        assert "vouches for are the only ones" in notes(trusted, "tdx.reference_values")
+
+
 def test_a_build_in_full() -> None:
     assert holds(vouched(builds=(build(repository_id="42", signer="acme/sign/s.yml@refs/tags/v1"),)), "provenance.builds") == (
         "software may be vouched for by a build of acme/model (repository number 42), workflow .github/workflows/release.yml at refs/tags/*,"
@@ -35,7 +42,8 @@ def test_what_a_build_leaves_open() -> None:
     field = "provenance.builds"
     assert "any ref that refs/tags/* matches" in notes(vouched(builds=(build(),)), field)
     assert "known by name only" in notes(vouched(builds=(build(),)), field)
-    assert not weakens(vouched(builds=(build(),)), field)
+    assert weakens(vouched(builds=(build(),)), field).startswith("whoever can start one of these builds decides which software may read prompts")
+    assert "|" not in weakens(vouched(builds=(build(),)), field)
     exact = vouched(builds=(build(ref="refs/tags/v1.4", repository_id="42"),))
     assert not notes(exact, field)
     assert "from a branch (refs/heads/main)" in weakens(vouched(builds=(build(ref="refs/heads/main"),)), field)
@@ -49,11 +57,12 @@ def test_an_old_release_passes_without_a_witness() -> None:
     assert "an old release" in weakens(vouched(), "provenance.witness")
     assert notes(vouched(), "provenance.max_witness_seconds") == "a witness's word would hold for 7 days, and none is asked"
     witnessed = vouched(witness=build())
-    assert "a witness said lately" in holds(witnessed, "provenance.witness")
+    assert "a witness said lately that it is the current release" in holds(witnessed, "provenance.witness")
     assert holds(witnessed, "provenance.max_witness_seconds") == "the witness's word is at most 7 days old"
 
 
 def test_keys_and_images() -> None:
     assert ROOT in holds(vouched(signers=(ROOT,)), "provenance.signers")
+    assert "whoever holds one of these keys decides" in weakens(vouched(signers=(ROOT,)), "provenance.signers")
     assert notes(vouched(), "provenance.require_images")
     assert "named by its digest" in holds(vouched(require_images=True), "provenance.require_images")

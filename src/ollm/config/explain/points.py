@@ -106,13 +106,20 @@ def sets(table: Table, label: Callable[[Any], str]) -> Sentence:
     """A sentence about a list of sets of reference values: all that `table` says about each of them."""
 
     def sentence(values: Sequence[msgspec.Struct], context: Context) -> Iterable[Said]:
-        if not values:
+        if not values and vouched(context.policy):
+            yield note("it lists no reference values itself: those that a build or key of its provenance vouches for are the only ones")
+        elif not values:
             yield nothing("it lists no reference values")
         for each in values:
             for said in told(table, each, context):
                 yield msgspec.structs.replace(said, of=label(each))
 
     return sentence
+
+
+def vouched(policy: AttestationPolicy) -> bool:
+    """Whether others than the policy itself can name accepted measurements."""
+    return policy.provenance is not None and bool(policy.provenance.builds or policy.provenance.signers)
 
 
 def shown(value: Any) -> str:

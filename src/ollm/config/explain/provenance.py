@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from ollm.config.explain.points import Context, Said, Table, given, holds, note, nothing, shown, span, weakens
+from ollm.config.explain.points import Context, Said, Table, holds, note, nothing, shown, span, weakens
 from ollm.values.provenance import BuildIdentity
 
 
@@ -32,6 +32,8 @@ def _build(build: BuildIdentity) -> Iterator[Said]:
 def _builds(builds: tuple[BuildIdentity, ...], context: Context) -> Iterable[Said]:
     if not builds:
         yield note("no build may vouch for software by a Sigstore attestation")
+    else:
+        yield weakens("whoever can start one of these builds decides which software may read prompts; this policy need not change for it")
     for build in builds:
         yield holds(f"software may be vouched for by a build of {_described(build)}")
         yield from _build(build)
@@ -41,7 +43,7 @@ def _witness(witness: BuildIdentity | None, context: Context) -> Iterable[Said]:
     if witness is None:
         yield weakens("no witness is asked: an old release that was vouched for once passes for ever, with flaws found since (witness)")
     else:
-        yield holds(f"a witness said lately that the release is the current one: {_described(witness)}")
+        yield holds(f"of what a build vouches for, a witness said lately that it is the current release: {_described(witness)}")
         yield from _build(witness)
 
 
@@ -60,12 +62,17 @@ def _require_images(required: bool, context: Context) -> Iterable[Said]:
         yield note("images of the compose file are not looked at one by one: the reference values' compose hash alone speaks for them")
 
 
+def _signers(keys: tuple[str, ...], context: Context) -> Iterable[Said]:
+    if not keys:
+        yield note("no key may vouch for a file of reference values")
+        return
+    yield holds(f"a file of reference values may be vouched for by one of these Ed25519 keys: {shown(keys)}")
+    yield weakens("whoever holds one of these keys decides which software may read prompts; this policy need not change for it")
+
+
 PROVENANCE: Table = {
     "builds": _builds,
-    "signers": given(
-        absent=note("no key may vouch for a file of reference values"),
-        present=holds("a file of reference values may be vouched for by one of these Ed25519 keys: {}"),
-    ),
+    "signers": _signers,
     "witness": _witness,
     "max_witness_seconds": _max_witness,
     "require_images": _require_images,
