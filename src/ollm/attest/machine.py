@@ -74,7 +74,7 @@ def appraise_machine(
     """
     course = _Course(_trails(evidence, policy, expected, compare=compare))
     try:
-        return _appraise(course, evidence, collateral, policy, now, expected, statements)
+        return _appraise(course, evidence, collateral, policy, now, expected=expected, statements=statements)
     except EvidenceRefused as error:
         return Appraisal(policy.name, policy.level, course.refused(error))
 
@@ -106,6 +106,7 @@ def _appraise(
     collateral: MachineCollateral,
     policy: AttestationPolicy,
     now: int,
+    *,
     expected: Expected,
     statements: Sequence[VerifiedStatement],
 ) -> Appraisal:

@@ -30,6 +30,7 @@ _MAX_NONCE = 512  # the longest that any technology has room for; in TDX, SEV-SN
 @one_line
 def evidence(
     files: Annotated[list[Path], typer.Argument(help="Quote, report, document, device evidence or tokens of one machine, as they were received.")],
+    *,
     policy: Annotated[str, typer.Option("--policy", help="A policy file, or the name of a policy in the configuration.")],
     collateral: Annotated[
         Path | None,
