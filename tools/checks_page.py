@@ -64,6 +64,7 @@ SECTIONS = (
     Section("AWS Nitro", "", nitro.CHECKS),
     Section("Channel of an ACI service", "", checks.CHANNEL),
     Section("Statement of a machine", "Made where something was asked of it.", checks.BINDING),
+    Section("What the firmware of a TDX machine measured", "Where the policy demands its log (`tdx.require_firmware_log`).", tdx.SOFTWARE),
     Section(
         "What a dstack machine booted and runs",
         "A policy can leave out `compose.*` (`require_compose`), and then `event_log.*` too (`require_event_log`).",

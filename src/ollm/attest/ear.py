@@ -64,6 +64,7 @@ ASPECTS: dict[str, Aspect] = {
     "tcb.": _OUTDATED,
     "tcb.info": _FORGED,
     "tcb.qe_identity": _FORGED,
+    "firmware_log.": _UNEXPLAINED,
     "event_log.": _UNEXPLAINED,
     "measurement.reference_values": _BOOTED,
     "compose.": _UNEXPLAINED,

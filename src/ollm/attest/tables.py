@@ -22,6 +22,7 @@ TABLES: tuple[dict[str, Proof], ...] = (
     nitro.CHECKS,
     checks.CHANNEL,
     checks.BINDING,
+    tdx.SOFTWARE,
     dstack.CHECKS,
     nvidia.CHECKS,
     tokens.CHECKS,

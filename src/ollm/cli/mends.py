@@ -32,6 +32,7 @@ MENDS: dict[str, str] = {
     "tcb.status": f"{_OPERATOR} to update firmware; a [[tdx.grace]] with an end accepts the status until then",
     "tcb.advisories": f"{_OPERATOR} to update firmware: the policy rejects a flaw that it has",
     "tcb.evaluation_number": "fetch collateral anew; the policy wants newer than this",
+    "firmware_log": f"{_OPERATOR}: the firmware's log is not of this boot, or was changed",
     "event_log": f"{_OPERATOR}: the log is not of this boot, or was changed",
     "measurement.reference_values": "compare with the release that should run; `ollm policy from-evidence` drafts what was measured for review",
     "compose": f"{_OPERATOR}: the application's definition is not the one that was measured",

@@ -21,7 +21,7 @@ def _accept(ways: tuple[str, ...], context: Context) -> Iterable[Said]:
 def _min_switches(number: int, context: Context) -> Iterable[Said]:
     several = context.policy.nvidia is not None and context.policy.nvidia.min_gpus > 1
     if number:
-        yield holds(f"at least {number} NVLink switches are there, in confidential mode")
+        yield holds(f"at least {number} NVLink switches are there, measuring what NVIDIA published")
     else:
         yield (weakens if several else note)("no NVLink switch is demanded: what GPUs send each other may pass through switches that nobody attested")
 
@@ -52,7 +52,7 @@ NVIDIA: Table = {
         absent=holds("reference measurements of devices are verified to NVIDIA's root for them, which is compiled in"),
         present=holds("reference measurements of devices are under the simulated root {}, and none of NVIDIA's"),
     ),
-    "min_gpus": given(absent=note("no GPU is demanded, only switches"), present=holds("at least {} GPU(s), in confidential mode, not in debug mode")),
+    "min_gpus": given(absent=note("no GPU is demanded, only switches"), present=holds("at least {} GPU(s), measuring what NVIDIA published for their driver and firmware")),
     "min_switches": _min_switches,
     "architectures": _architectures,
     "accept": _accept,
