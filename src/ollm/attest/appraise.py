@@ -106,6 +106,7 @@ def _appraise_service(
     result = claims.service_claims(
         claims.cpu_claims(facts), found.matching, found.compose_hash, found.accepting, simulated=policy.simulated, facts=found.facts
     )
+    result = claims.with_devices(result, (), simulated=policy.simulated)  # says what stays unproven
     valid_until = min(facts.valid_until, keyset.not_after)
     appraisal = Appraisal(policy.name, policy.level, trail.completed(), result, valid_until, facts.warnings)
     return appraisal, Binding(keyset, digest, spki, hpke_key, quote.identity)
