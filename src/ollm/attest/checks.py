@@ -23,6 +23,9 @@ BEFORE: dict[str, Proof] = {
     "evidence.fetch": Proof("evidence and collateral could be fetched (made by whoever fetches, before appraisal)", _OWN),
     "policy.level": Proof("the policy is for attested machines, and simulated exactly when it pins a simulated root", _OWN),
 }
+SHAPE: dict[str, Proof] = {
+    "report.shape": Proof("the report is of a shape that was asked for: shapes say what binds what, so none is guessed", _OWN),
+}
 REPORT: dict[str, Proof] = {
     "report.format": Proof("the report is one JSON document with the members of an attestation report, each once", f"{_ACI} §4"),
     "report.version": Proof("the report is of the version and the kind of machine that this verifier understands", f"{_ACI} §4"),

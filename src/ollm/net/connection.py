@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import math
 import ssl
+from collections.abc import Collection
 
 import httptools
 from cryptography import x509
@@ -36,6 +37,18 @@ def client_tls() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.options |= ssl.OP_NO_TICKET
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def certified_tls() -> ssl.SSLContext:
+    """TLS for a peer whose key nothing attests: its certificate must be a public CA's, for the name that is connected to.
+
+    That protects what goes beside sealed bodies, and everything where a route has no evidence at all.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_TICKET
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -275,8 +288,8 @@ class Response:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float, pinned: str | None) -> Connection:
-    """Connect to `origin`; with `pinned` (hex SHA-256 of SPKI) the peer's key must be that one.
+async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float, pinned: Collection[str] | None) -> Connection:
+    """Connect to `origin`; with `pinned` (hex SHA-256 of SPKIs) the peer's key must be one of them.
 
     Raises: ChannelRefused for another key or a resumed session, UpstreamError when there is no connection.
     """
@@ -296,9 +309,9 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float
     if tls_object.session_reused:
         connection.abort("connect", "TLS session was resumed")
         raise ChannelRefused("a resumed TLS session", "a full handshake")
-    if pinned is not None and connection.peer_spki != pinned:
+    if pinned is not None and connection.peer_spki not in pinned:
         connection.abort("connect", "peer's key is not the attested one")
-        raise ChannelRefused(connection.peer_spki, pinned)
+        raise ChannelRefused(connection.peer_spki, " or ".join(sorted(pinned)) or "no key at all")
     return connection
 
 

@@ -12,11 +12,11 @@ _MAX_IDLE_SECONDS = 20.0  # below the keep-alive of common servers, so that a re
 
 
 class Pool:
-    """At most `size` connections to `origin`, each pinned to `spki`. Newest idle connection first."""
+    """At most `size` connections to `origin`, each to one of the keys `pins`; None: `tls` alone judges the peer. Newest idle connection first."""
 
-    def __init__(self, origin: Origin, spki: str, tls: ssl.SSLContext, *, size: int, connect_timeout: float) -> None:
+    def __init__(self, origin: Origin, pins: frozenset[str] | None, tls: ssl.SSLContext, *, size: int, connect_timeout: float) -> None:
         self._origin = origin
-        self._spki = spki
+        self._pins = pins
         self._tls = tls
         self._size = size
         self._connect_timeout = connect_timeout
@@ -28,8 +28,8 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def adopt(self, connection: Connection) -> None:
-        """Take over a connection that was opened before the pool, when its peer is the pinned one."""
-        if connection.peer_spki == self._spki and not connection.closed and not self._closed:
+        """Take over a connection that was opened before the pool, when its peer is a pinned one."""
+        if (self._pins is None or connection.peer_spki in self._pins) and not connection.closed and not self._closed:
             self._idle.append(connection)
             self._arm()
         else:
@@ -65,7 +65,7 @@ class Pool:
     async def _open(self) -> Connection:
         self._opening += 1
         try:
-            connection = await open_connection(self._origin, self._tls, timeout=self._connect_timeout, pinned=self._spki)
+            connection = await open_connection(self._origin, self._tls, timeout=self._connect_timeout, pinned=self._pins)
         except BaseException:
             self._wake_one()
             raise

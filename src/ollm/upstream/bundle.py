@@ -1,37 +1,29 @@
 """What a session keeps of its evidence: the exact bytes that were judged, so that anyone can judge them again.
 
-A JSON object with base64 members (`report`, `hpke_key_config`, the collateral's parts), the nonce, the key that the
-peer showed, and the time of the appraisal. `ollm verify session` re-runs the appraisal from it.
+A JSON object: the documents by role in base64, the nonce, the key that the peer showed, the collateral of each machine, statements, and
+the time of the appraisal. `ollm verify session` re-runs the appraisal from it.
 """
 
 import base64
 
 import msgspec
 
-from ollm.attest.evidence import AciEvidence, TdxCollateral
+from ollm.attest.services.evidence import Judged
 from ollm.errors import WireError
 from ollm.values.jcs import canonical
-from ollm.values.structs import resolved
 
 MEDIA_TYPE = "application/vnd.ollm.evidence+json"
 
 
-@resolved
-class Bundle(msgspec.Struct, frozen=True):
-    evidence: AciEvidence
-    collateral: TdxCollateral
-    appraised_at: int  # Unix seconds
+def encode(judged: Judged) -> bytes:
+    """Canonical bytes of `judged`."""
+    return canonical(msgspec.to_builtins(judged))
 
 
-def encode(bundle: Bundle) -> bytes:
-    """Canonical bytes of `bundle`."""
-    return canonical(msgspec.to_builtins(bundle))
-
-
-def decode(data: bytes) -> Bundle:
-    """The bundle in `data`. Raises: WireError."""
+def decode(data: bytes) -> Judged:
+    """What `data` holds. Raises: WireError."""
     try:
-        return msgspec.json.decode(data, type=Bundle)
+        return msgspec.json.decode(data, type=Judged)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("not an evidence bundle") from None
 

@@ -1,0 +1,58 @@
+"""The one door for services: dispatch on the shape of what was fetched, never on the host that it was fetched from.
+
+A module for each shape reads it: `machines` says which machines the evidence is of (so what collateral is to be fetched), `appraise`
+judges them and what binds them to the channel. A shape that the adapter did not ask for is refused, whoever sends it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ollm.attest import appraise as aci_door
+from ollm.attest.evidence import MachineEvidence
+from ollm.attest.services import aci
+from ollm.attest.services.evidence import Demand, ServiceEvidence, Shape
+from ollm.attest.services.question import Question, Verdict
+from ollm.attest.services.shapes import shape_of
+from ollm.errors import EvidenceRefused
+from ollm.values.checks import Appraisal, Check, Outcome
+from ollm.values.policy import AttestationPolicy
+
+
+class Reader(NamedTuple):
+    """How a shape is read."""
+
+    machines: Callable[[ServiceEvidence], tuple[MachineEvidence, ...]]  # raises EvidenceRefused
+    appraise: Callable[[Question], Verdict]  # may raise EvidenceRefused for what was wrong before any machine was judged
+
+
+READERS: dict[Shape, Reader] = {
+    "aci": Reader(aci.machines, aci.appraise),
+}
+
+
+def machines(evidence: ServiceEvidence, demand: Demand) -> tuple[MachineEvidence, ...]:
+    """The machines that `evidence` is of. Raises: EvidenceRefused when it can't be read or is of another shape."""
+    return _reader(evidence, demand).machines(evidence)
+
+
+def appraise(question: Question) -> Verdict:
+    """Appraise a service; bad evidence never raises. A Bound comes with acceptance only."""
+    try:
+        appraisal, bound = _reader(question.evidence, question.demand).appraise(question)
+    except EvidenceRefused as refusal:
+        return refused(question.policy, refusal, question.demand), None
+    return appraisal, bound if appraisal.accepted else None
+
+
+def refused(policy: AttestationPolicy, refusal: EvidenceRefused, demand: Demand) -> Appraisal:
+    """The appraisal of what never came so far as to be appraised; of an ACI service, with the checks that were not reached."""
+    if demand.shapes == ("aci",):
+        return aci_door.refused(policy, refusal)
+    return Appraisal(policy.name, policy.level, (Check(refusal.check, Outcome.FAILED, refusal.got, refusal.want),))
+
+
+def _reader(evidence: ServiceEvidence, demand: Demand) -> Reader:
+    shape = shape_of(evidence.documents)
+    if shape not in demand.shapes or shape not in READERS:
+        raise EvidenceRefused("report.shape", shape or "a report of no known shape", " or ".join(demand.shapes))
+    return READERS[shape]

@@ -1,0 +1,83 @@
+"""A sealed request on its way out, and a provider's answer on its way back, opened piece by piece."""
+
+import hashlib
+
+from ollm.net.connection import Connection, Response
+from ollm.net.pool import Pool
+from ollm.seal.cipher import AnswerOpener
+from ollm.values.hexes import Sha256
+
+_MAX_ANSWER = 64 * 1024 * 1024
+
+
+class SealedRequest:
+    """A request that only the machine of a session can read; made by the session's `seal`."""
+
+    __slots__ = ("body", "cipher", "head", "opener")
+
+    def __init__(self, head: bytes, body: bytes, opener: AnswerOpener | None, cipher: str | None) -> None:
+        self.head = head
+        self.body = body
+        self.opener = opener
+        self.cipher = cipher  # its name, for the receipt; None: the channel alone protects the body
+
+    @property
+    def sealed(self) -> bool:
+        return self.opener is not None
+
+    def __repr__(self) -> str:
+        return "<sealed request>"
+
+
+class Answer:
+    """A provider's answer. Call `close` when done, whatever happened. `opener` None: it is in the clear."""
+
+    __slots__ = ("_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "retry_after", "status", "streamed")
+
+    def __init__(
+        self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool
+    ) -> None:
+        """`idle`: seconds between two reads. `hashed`: the machine signs what it sent, so its bytes are digested as they come."""
+        self._pool = pool
+        self.connection = connection
+        self._response = response
+        self._opener = opener
+        self._idle = idle
+        self._open = True
+        self._wire = hashlib.sha256() if hashed else None
+        self.key_refused = False  # the machine says that it does not hold the key we sealed to
+        self.status = response.status
+        self.streamed = response.headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        self.retry_after = response.headers.get(b"retry-after", b"")[:16].decode("latin-1")
+
+    async def read(self) -> bytes:
+        """Next plaintext, b"" at the end. Raises: UpstreamError for a cut answer, SealError for one that can't be opened."""
+        while data := await self._response.read(self._idle):
+            if self._wire is not None:
+                self._wire.update(data)
+            if self._opener is None:
+                return data
+            plain = self._opener.feed(data)
+            if plain:
+                return plain
+        if self._opener is not None:
+            self._opener.finish()
+        return b""
+
+    async def read_all(self) -> bytes:
+        """The whole plaintext. Raises: as `read`."""
+        data = await self._response.read_all(_MAX_ANSWER, self._idle)
+        if self._wire is not None:
+            self._wire.update(data)
+        return data if self._opener is None else self._opener.whole(data)
+
+    @property
+    def wire_hash(self) -> Sha256 | None:
+        """Digest of the bytes that came so far; None where nobody signs them."""
+        return None if self._wire is None else Sha256("sha256:" + self._wire.hexdigest())
+
+    def close(self) -> None:
+        """Give the connection back if the answer was read to its end, cut it otherwise."""
+        if self._open:
+            self._open = False
+            self._pool.release(self.connection)

@@ -1,0 +1,72 @@
+"""What a provider's file gives to the one session that all of them share. A new provider is one such file and one line in the registry.
+
+    demand      data: the shapes of evidence that it understands, and what they must bind
+    gather      network: evidence over our nonce, on a connection that is kept where the provider lets evidence be bound to it
+    cipher      how a body is sealed to what was attested, None where the attested channel alone protects it; it may fetch what a single
+                request needs for that (a nonce that may be used once)
+    path, head  pure: where a request goes and its headers; nothing of the client's own headers goes on
+    vouch       network: the machine's own signature over what it answered, or nothing
+
+What is judged, and by which rule, is in `attest.services`; a provider's file never decides whether evidence is good.
+"""
+
+import ssl
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from ollm.attest.services.evidence import Bound, Demand, ServiceEvidence
+from ollm.net.connection import Connection, Origin
+from ollm.seal.cipher import Cipher
+from ollm.values.hexes import Hex32, Sha256
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """Evidence, and the connection that it came over where prompts may follow on it."""
+
+    evidence: ServiceEvidence
+    connection: Connection | None
+    origin: Origin  # where prompts go
+    statements: tuple[bytes, ...] = ()  # Sigstore bundles and signed reference values, to be verified by us
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What went over the wire in one request, for a machine that signs its answers."""
+
+    chat_id: str  # as the provider named the answer
+    request_hash: Sha256  # of the body as it was sent, sealed or not
+    response_hash: Sha256  # of the body as it came
+
+
+class Vouched(msgspec.Struct, frozen=True):
+    """A machine's signature over a transcript, verified under a key that its evidence binds."""
+
+    text: str
+    signature: str
+    algorithm: str
+    address: str
+    kind: str  # model or gateway: who signed
+
+
+class Provider(Protocol):
+    """Contract: `gather`, `cipher` and `vouch` raise UpstreamError, and close what they opened; the others never wait."""
+
+    @property
+    def demand(self) -> Demand: ...
+
+    @property
+    def tls(self) -> ssl.SSLContext: ...  # certified_tls where nothing attests the peer's key
+
+    @property
+    def stale_key_status(self) -> frozenset[int]: ...  # of error answers that say: I don't hold the key that you sealed to
+
+    async def gather(self, nonce: Hex32) -> Gathered: ...
+
+    async def cipher(self, bound: Bound) -> Cipher | None: ...
+
+    def path(self, endpoint: str) -> str: ...
+
+    def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes: ...
+
+    async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None: ...
