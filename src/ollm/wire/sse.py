@@ -43,6 +43,11 @@ class EventParser:
         self._overflown = False
         self._between = False  # the last line was an end of an event and nothing is held
 
+    @property
+    def cut(self) -> bool:
+        """Whether an end of the stream here would cut an event off."""
+        return bool(self._partial or self._data)
+
     def feed(self, data: bytes) -> list[Event]:
         """Events that `data` completes, in order.
 
