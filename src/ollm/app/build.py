@@ -2,20 +2,18 @@
 
 import contextlib
 import os
-import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ollm.app.collateral import Collateral, collateral_of
+from ollm.app.collateral import Collateral, collateral_of, sigstore_root
 from ollm.app.identity import gateway_keyset
 from ollm.config.load import Loaded, key_bytes
 from ollm.errors import ConfigError
 from ollm.gateway.context import Gateway
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
-from ollm.net.connection import client_tls
 from ollm.net.dstack import DstackAgent
 from ollm.net.fetch import HttpFetch
 from ollm.net.signer import Ed25519Signer
@@ -24,8 +22,9 @@ from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
 from ollm.upstream.keeper import Keeper
-from ollm.upstream.registry import ADAPTERS
+from ollm.upstream.registry import PROVIDERS
 from ollm.upstream.session import VerifiedSession, establish
+from ollm.values.level import Level
 
 
 def data_directory(loaded: Loaded) -> Path:
@@ -82,7 +81,6 @@ class Assembly:
             tee_type="tdx",
             extra={"config_digest": loaded.digest},
         )
-        tls = client_tls()
         collateral = self._collateral = Collateral(loaded, self._fetch, clock, read_only=False)
         self._gateway = Gateway(
             settings=settings,
@@ -95,8 +93,8 @@ class Assembly:
             ledger=self._store.ledger,
             sessions=self._store.sessions,
             attestation=attestation,
-            keepers={name: self._keeper(name, collateral, clock, tls) for name in settings.upstreams},
-            levels={name: settings.policies[upstream.policy].level for name, upstream in settings.upstreams.items()},
+            keepers={name: self._keeper(name, collateral, clock) for name in settings.upstreams},
+            levels={name: level_of(loaded, name) for name in settings.upstreams},
             started_at=clock.now(),
         )
         return self._gateway
@@ -125,27 +123,31 @@ class Assembly:
         self._agent = DstackAgent(self._loaded.path(path))
         return self._agent
 
-    def _keeper(self, name: str, collateral: Collateral, clock: SystemClock, tls: ssl.SSLContext) -> Keeper:
-        return Keeper(name, _verifier(self._loaded, name, collateral, clock, tls), clock, self._store.sessions)
+    def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Keeper:
+        return Keeper(name, _verifier(self._loaded, name, collateral, clock), clock, self._store.sessions)
 
 
 def _key(loaded: Loaded, source: str) -> bytes:
     return key_bytes(loaded.secret(source), source)
 
 
-def _verifier(
-    loaded: Loaded, name: str, collateral: Collateral, clock: Clock, tls: ssl.SSLContext
-) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
+def level_of(loaded: Loaded, name: str) -> Level:
+    """What a route over upstream `name` is worth: what its policy's acceptance is worth, or zdr where it has no evidence."""
+    policy = loaded.settings.upstreams[name].policy
+    return Level.ZDR if policy is None else loaded.settings.policies[policy].level
+
+
+def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
     """What verifies upstream `name` anew at each call; its collateral is cached between them."""
     settings = loaded.settings
     upstream = settings.upstreams[name]
-    api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
-    adapter = ADAPTERS[upstream.adapter](upstream, tls, api_key)
-    endorser = collateral.tdx(name)
-    policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
+    policy, timeouts = settings.policies[upstream.policy or ""], settings.gateway.timeouts
+    provider = PROVIDERS[upstream.adapter](upstream, loaded.secret(upstream.api_key) if upstream.api_key else None)
+    endorser = collateral.machine(name)
+    trust_root = sigstore_root(loaded, clock.now()) if policy.provenance is not None and policy.provenance.builds else None
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
-        return establish(name, upstream, policy, adapter, endorser, clock=clock, tls=tls, timeouts=timeouts)
+        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=trust_root, timeouts=timeouts)
 
     return verify
 
@@ -162,7 +164,7 @@ async def provider_session(loaded: Loaded, name: str, collateral: Collateral | N
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         used = collateral if collateral is not None else await stack.enter_async_context(collateral_of(loaded, clock))
-        session = await _verifier(loaded, name, used, clock, client_tls())()
+        session = await _verifier(loaded, name, used, clock)()
         try:
             yield session
         finally:

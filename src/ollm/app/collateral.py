@@ -60,7 +60,8 @@ class Collateral:
         settings = self._loaded.settings
         level = settings.policies[policy].level if policy in settings.policies else None
         for name, upstream in settings.upstreams.items():
-            if upstream.policy == policy or settings.policies[upstream.policy].level is level is Level.SIMULATED:
+            own = settings.policies.get(upstream.policy) if upstream.policy is not None else None
+            if upstream.policy == policy or (own is not None and own.level is level is Level.SIMULATED):
                 return name
         return None
 

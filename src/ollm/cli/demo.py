@@ -17,6 +17,8 @@ from ollm.cli.client import CLIENT_NAME, Chat, refused_chat, streamed_chat
 from ollm.cli.common import JsonOption, one_line
 from ollm.cli.output import appraisal_document, console, emit, quiet, say, short, show_checks
 from ollm.client.verify import appraise_session, check_receipt, verify_gateway
+from ollm.errors import ConfigError
+from ollm.upstream.session import VerifiedSession
 from ollm.net.fetch import HttpFetch
 from ollm.values.checks import Check
 from ollm.values.hexes import hex32
@@ -74,6 +76,8 @@ async def _story(play: Stage) -> dict[str, Any]:
 async def _verify_machine(play: Stage) -> dict[str, Any]:
     say("[bold]1. The machine is verified[/], before there is any prompt: evidence over a fresh nonce, judged under policy 'enclave'")
     session = await play.gateway.keepers["enclave"].session(15)
+    if not isinstance(session, VerifiedSession):
+        raise ConfigError("the demo's enclave was not verified")
     show_checks(session.appraisal.checks)
     say(f"   Session {session.session_id[:16]}… holds for {session.expires_at - session.established_at} s. Level: [yellow]{session.level}[/]")
     say("   (on Intel TDX hardware, under Intel's root, the same checks would make it [green]tee[/]).\n")

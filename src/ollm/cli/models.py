@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from ollm.app.build import provider_session
+from ollm.app.build import level_of, provider_session
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
 from ollm.cli.output import emit, quiet, say
 from ollm.config.load import Loaded
@@ -45,7 +45,7 @@ async def _verify_all(loaded: Loaded) -> dict[str, dict[str, Any]]:
 
 
 def _level(loaded: Loaded, upstream: str) -> str:
-    return loaded.settings.policies[loaded.settings.upstreams[upstream].policy].level
+    return level_of(loaded, upstream)
 
 
 def _time(seconds: int) -> str:

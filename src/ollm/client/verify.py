@@ -12,15 +12,17 @@ from typing import Any, Protocol
 import msgspec
 
 from ollm.attest.appraise import appraise, needed_collateral, refused
-from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral
+from ollm.attest.evidence import AciEvidence, CollateralNeed, TdxCollateral
+from ollm.attest.services.aci import aci_evidence
+from ollm.attest.services.evidence import Bound
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import EvidenceRefused, UpstreamError, WireError
-from ollm.net.connection import client_tls
 from ollm.ports import Clock, Fetch
 from ollm.receipts.receipt import STEPS, verify_bodies, verify_citation, verify_receipt
 from ollm.receipts.session import verify_session
-from ollm.upstream.aci import AciAdapter
+from ollm.upstream.aci import AciProvider
 from ollm.upstream.bundle import decode, from_data_uri
+from ollm.upstream.session import judge
 from ollm.values.aci import Keyset, config_digest_of, parse_keyset
 from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.hexes import Hex32, Sha256, hex32, sha256_of
@@ -45,10 +47,10 @@ async def fetched_evidence(fetch: Fetch, gateway_url: str) -> AciEvidence:
     """The report of the gateway at `gateway_url` over a fresh nonce, with the key of its TLS peer. Raises: UpstreamError."""
     nonce = hex32(secrets.token_hex(32))
     if gateway_url.startswith("https://"):
-        adapter = AciAdapter(UpstreamSettings(url=gateway_url, policy="", seal="tls"), client_tls(), None)
-        evidence, connection = await adapter.evidence(nonce)
-        connection.abort("close", "evidence fetched")
-        return evidence
+        gathered = await AciProvider(UpstreamSettings(url=gateway_url, seal="tls"), None).gather(nonce)
+        if gathered.connection is not None:
+            gathered.connection.abort("close", "evidence fetched")
+        return aci_evidence(gathered.evidence)
     answer = await fetch.get(f"{gateway_url.rstrip('/')}/v1/aci/attestation?nonce={nonce}")
     if answer.status != 200:
         raise UpstreamError("headers", f"the gateway's attestation endpoint answered {answer.status}", status=answer.status)
@@ -99,34 +101,38 @@ def check_receipt(
     return receipt, tuple(checks)
 
 
-def appraise_session(session_id: Hex32, document: bytes, policy: AttestationPolicy) -> tuple[dict[str, Any], Appraisal, Binding | None]:
+def appraise_session(
+    session_id: Hex32, document: bytes, policy: AttestationPolicy, *, trust_root: bytes | None = None
+) -> tuple[dict[str, Any], Appraisal, Bound | None]:
     """The deep audit of ACI §9.2: judge a session's evidence again, under `policy`, at the time that it was established.
 
-    Raises: WireError when the document is not what its id names, or its evidence can't be read, or the evidence, though
-    accepted, is not of the machine and keys that the session names: reason session.identity or session.channel_binding.
+    `trust_root` is Sigstore's, for policies with provenance. Raises: WireError when the document is not what its id names, or its
+    evidence can't be read, or the evidence, though accepted, is not of the machine and keys that the session names: reason
+    session.identity or session.channel_binding.
     """
     session = verify_session(session_id, document)
-    bundle = decode(from_data_uri(session["evidence"]["data"]))
-    if bundle.appraised_at != session["established_at"]:
+    judged = decode(from_data_uri(session["evidence"]["data"]))
+    if judged.appraised_at != session["established_at"]:
         raise WireError("session.evidence: judged at another time than the session says")
-    sealed = bundle.evidence.hpke_key_config is not None
-    appraisal, binding = appraise(bundle.evidence, bundle.collateral, policy, bundle.appraised_at, require_hpke=sealed)
-    if binding is not None:
-        _check_stated(session, binding)
-    return session, appraisal, binding
+    appraisal, bound = judge(judged, policy, trust_root)
+    if bound is not None:
+        _check_stated(session, bound)
+    return session, appraisal, bound
 
 
-def _check_stated(session: dict[str, Any], binding: Binding) -> None:
+def _check_stated(session: dict[str, Any], bound: Bound) -> None:
     """Whether `session` speaks of the very machine and keys that its evidence binds. Raises: WireError."""
     identity = session.get("identity", {})
-    if (identity.get("keyset_digest"), identity.get("quote_identity")) != (binding.keyset_digest, binding.quote_identity):
+    if {name: identity.get(name) for name in bound.identity} != bound.identity:
         raise WireError("session.identity: its evidence is that of another machine or keyset")
-    sealing = hashlib.sha256(binding.hpke_public_key).hexdigest() if binding.hpke_public_key is not None else None
-    bound = {"tls_spki_sha256": ("spki_sha256", binding.spki_sha256), "e2ee_public_key_sha256": ("public_key_sha256", sealing)}
+    sealing = hashlib.sha256(bound.sealing[0].public_key).hexdigest() if bound.sealing else None
     for stated in session["channel_binding"]:
-        member, digest = bound.get(str(stated.get("type")), ("", None))
-        if digest is None or stated.get(member) != digest:
-            raise WireError("session.channel_binding: it names a key that its evidence does not bind")
+        kind = stated.get("type")
+        if kind == "tls_spki_sha256" and stated.get("spki_sha256") in bound.spkis:
+            continue
+        if kind == "e2ee_public_key_sha256" and sealing is not None and stated.get("public_key_sha256") == sealing:
+            continue
+        raise WireError("session.channel_binding: it names a key that its evidence does not bind")
 
 
 def keyset_of_report(report: bytes) -> tuple[Keyset, Sha256]:

@@ -10,6 +10,7 @@ import msgspec
 
 from ollm.config import policy_rules
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
+from ollm.config.adapters import ADAPTERS
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
@@ -18,7 +19,6 @@ from ollm.values.secret import Sealed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
 _SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SEALS = ("ehbp", "tls")
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -108,11 +108,16 @@ def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
 def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> None:
     if len(name) > _SHORT:
         raise ConfigError(f"upstream name {name!r} is longer than {_SHORT} characters", "choose a shorter one")
-    if upstream.adapter != "aci":
-        raise ConfigError(f"upstreams.{name}.adapter {upstream.adapter!r} is unknown", "this release knows: aci")
-    if upstream.seal not in _SEALS:
-        raise ConfigError(f"upstreams.{name}.seal {upstream.seal!r} is unknown", "use ehbp or tls")
-    if upstream.policy not in settings.policies:
+    traits = ADAPTERS.get(upstream.adapter)
+    if traits is None:
+        raise ConfigError(f"upstreams.{name}.adapter {upstream.adapter!r} is unknown", f"this release knows: {', '.join(ADAPTERS)}")
+    if upstream.seal not in (None, *traits.seals):
+        raise ConfigError(f"upstreams.{name}.seal {upstream.seal!r} is unknown", f"leave it out, or use {' or '.join(traits.seals) or 'nothing else'}")
+    if not traits.evidence and upstream.policy is not None:
+        raise ConfigError(f"upstreams.{name} has a policy, and {upstream.adapter} has no evidence to judge", "leave the policy out: its level is zdr")
+    if traits.evidence and upstream.policy is None:
+        raise ConfigError(f"upstreams.{name} names no policy", "name the policy that its machine must meet")
+    if upstream.policy is not None and upstream.policy not in settings.policies:
         raise ConfigError(f"upstreams.{name} names policy {upstream.policy!r}, which is not configured", f"add [policies.{upstream.policy}]")
     parts = _origin(f"upstreams.{name}.url", upstream.url)
     if parts != "https":

@@ -77,9 +77,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """One provider endpoint and the policy that its machine must meet."""
 
     url: str  # origin, https only
-    policy: str
+    policy: str | None = None  # absent only where the adapter has no evidence to judge: level zdr
     adapter: str = "aci"
-    seal: str = "ehbp"  # ehbp: sealed to the attested HPKE key, inside attested TLS; tls: attested TLS alone
+    seal: str | None = None  # tls: the attested channel alone; absent: sealed as the adapter's protocol does it
     pcs_url: str | None = None  # collateral's; another for hardware that is endorsed elsewhere, such as simulated one
     root_crl_url: str | None = None
     session_seconds: Count = 3600  # a verification is used no longer than this

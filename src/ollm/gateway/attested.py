@@ -1,10 +1,13 @@
-"""A verified machine for an admitted request: step 4 of the path. Until it returns, nothing of the prompt has left."""
+"""A verified machine for an admitted request, or the route without evidence that it was admitted to: step 4 of the path.
+
+Until it returns, nothing of the prompt has left.
+"""
 
 from ollm.errors import ApiError
 from ollm.gateway.admit import Ticket
 from ollm.gateway.context import Gateway
-from ollm.upstream.keeper import Keeper
-from ollm.upstream.session import Unverified, VerifiedSession
+from ollm.upstream.keeper import Held
+from ollm.upstream.session import Route, Unverified
 
 
 class TrustRefusal(Exception):
@@ -17,7 +20,7 @@ class TrustRefusal(Exception):
         self.upstream = upstream
 
 
-async def attested(gateway: Gateway, ticket: Ticket, name: str) -> VerifiedSession:
+async def attested(gateway: Gateway, ticket: Ticket, name: str) -> Route:
     """A session of upstream `name` that meets the ticket's demand. Raises: TrustRefusal, always before anything is sent."""
     keeper = gateway.keepers[name]
     session = keeper.held() or await _verified(gateway, keeper)
@@ -27,7 +30,7 @@ async def attested(gateway: Gateway, ticket: Ticket, name: str) -> VerifiedSessi
     return session
 
 
-async def _verified(gateway: Gateway, keeper: Keeper) -> VerifiedSession:
+async def _verified(gateway: Gateway, keeper: Held) -> Route:
     try:
         return await keeper.session(gateway.settings.gateway.timeouts.verify)
     except Unverified as refusal:

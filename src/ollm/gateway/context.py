@@ -3,7 +3,7 @@
 from ollm.config.settings import Settings
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
-from ollm.upstream.keeper import Keeper
+from ollm.upstream.keeper import Held
 from ollm.values.hexes import Sha256
 from ollm.values.level import Level
 from ollm.values.secret import Hidden
@@ -20,8 +20,8 @@ class Gateway(Hidden, frozen=True):
     ledger: Ledger
     sessions: Sessions
     attestation: AttestationService
-    keepers: dict[str, Keeper]
-    levels: dict[str, Level]  # of each upstream, by its policy
+    keepers: dict[str, Held]
+    levels: dict[str, Level]  # of each upstream, by its policy; zdr where it has none
     started_at: int
 
     def __repr__(self) -> str:

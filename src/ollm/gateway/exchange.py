@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
-from ollm.upstream.session import VerifiedSession
+from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
 from ollm.values.usage import Usage
@@ -34,7 +34,7 @@ class Exchange:
         self.streamed = False
         self.upstream: str | None = None
         self.level: Level | None = None
-        self.session: VerifiedSession | None = None
+        self.session: Route | None = None
         self.usage: Usage | None = None
         self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
         self.intended = False
@@ -50,7 +50,7 @@ class Exchange:
         self.streamed = request.stream
         self.model = request.model if request.model in self.gateway.settings.models else None
 
-    async def timed_verify(self, verification: Awaitable[VerifiedSession]) -> VerifiedSession:
+    async def timed_verify(self, verification: Awaitable[Route]) -> Route:
         """`verification`, with the time that the request waited for it."""
         moment = self.gateway.clock.monotonic()
         try:
@@ -58,7 +58,7 @@ class Exchange:
         finally:
             self.verify_us += self.since(moment)
 
-    def routed(self, name: str, session: VerifiedSession) -> None:
+    def routed(self, name: str, session: Route) -> None:
         self.upstream = name
         self.session = session
         self.level = session.level

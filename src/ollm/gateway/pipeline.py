@@ -4,7 +4,7 @@ caller  = authenticate   401
 request = parse          400          only routing fields are looked at; the rest passes through untouched
 ticket  = admit          403 · 404
 session = attested       503 · 412    nothing of the prompt has left yet
-sealed  = session.seal                only a VerifiedSession has it; only upstream/session.py makes one
+sealed  = session.seal                only a session has it; only upstream/session.py makes one
 intent  = ledger.intend               survives kill -9 from here on
 answer  = session.send                to the attested key, checked on that very connection
 relay   → client                      content lives in that frame only
@@ -24,8 +24,9 @@ from ollm.gateway.faults import from_exception, from_status
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
 from ollm.gateway.relay import relay
 from ollm.gateway.settle import ENDPOINT
-from ollm.receipts.receipt import forwarded, received, sealed, verified
-from ollm.upstream.session import Answer, VerifiedSession
+from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, verified
+from ollm.upstream.answer import Answer
+from ollm.upstream.session import Route, VerifiedSession
 from ollm.values.hexes import sha256_of
 from ollm.wire.chat import ChatRequest, parse_chat
 
@@ -86,7 +87,7 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> 
                 break
             body = body or request.forward(ticket.model.upstream_model or ticket.name)
             try:
-                answer = await _send(exchange, session, body, name)
+                answer = await _send(exchange, session, body, name, streamed=request.stream)
             except ChannelRefused as refusal:
                 problem = refusal
             except UpstreamError as failure:
@@ -108,12 +109,11 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> 
     raise problem or UpstreamError("connect", "no candidate")
 
 
-async def _send(exchange: Exchange, session: VerifiedSession, body: bytes, name: str) -> Answer:
+async def _send(exchange: Exchange, session: Route, body: bytes, name: str, *, streamed: bool) -> Answer:
     gateway = exchange.gateway
-    request = session.seal(ENDPOINT, body, {})
-    model_id = exchange.model or ""
+    request = await session.seal(ENDPOINT, body, {}, streamed=streamed)
     exchange.routed(name, session)
-    exchange.note(forwarded(sha256_of(body)), verified(model_id, session.session_id, required=True))
+    exchange.note(forwarded(sha256_of(body)), _verification(exchange.model or "", name, session))
     if request.sealed:
         exchange.note(sealed(sha256_of(request.body)))
     if not exchange.intended:
@@ -123,3 +123,10 @@ async def _send(exchange: Exchange, session: VerifiedSession, body: bytes, name:
     answer = await session.send(request)
     exchange.headers_us = exchange.since(exchange.sent_at)
     return answer
+
+
+def _verification(model_id: str, name: str, session: Route) -> Event:
+    """What the receipt says of who reads the prompt: a verified machine, or a provider whose contract alone promises anything."""
+    if isinstance(session, VerifiedSession):
+        return verified(model_id, session.session_id, required=True)
+    return failed(model_id, "no_attestation", required=False, upstream_name=name)

@@ -5,7 +5,7 @@ from ollm.gateway.call import Call, Headers
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
 from ollm.gateway.settle import settle
-from ollm.upstream.session import Answer
+from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
 from ollm.wire.answer import StreamRewriter, rewrite_whole
 from ollm.wire.chat import ChatRequest

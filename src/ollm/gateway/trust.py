@@ -11,6 +11,7 @@ from ollm.gateway.context import Gateway
 from ollm.receipts.at_rest import open_receipt
 from ollm.receipts.session import abbreviated
 from ollm.serving.http import bearer, query
+from ollm.upstream.session import VerifiedSession
 from ollm.values.aci import API_VERSION
 
 _RECEIPT_ID = re.compile(r"(?:rcpt_|chatcmpl-|req_)([0-9a-f]{32})")
@@ -55,5 +56,5 @@ async def sessions(gateway: Gateway, call: Call) -> None:
         model = gateway.settings.models.get(wanted["model"])
         names = [name for name in names if model is not None and name in model.upstreams]
     held = [gateway.keepers[name].held() for name in names]
-    entries = [abbreviated(item.session_id, item.document) for item in held if item is not None]
+    entries = [abbreviated(item.session_id, item.document) for item in held if isinstance(item, VerifiedSession)]
     await call.respond(200, msgspec.json.encode({"api_version": API_VERSION, "sessions": entries}), [])

@@ -4,70 +4,63 @@ Evidence: `GET /v1/aci/attestation?nonce=` (ACI §4), and where bodies are seale
 both on one connection whose key then has to stand in the attested keyset. That connection carries prompts afterwards.
 """
 
-import asyncio
 import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from ollm.attest.evidence import AciEvidence
+from ollm.attest.services.aci import HPKE_KEYS, REPORT
+from ollm.attest.services.evidence import Bound, Demand, ServiceEvidence
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import UpstreamError
-from ollm.net.connection import Connection, Origin, open_connection
+from ollm.net.connection import Connection, client_tls
+from ollm.seal.cipher import Cipher
 from ollm.seal.ehbp import MEDIA_TYPE
+from ollm.seal.ehbp_cipher import EhbpCipher
+from ollm.upstream.asking import Asker, Heads, asking
+from ollm.upstream.provider import Gathered, Transcript, Vouched
 from ollm.values.hexes import Hex32, hex32
 from ollm.values.secret import Sealed
 
 _MAX_REPORT = 4 * 1024 * 1024
-_TIMEOUT = 10.0
 
 
-class AciAdapter:
+class AciProvider:
     """Profile, evidence source and request shape of one ACI/1 upstream."""
 
-    def __init__(self, settings: UpstreamSettings, tls: ssl.SSLContext, api_key: Sealed | None) -> None:
-        split = urlsplit(settings.url)
-        self._origin = Origin(split.hostname or "", split.port or 443)
-        self._tls = tls
-        self._sealed = settings.seal == "ehbp"
-        lines = f"host: {self._origin.authority}\r\nuser-agent: ollm\r\naccept: application/json, text/event-stream\r\n".encode()
-        self._get_lines = lines
-        authorization = b"authorization: Bearer " + api_key.expose() + b"\r\n" if api_key else b""
-        self._post_lines = lines + authorization + b"content-type: application/json\r\n"
+    stale_key_status = frozenset({422})  # EHBP §4.3: the key configuration is not (or no longer) ours
 
-    @property
-    def origin(self) -> Origin:
-        return self._origin
+    def __init__(self, settings: UpstreamSettings, api_key: Sealed | None) -> None:
+        self._heads = Heads(settings.url, api_key)
+        self._sealed = settings.seal != "tls"
+        self.demand = Demand(shapes=("aci",), channel=True, seal=self._sealed)
+        self.tls: ssl.SSLContext = client_tls()
 
-    def head(self, path: str, length: int, extra: Mapping[str, str]) -> bytes:
-        """Request line and headers. Nothing of the client's own headers goes on: they are a fingerprint."""
-        more = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
-        return f"POST {path} HTTP/1.1\r\n".encode() + self._post_lines + f"content-length: {length}\r\n{more}\r\n".encode()
-
-    async def evidence(self, nonce: Hex32) -> tuple[AciEvidence, Connection]:
+    async def gather(self, nonce: Hex32) -> Gathered:
         """Fetch the report over `nonce`, and the key configuration where bodies are sealed. Raises: UpstreamError."""
-        connection = await open_connection(self._origin, self._tls, timeout=_TIMEOUT, pinned=None)
-        try:
-            async with asyncio.timeout(_TIMEOUT):  # no pool sweeps this connection yet
-                report, _ = await self._get(connection, f"/v1/aci/attestation?nonce={nonce}")
-                key_config = None
-                if self._sealed:
-                    key_config, media_type = await self._get(connection, "/.well-known/hpke-keys")
-                    if media_type != MEDIA_TYPE:
-                        raise UpstreamError("headers", "the key configuration has another media type than EHBP's")
-        except TimeoutError:
-            connection.abort("headers", "timed out")
-            raise UpstreamError("headers", "timed out") from None
-        except BaseException:
-            connection.abort(connection.phase, "evidence not had")
-            raise
-        return AciEvidence(report=report, nonce=nonce, peer_spki_sha256=hex32(connection.peer_spki), hpke_key_config=key_config), connection
+        async with asking(self._heads, self.tls) as asker:
+            documents = {REPORT: (await asker.get(f"/v1/aci/attestation?nonce={nonce}", limit=_MAX_REPORT)).body}
+            if self._sealed:
+                documents[HPKE_KEYS] = await self._key_configuration(asker)
+            evidence = ServiceEvidence(
+                documents=documents, nonce=nonce, host=self._heads.origin.host, peer_spki_sha256=hex32(asker.connection.peer_spki)
+            )
+            return Gathered(evidence, asker.keep(), self._heads.origin)
 
-    async def _get(self, connection: Connection, target: str) -> tuple[bytes, str]:
-        response = await connection.exchange(f"GET {target} HTTP/1.1\r\n".encode() + self._get_lines + b"\r\n", b"", headers_timeout=_TIMEOUT)
-        if response.status != 200:
-            raise UpstreamError("headers", f"the attestation endpoint answered {response.status}", status=response.status)
-        body = await response.read_all(_MAX_REPORT, _TIMEOUT)
-        media_type = response.headers.get(b"content-type", b"").decode("latin-1")
-        if not connection.finished():
-            raise UpstreamError("close", "the provider closed the connection that its evidence is bound to")
-        return body, media_type
+    async def cipher(self, bound: Bound) -> Cipher | None:
+        """EHBP to the attested HPKE key; None where the route leaves bodies to the attested channel."""
+        return EhbpCipher(bound.sealing[0].public_key) if bound.sealing else None
+
+    def path(self, endpoint: str) -> str:
+        return endpoint
+
+    def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
+        return self._heads.post(path, length, content_type, extra)
+
+    async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
+        """An ACI/1 service signs receipts of its own; none is asked for."""
+        return None
+
+    async def _key_configuration(self, asker: Asker) -> bytes:
+        answer = await asker.get("/.well-known/hpke-keys", limit=_MAX_REPORT)
+        if answer.media_type != MEDIA_TYPE:
+            raise UpstreamError("headers", "the key configuration has another media type than EHBP's")
+        return answer.body

@@ -7,11 +7,12 @@ never sent. A refusal is remembered for a moment, so that a failing provider is 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 
 from ollm.ports import Clock, Sessions
-from ollm.upstream.session import Unverified, VerifiedSession
+from ollm.upstream.session import Route, Unverified, UnattestedRoute, VerifiedSession
 from ollm.values.checks import Appraisal
 
 _RENEW_AT = 0.7  # of a session's life, plus up to 0.15 of jitter, so that many upstreams don't verify at once
@@ -26,9 +27,52 @@ class State(msgspec.Struct, frozen=True):
     session_id: str | None
     verified_at: int | None
     expires_at: int | None
-    last_result: str  # verified | refused | never
+    last_result: str  # verified | refused | never | not_attested
     reason: str | None  # of the last refusal
     appraisal: Appraisal | None
+
+
+class Held(Protocol):
+    """What the request path asks of an upstream, verified or not. Contract: `session` raises Unverified or TimeoutError, never waits longer."""
+
+    name: str
+
+    def held(self) -> Route | None: ...
+
+    async def session(self, timeout: float) -> Route: ...
+
+    def distrust(self, session: Route) -> None: ...
+
+    def state(self) -> State: ...
+
+    async def close(self) -> None: ...
+
+
+class OpenRoute:
+    """`Held` for a provider without evidence: always there, and never verified."""
+
+    def __init__(self, name: str, make: Callable[[], UnattestedRoute]) -> None:
+        self.name = name
+        self._make = make
+        self._route = make()
+
+    def held(self) -> UnattestedRoute:
+        return self._route
+
+    async def session(self, timeout: float) -> UnattestedRoute:
+        return self._route
+
+    def distrust(self, session: Route) -> None:
+        """Its connections are closed, and new ones are made."""
+        if self._route is session:
+            session.close()
+            self._route = self._make()
+
+    def state(self) -> State:
+        return State(self.name, None, None, None, "not_attested", None, None)
+
+    async def close(self) -> None:
+        self._route.close()
 
 
 class Keeper:
@@ -96,7 +140,7 @@ class Keeper:
             self._renewal.cancel()
         self._renewal = asyncio.get_running_loop().call_later(max(seconds, 1.0), self._verify)
 
-    def distrust(self, session: VerifiedSession) -> None:
+    def distrust(self, session: Route) -> None:
         """The peer showed another key than `session` binds: drop it and verify anew."""
         if self._session is session:
             self._session = None

@@ -1,13 +1,12 @@
 """The providers that OLLM knows: one line each."""
 
-import ssl
 from collections.abc import Callable
 
 from ollm.config.settings import UpstreamSettings
-from ollm.upstream.aci import AciAdapter
-from ollm.upstream.session import Adapter
+from ollm.upstream.aci import AciProvider
+from ollm.upstream.provider import Provider
 from ollm.values.secret import Sealed
 
-ADAPTERS: dict[str, Callable[[UpstreamSettings, ssl.SSLContext, Sealed | None], Adapter]] = {
-    "aci": AciAdapter,
+PROVIDERS: dict[str, Callable[[UpstreamSettings, Sealed | None], Provider]] = {
+    "aci": AciProvider,
 }

@@ -57,6 +57,7 @@ class Route:
 
     level: Level
     bound: Bound | None = None
+    session_id: Hex32 | None = None
 
     def __init__(self, name: str, provider: Provider, pool: Pool, timeouts: Timeouts) -> None:
         self.upstream = name
@@ -119,7 +120,7 @@ class VerifiedSession(Route):
         if token is not _TOKEN:
             raise TypeError("only upstream.session.establish makes a VerifiedSession")
         super().__init__(name, provider, pool, timeouts)
-        self.session_id = Hex32("")
+        self.session_id: Hex32 = Hex32("")
         self.document = b""
         self.established_at = 0
         self.expires_at = 0
@@ -179,8 +180,8 @@ async def establish(
     except (UpstreamError, TimeoutError) as problem:
         _drop(gathered)
         got = str(problem) or "no answer in time"
-        refusal = EvidenceRefused("evidence.fetch", got, "evidence and collateral in time")
-        raise Unverified(door.refused(policy, refusal, provider.demand)) from None
+        missing = EvidenceRefused("evidence.fetch", got, "evidence and collateral in time")
+        raise Unverified(door.refused(policy, missing, provider.demand)) from None
     except BaseException:
         _drop(gathered)
         raise

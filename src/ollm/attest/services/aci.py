@@ -24,16 +24,20 @@ def appraise(question: Question) -> Verdict:
     cpu = question.collateral[0].cpu if question.collateral else None
     if not isinstance(cpu, TdxCollateral):
         raise EvidenceRefused("machine.collateral", "none, or of another kind", "collateral for tdx")
-    asked = AciEvidence(
+    appraisal, binding = door.appraise(
+        aci_evidence(evidence), cpu, question.policy, question.now, require_hpke=demand.seal, require_channel=demand.channel
+    )
+    return appraisal, None if binding is None else bound(binding)
+
+
+def aci_evidence(evidence: ServiceEvidence) -> AciEvidence:
+    """What the reader of ACI reports takes. Raises: EvidenceRefused without a report."""
+    return AciEvidence(
         report=_document(evidence, REPORT),
         nonce=evidence.nonce,
         peer_spki_sha256=evidence.peer_spki_sha256,
         hpke_key_config=evidence.documents.get(HPKE_KEYS),
     )
-    appraisal, binding = door.appraise(
-        asked, cpu, question.policy, question.now, require_hpke=demand.seal, require_channel=demand.channel
-    )
-    return appraisal, None if binding is None else bound(binding)
 
 
 def bound(binding: Binding) -> Bound:

@@ -1,0 +1,97 @@
+"""Asking a provider for evidence over one connection, and the heads of requests to it."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ollm.errors import UpstreamError
+from ollm.net.connection import Connection, Origin, open_connection
+from ollm.values.secret import Sealed
+
+_TIMEOUT = 10.0  # seconds: for connecting, and for each answer
+
+
+class Heads:
+    """Request heads to one origin. Nothing of the client's own headers goes on: they are a fingerprint."""
+
+    def __init__(self, url: str, api_key: Sealed | None, *, authorization: str = "authorization: Bearer ", more: Mapping[str, str] = {}) -> None:
+        """`authorization` is what stands before the key; `more` are headers of every request."""
+        split = urlsplit(url)
+        self.origin = Origin(split.hostname or "", split.port or 443)
+        lines = f"host: {self.origin.authority}\r\nuser-agent: ollm\r\naccept: application/json, text/event-stream\r\n"
+        self._lines = (lines + "".join(f"{name}: {value}\r\n" for name, value in more.items())).encode()
+        self._credential = authorization.encode() + api_key.expose() + b"\r\n" if api_key else b""
+
+    def get(self, target: str, *, credential: bool = False) -> bytes:
+        """A GET's head; the key goes along only where the provider demands it for evidence."""
+        return f"GET {target} HTTP/1.1\r\n".encode() + self._lines + (self._credential if credential else b"") + b"\r\n"
+
+    def post(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
+        """A POST's head, with the key."""
+        named = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
+        lines = self._lines + self._credential
+        return f"POST {path} HTTP/1.1\r\n".encode() + lines + f"content-type: {content_type}\r\ncontent-length: {length}\r\n{named}\r\n".encode()
+
+
+class Told(NamedTuple):
+    """A good answer."""
+
+    body: bytes
+    media_type: str
+    headers: dict[bytes, bytes]
+
+
+class Asker:
+    """One connection to a provider, for as long as evidence is asked for on it."""
+
+    def __init__(self, heads: Heads, connection: Connection) -> None:
+        self._heads = heads
+        self.connection = connection
+        self._kept = False
+
+    async def get(self, target: str, *, limit: int, credential: bool = False) -> Told:
+        """The answer to a GET, at most `limit` bytes. Raises: UpstreamError for any other than 200."""
+        return await self._ask(self._heads.get(target, credential=credential), b"", limit)
+
+    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}) -> Told:
+        """The answer to a POST of JSON. Raises: UpstreamError for any other than 200."""
+        return await self._ask(self._heads.post(path, len(body), "application/json", extra), body, limit)
+
+    async def _ask(self, head: bytes, body: bytes, limit: int) -> Told:
+        response = await self.connection.exchange(head, body, headers_timeout=_TIMEOUT)
+        if response.status != 200:
+            raise UpstreamError("headers", f"the attestation endpoint answered {response.status}", status=response.status)
+        told = await response.read_all(limit, _TIMEOUT)
+        if not self.connection.finished():
+            raise UpstreamError("close", "the provider closed the connection that its evidence is bound to")
+        return Told(told, response.headers.get(b"content-type", b"").decode("latin-1"), response.headers)
+
+    def keep(self) -> Connection:
+        """The connection, which stays open: prompts follow on it."""
+        self._kept = True
+        return self.connection
+
+    @property
+    def kept(self) -> bool:
+        return self._kept
+
+
+@contextlib.asynccontextmanager
+async def asking(heads: Heads, tls: ssl.SSLContext, *, seconds: float = _TIMEOUT) -> AsyncIterator[Asker]:
+    """A connection to ask on, closed at the end unless it is kept. Raises: UpstreamError; also when all of it takes longer than `seconds`."""
+    connection = await open_connection(heads.origin, tls, timeout=_TIMEOUT, pinned=None)
+    asker = Asker(heads, connection)
+    try:
+        async with asyncio.timeout(seconds):  # no pool sweeps this connection yet
+            yield asker
+    except TimeoutError:
+        connection.abort("headers", "timed out")
+        raise UpstreamError("headers", "timed out") from None
+    except BaseException:
+        connection.abort(connection.phase, "evidence not had")
+        raise
+    if not asker.kept:
+        connection.abort("close", "nothing more to ask")
