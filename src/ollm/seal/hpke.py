@@ -193,3 +193,13 @@ def setup_recipient(private_key: X25519PrivateKey, enc: bytes, info: bytes, *, s
         raise SealError("INVALID_ENCAPSULATED_KEY", "an X25519 encapsulated key has 32 bytes")
     public_key = private_key.public_key().public_bytes_raw()
     return RecipientContext(suite, _shared_secret(private_key, enc, enc + public_key), info)
+
+
+def export_only(kem_id: int, shared_secret: bytes, info: bytes, context: bytes, length: int) -> bytes:
+    """What a context without an AEAD exports (RFC 9180 §5.3, AEAD id 0xFFFF), in base mode with HKDF-SHA256, for any KEM."""
+    suite_id = b"HPKE" + kem_id.to_bytes(2, "big") + KDF_ID.to_bytes(2, "big") + b"\xff\xff"
+    psk_id_hash = _labeled_extract(suite_id, b"", b"psk_id_hash", b"")
+    schedule = _MODE_BASE + psk_id_hash + _labeled_extract(suite_id, b"", b"info_hash", info)
+    secret = _labeled_extract(suite_id, shared_secret, b"secret", b"")
+    exporter_secret = _labeled_expand(suite_id, secret, b"exp", schedule, _HASH_SIZE)
+    return _labeled_expand(suite_id, exporter_secret, b"sec", context, length)
