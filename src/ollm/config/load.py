@@ -112,7 +112,7 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
     if traits is None:
         raise ConfigError(f"upstreams.{name}.adapter {upstream.adapter!r} is unknown", f"this release knows: {', '.join(ADAPTERS)}")
     if upstream.seal not in (None, *traits.seals):
-        raise ConfigError(f"upstreams.{name}.seal {upstream.seal!r} is unknown", f"leave it out, or use {' or '.join(traits.seals) or 'nothing else'}")
+        raise ConfigError(f"upstreams.{name}.seal {upstream.seal!r} is unknown", " or ".join(("leave it out", *traits.seals)))
     if not traits.evidence and upstream.policy is not None:
         raise ConfigError(f"upstreams.{name} has a policy, and {upstream.adapter} has no evidence to judge", "leave the policy out: its level is zdr")
     if traits.evidence and upstream.policy is None:

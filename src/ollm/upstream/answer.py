@@ -34,9 +34,7 @@ class Answer:
 
     __slots__ = ("_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "retry_after", "status", "streamed")
 
-    def __init__(
-        self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool
-    ) -> None:
+    def __init__(self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool) -> None:
         """`idle`: seconds between two reads. `hashed`: the machine signs what it sent, so its bytes are digested as they come."""
         self._pool = pool
         self.connection = connection

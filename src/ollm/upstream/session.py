@@ -168,9 +168,7 @@ async def establish(
             collateral = tuple([await endorser.collateral(machine) for machine in machines])
         # 3. Appraisal, under the policy and nothing else.
         now = clock.now()
-        judged = Judged(
-            evidence=gathered.evidence, collateral=collateral, statements=gathered.statements, demand=provider.demand, appraised_at=now
-        )
+        judged = Judged(evidence=gathered.evidence, collateral=collateral, statements=gathered.statements, demand=provider.demand, appraised_at=now)
         appraisal, bound = await asyncio.to_thread(judge, judged, policy, trust_root)
         if bound is None or not appraisal.accepted:
             raise Unverified(appraisal)

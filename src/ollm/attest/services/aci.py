@@ -42,10 +42,10 @@ def aci_evidence(evidence: ServiceEvidence) -> AciEvidence:
 
 def bound(binding: Binding) -> Bound:
     """What an accepted ACI/1 service binds."""
-    sealing = () if binding.hpke_public_key is None else (SealingKey(cipher="ehbp", algorithm=HPKE_ALGO, public_key=binding.hpke_public_key, custody="instance"),)
+    key = binding.hpke_public_key
     return Bound(
         spkis=() if binding.spki_sha256 is None else (binding.spki_sha256,),
-        sealing=sealing,
+        sealing=() if key is None else (SealingKey(cipher="ehbp", algorithm=HPKE_ALGO, public_key=key, custody="instance"),),
         identity={"keyset_digest": binding.keyset_digest, "quote_identity": binding.quote_identity},
         keyset=binding.keyset,
         keyset_digest=binding.keyset_digest,

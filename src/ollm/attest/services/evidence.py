@@ -23,7 +23,8 @@ Shape: TypeAlias = Literal[
     "tinfoil-v3",
     "privatemode",
 ]
-Custody: TypeAlias = Literal["instance", "app_kms", "unknown"]  # who holds the key that is sealed to: this machine, every machine of an application, nobody knows
+# Who holds the key that is sealed to: this machine alone, every machine to which a KMS gives the keys of an application, nobody knows.
+Custody: TypeAlias = Literal["instance", "app_kms", "unknown"]
 
 
 class ServiceEvidence(msgspec.Struct, frozen=True, kw_only=True):
