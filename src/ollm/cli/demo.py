@@ -18,8 +18,8 @@ from ollm.cli.common import JsonOption, one_line
 from ollm.cli.output import appraisal_document, console, emit, quiet, say, short, show_checks
 from ollm.client.verify import appraise_session, check_receipt, verify_gateway
 from ollm.errors import ConfigError
-from ollm.upstream.session import VerifiedSession
 from ollm.net.fetch import HttpFetch
+from ollm.upstream.session import VerifiedSession
 from ollm.values.checks import Check
 from ollm.values.hexes import hex32
 from ollm.values.ledger import Entry

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ollm.config import policy_rules
-from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.adapters import ADAPTERS
+from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from ollm.ports import Clock, Sessions
-from ollm.upstream.session import Route, Unverified, UnattestedRoute, VerifiedSession
+from ollm.upstream.session import Route, UnattestedRoute, Unverified, VerifiedSession
 from ollm.values.checks import Appraisal
 
 _RENEW_AT = 0.7  # of a session's life, plus up to 0.15 of jitter, so that many upstreams don't verify at once

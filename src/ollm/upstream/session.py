@@ -17,7 +17,7 @@ from ollm.attest.services.evidence import Bound, Judged, SealingKey
 from ollm.attest.services.question import Question
 from ollm.config.settings import Timeouts, UpstreamSettings
 from ollm.errors import EvidenceRefused, SealError, UpstreamError
-from ollm.net.connection import Connection, Origin
+from ollm.net.connection import Origin
 from ollm.net.pool import Pool
 from ollm.ports import Clock
 from ollm.receipts.session import build_session

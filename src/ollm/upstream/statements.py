@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ollm.attest.provenance import envelope
-from ollm.net.provenance import verify_bundle
 from ollm.errors import EvidenceRefused
+from ollm.net.provenance import verify_bundle
 from ollm.values.policy import AttestationPolicy
 from ollm.values.provenance import VerifiedStatement
 
