@@ -52,10 +52,7 @@ NVIDIA: Table = {
         absent=holds("reference measurements of devices are verified to NVIDIA's root for them, which is compiled in"),
         present=holds("reference measurements of devices are under the simulated root {}, and none of NVIDIA's"),
     ),
-    "min_gpus": given(
-        absent=note("no GPU is demanded, only switches"),
-        present=holds("at least {} GPU(s), measuring what NVIDIA published for their driver and firmware"),
-    ),
+    "min_gpus": given(absent=note("no GPU is demanded, only switches"), present=holds("at least {} GPU(s) that measure what NVIDIA published")),
     "min_switches": _min_switches,
     "architectures": _architectures,
     "accept": _accept,
