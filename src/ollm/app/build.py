@@ -21,7 +21,9 @@ from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
+from ollm.upstream.asking import asking
 from ollm.upstream.keeper import Keeper
+from ollm.upstream.provider import Tools
 from ollm.upstream.registry import PROVIDERS
 from ollm.upstream.session import VerifiedSession, establish
 from ollm.values.level import Level
@@ -142,7 +144,8 @@ def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -
     settings = loaded.settings
     upstream = settings.upstreams[name]
     policy, timeouts = settings.policies[upstream.policy or ""], settings.gateway.timeouts
-    provider = PROVIDERS[upstream.adapter](upstream, loaded.secret(upstream.api_key) if upstream.api_key else None)
+    tools = Tools(asking, collateral.fetch, settings.collateral.nras_url, policy)
+    provider = PROVIDERS[upstream.adapter](upstream, loaded.secret(upstream.api_key) if upstream.api_key else None, tools)
     endorser = collateral.machine(name)
     trust_root = sigstore_root(loaded, clock.now()) if policy.provenance is not None and policy.provenance.builds else None
 

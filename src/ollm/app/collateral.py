@@ -36,6 +36,7 @@ class Collateral:
     def __init__(self, loaded: Loaded, fetch: Fetch, clock: Clock, *, read_only: bool) -> None:
         """`read_only`: for a command, which leaves the gateway's directory as it is."""
         self._loaded = loaded
+        self.fetch = fetch
         self.cache = CollateralCache(clock, shelf=shelf_of(loaded, read_only=read_only), offline=loaded.settings.collateral.offline)
         self.asker = Asker(fetch, clock)
 

@@ -21,7 +21,9 @@ from ollm.ports import Clock, Fetch
 from ollm.receipts.receipt import STEPS, verify_bodies, verify_citation, verify_receipt
 from ollm.receipts.session import verify_session
 from ollm.upstream.aci import AciProvider
+from ollm.upstream.asking import asking
 from ollm.upstream.bundle import decode, from_data_uri
+from ollm.upstream.provider import Tools
 from ollm.upstream.session import judge
 from ollm.values.aci import Keyset, config_digest_of, parse_keyset
 from ollm.values.checks import Appraisal, Check, Outcome
@@ -47,7 +49,7 @@ async def fetched_evidence(fetch: Fetch, gateway_url: str) -> AciEvidence:
     """The report of the gateway at `gateway_url` over a fresh nonce, with the key of its TLS peer. Raises: UpstreamError."""
     nonce = hex32(secrets.token_hex(32))
     if gateway_url.startswith("https://"):
-        gathered = await AciProvider(UpstreamSettings(url=gateway_url, seal="tls"), None).gather(nonce)
+        gathered = await AciProvider(UpstreamSettings(url=gateway_url, seal="tls"), None, Tools(asking, fetch, "", None)).gather(nonce)
         if gathered.connection is not None:
             gathered.connection.abort("close", "evidence fetched")
         return aci_evidence(gathered.evidence)

@@ -82,6 +82,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     seal: str | None = None  # tls: the attested channel alone; absent: sealed as the adapter's protocol does it
     pcs_url: str | None = None  # collateral's; another for hardware that is endorsed elsewhere, such as simulated one
     root_crl_url: str | None = None
+    model: str | None = None  # where evidence is of one model: as the provider names it
     session_seconds: Count = 3600  # a verification is used no longer than this
     api_key: str | None = None  # file: or env:
     max_connections: Count = 256

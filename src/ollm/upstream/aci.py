@@ -15,9 +15,9 @@ from ollm.net.connection import Connection, client_tls
 from ollm.seal.cipher import Cipher
 from ollm.seal.ehbp import MEDIA_TYPE
 from ollm.seal.ehbp_cipher import EhbpCipher
-from ollm.upstream.asking import Asker, Heads, asking
-from ollm.upstream.provider import Gathered, Transcript, Vouched
-from ollm.values.hexes import Hex32, hex32
+from ollm.upstream.asking import Asker, Heads
+from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
+from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
 
 _MAX_REPORT = 4 * 1024 * 1024
@@ -28,7 +28,8 @@ class AciProvider:
 
     stale_key_status = frozenset({422})  # EHBP §4.3: the key configuration is not (or no longer) ours
 
-    def __init__(self, settings: UpstreamSettings, api_key: Sealed | None) -> None:
+    def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
+        self._asking = tools.asking
         self._heads = Heads(settings.url, api_key)
         self._sealed = settings.seal != "tls"
         self.demand = Demand(shapes=("aci",), channel=True, seal=self._sealed)
@@ -36,13 +37,12 @@ class AciProvider:
 
     async def gather(self, nonce: Hex32) -> Gathered:
         """Fetch the report over `nonce`, and the key configuration where bodies are sealed. Raises: UpstreamError."""
-        async with asking(self._heads, self.tls) as asker:
+        async with self._asking(self._heads, self.tls) as asker:
             documents = {REPORT: (await asker.get(f"/v1/aci/attestation?nonce={nonce}", limit=_MAX_REPORT)).body}
             if self._sealed:
                 documents[HPKE_KEYS] = await self._key_configuration(asker)
-            evidence = ServiceEvidence(
-                documents=documents, nonce=nonce, host=self._heads.origin.host, peer_spki_sha256=hex32(asker.connection.peer_spki)
-            )
+            host = self._heads.origin.host
+            evidence = ServiceEvidence(documents=documents, nonce=nonce, host=host, peer_spki_sha256=asker.peer_spki)
             return Gathered(evidence, asker.keep(), self._heads.origin)
 
     async def cipher(self, bound: Bound) -> Cipher | None:

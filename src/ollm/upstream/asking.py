@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ollm.errors import UpstreamError
 from ollm.net.connection import Connection, Origin, open_connection
+from ollm.values.hexes import Hex32, hex32
 from ollm.values.secret import Sealed
 
 _TIMEOUT = 10.0  # seconds: for connecting, and for each answer
@@ -44,13 +45,36 @@ class Told(NamedTuple):
     headers: dict[bytes, bytes]
 
 
-class Asker:
-    """One connection to a provider, for as long as evidence is asked for on it."""
+class Asker(Protocol):
+    """One connection to a provider, for as long as evidence is asked for on it. Contract: any answer but 200 is an UpstreamError."""
+
+    @property
+    def peer_spki(self) -> Hex32 | None: ...  # SHA-256 of the peer's SubjectPublicKeyInfo; None where nobody knows it any more (a replay)
+
+    async def get(self, target: str, *, limit: int, credential: bool = False) -> Told: ...
+
+    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}) -> Told: ...
+
+    def keep(self) -> Connection | None: ...  # the connection, which then stays open; None in a replay
+
+
+class Asking(Protocol):
+    """Opens an Asker. `asking` is the real one; a recorder and a replayer stand in its place."""
+
+    def __call__(self, heads: Heads, tls: ssl.SSLContext) -> contextlib.AbstractAsyncContextManager[Asker]: ...
+
+
+class LiveAsker:
+    """An Asker over a connection of ours."""
 
     def __init__(self, heads: Heads, connection: Connection) -> None:
         self._heads = heads
-        self.connection = connection
-        self._kept = False
+        self._connection = connection
+        self.kept = False
+
+    @property
+    def peer_spki(self) -> Hex32:
+        return hex32(self._connection.peer_spki)
 
     async def get(self, target: str, *, limit: int, credential: bool = False) -> Told:
         """The answer to a GET, at most `limit` bytes. Raises: UpstreamError for any other than 200."""
@@ -61,31 +85,27 @@ class Asker:
         return await self._ask(self._heads.post(path, len(body), "application/json", extra), body, limit)
 
     async def _ask(self, head: bytes, body: bytes, limit: int) -> Told:
-        response = await self.connection.exchange(head, body, headers_timeout=_TIMEOUT)
+        response = await self._connection.exchange(head, body, headers_timeout=_TIMEOUT)
         if response.status != 200:
             raise UpstreamError("headers", f"the attestation endpoint answered {response.status}", status=response.status)
         told = await response.read_all(limit, _TIMEOUT)
-        if not self.connection.finished():
+        if not self._connection.finished():
             raise UpstreamError("close", "the provider closed the connection that its evidence is bound to")
         return Told(told, response.headers.get(b"content-type", b"").decode("latin-1"), response.headers)
 
     def keep(self) -> Connection:
         """The connection, which stays open: prompts follow on it."""
-        self._kept = True
-        return self.connection
-
-    @property
-    def kept(self) -> bool:
-        return self._kept
+        self.kept = True
+        return self._connection
 
 
 @contextlib.asynccontextmanager
-async def asking(heads: Heads, tls: ssl.SSLContext, *, seconds: float = _TIMEOUT) -> AsyncIterator[Asker]:
-    """A connection to ask on, closed at the end unless it is kept. Raises: UpstreamError; also when all of it takes longer than `seconds`."""
+async def asking(heads: Heads, tls: ssl.SSLContext) -> AsyncIterator[Asker]:
+    """A connection to ask on, closed at the end unless it is kept. Raises: UpstreamError, also when all of it takes too long."""
     connection = await open_connection(heads.origin, tls, timeout=_TIMEOUT, pinned=None)
-    asker = Asker(heads, connection)
+    asker = LiveAsker(heads, connection)
     try:
-        async with asyncio.timeout(seconds):  # no pool sweeps this connection yet
+        async with asyncio.timeout(_TIMEOUT):  # no pool sweeps this connection yet
             yield asker
     except TimeoutError:
         connection.abort("headers", "timed out")

@@ -12,14 +12,26 @@ What is judged, and by which rule, is in `attest.services`; a provider's file ne
 
 import ssl
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from ollm.attest.services.evidence import Bound, Demand, ServiceEvidence
 from ollm.net.connection import Connection, Origin
+from ollm.ports import Fetch
 from ollm.seal.cipher import Cipher
+from ollm.upstream.asking import Asking
 from ollm.values.hexes import Hex32, Sha256
+from ollm.values.policy import AttestationPolicy
+
+
+class Tools(NamedTuple):
+    """What a provider's file is given to reach the world with: a recorder or a replayer can stand in front of each."""
+
+    asking: Asking  # connections to the provider itself
+    fetch: Fetch  # other services that evidence is fetched from or appraised by (a release, NVIDIA's service)
+    nras_url: str  # NVIDIA's attestation service
+    policy: AttestationPolicy | None  # what will be demanded: evidence that isn't need not be fetched
 
 
 class Gathered(msgspec.Struct, frozen=True):
