@@ -57,6 +57,11 @@ def _without_source(proofs: dict[str, str]) -> dict[str, Proof]:
 
 SECTIONS = (
     Section("Before anything else", "", {**checks.BEFORE, **unsupported.CHECKS}),
+    Section(
+        "Shape of a service's report",
+        "Where a provider's reports have one of several shapes. Which one decides what binds what; a host's name never does.",
+        checks.SHAPE,
+    ),
     Section("Report of an ACI service", "", checks.REPORT),
     Section("Machine", "What is demanded of the parts that were sent, before any of them is judged.", checks.MACHINE),
     Section("Intel TDX", "", tdx.CHECKS),

@@ -7,26 +7,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ollm.app.collateral import Collateral, collateral_of, sigstore_root
+from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
+from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
 from ollm.errors import ConfigError
 from ollm.gateway.context import Gateway
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
+from ollm.net.connection import certified_tls
 from ollm.net.dstack import DstackAgent
 from ollm.net.fetch import HttpFetch
+from ollm.net.pool import Pool
 from ollm.net.signer import Ed25519Signer
 from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
-from ollm.upstream.asking import asking
-from ollm.upstream.keeper import Keeper
-from ollm.upstream.provider import Tools
+from ollm.upstream.asking import asking, origin_of
+from ollm.upstream.keeper import Held, Keeper, OpenRoute
+from ollm.upstream.provider import Provider, Tools
 from ollm.upstream.registry import PROVIDERS
-from ollm.upstream.session import VerifiedSession, establish
+from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
 from ollm.values.level import Level
+from ollm.values.policy import AttestationPolicy
 
 
 def data_directory(loaded: Loaded) -> Path:
@@ -125,7 +129,9 @@ class Assembly:
         self._agent = DstackAgent(self._loaded.path(path))
         return self._agent
 
-    def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Keeper:
+    def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Held:
+        if not ADAPTERS[self._loaded.settings.upstreams[name].adapter].evidence:
+            return _open_route(self._loaded, name, collateral)
         return Keeper(name, _verifier(self._loaded, name, collateral, clock), clock, self._store.sessions)
 
 
@@ -140,19 +146,36 @@ def level_of(loaded: Loaded, name: str) -> Level:
 
 
 def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
-    """What verifies upstream `name` anew at each call; its collateral is cached between them."""
+    """What verifies upstream `name` anew at each call; its collateral is cached between them. Raises: ConfigError."""
     settings = loaded.settings
     upstream = settings.upstreams[name]
-    policy, timeouts = settings.policies[upstream.policy or ""], settings.gateway.timeouts
-    tools = Tools(asking, collateral.fetch, settings.collateral.nras_url, policy)
-    provider = PROVIDERS[upstream.adapter](upstream, loaded.secret(upstream.api_key) if upstream.api_key else None, tools)
-    endorser = collateral.machine(name)
-    trust_root = sigstore_root(loaded, clock.now()) if policy.provenance is not None and policy.provenance.builds else None
+    if upstream.policy is None:
+        raise ConfigError(f"upstream {name!r} has no evidence to verify: its level is zdr", "name one whose adapter has evidence")
+    policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
+    provider, endorser, root = _provider(loaded, name, collateral, policy), collateral.machine(name), trust_root(loaded, policy, clock.now())
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
-        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=trust_root, timeouts=timeouts)
+        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts)
 
     return verify
+
+
+def _open_route(loaded: Loaded, name: str, collateral: Collateral) -> OpenRoute:
+    """The way to upstream `name`, which has no evidence: that it is the provider, its certificate alone says."""
+    upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
+    provider, origin, tls = _provider(loaded, name, collateral, None), origin_of(upstream.url), certified_tls()
+
+    def make() -> UnattestedRoute:
+        pool = Pool(origin, None, tls, size=upstream.max_connections, connect_timeout=timeouts.connect)
+        return UnattestedRoute(name, provider, pool, timeouts)
+
+    return OpenRoute(name, make)
+
+
+def _provider(loaded: Loaded, name: str, collateral: Collateral, policy: AttestationPolicy | None) -> Provider:
+    upstream = loaded.settings.upstreams[name]
+    api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
+    return PROVIDERS[upstream.adapter](upstream, api_key, Tools(asking, collateral.fetch, loaded.settings.collateral.nras_url, policy))
 
 
 def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> PcsCollateral:
@@ -163,7 +186,7 @@ def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> 
 
 @contextlib.asynccontextmanager
 async def provider_session(loaded: Loaded, name: str, collateral: Collateral | None = None) -> AsyncIterator[VerifiedSession]:
-    """A session of upstream `name`, verified now, without a store; `collateral` to share a cache. Raises: Unverified."""
+    """A session of upstream `name`, verified now, without a store; `collateral` to share a cache. Raises: Unverified, ConfigError."""
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         used = collateral if collateral is not None else await stack.enter_async_context(collateral_of(loaded, clock))

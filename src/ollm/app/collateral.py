@@ -14,6 +14,7 @@ from ollm.net.fetch import HttpFetch
 from ollm.net.provenance import embedded_trust_root
 from ollm.ports import Clock, Fetch
 from ollm.values.level import Level
+from ollm.values.policy import AttestationPolicy
 
 
 def shelf_of(loaded: Loaded, *, read_only: bool) -> Shelf | None:
@@ -28,6 +29,11 @@ def sigstore_root(loaded: Loaded, now: int) -> bytes:
     """Sigstore's trusted root: the one that the configuration pins, else the library's own. Raises: ConfigError."""
     pinned = sigstore.trusted_root(shelf_of(loaded, read_only=True), loaded.settings.collateral.sigstore_root_sha256, now)
     return pinned if pinned is not None else embedded_trust_root()
+
+
+def trust_root(loaded: Loaded, policy: AttestationPolicy, now: int) -> bytes | None:
+    """Sigstore's trusted root where `policy` hears those who build; None where it doesn't. Raises: ConfigError."""
+    return sigstore_root(loaded, now) if policy.provenance is not None and policy.provenance.builds else None
 
 
 class Collateral:

@@ -14,6 +14,7 @@ from ollm.attest.tokens import unsupported
 TABLES: tuple[dict[str, Proof], ...] = (
     checks.BEFORE,
     unsupported.CHECKS,
+    checks.SHAPE,
     checks.REPORT,
     checks.MACHINE,
     provenance.CHECKS,

@@ -12,6 +12,7 @@ MENDS: dict[str, str] = {
     "machine.technology": "add the technology to the policy's cpu, if you mean to accept it",
     "machine.collateral": "fetch collateral for each part of the machine",
     "report": f"{_OPERATOR}: the report breaks the protocol",
+    "report.shape": f"{_OPERATOR}: it answers in another protocol than the upstream's adapter speaks",
     "report.version": "use a release of ollm that knows this version",
     "keyset": f"{_OPERATOR}: the keyset is not what was attested, or has ended",
     "quote": _FORGED,

@@ -19,7 +19,7 @@ def models(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     loaded = configuration(config)
     states = run(_verify_all(loaded))
     rows = [
-        {"model": name, "upstream": upstream, "level": str(_level(loaded, upstream)), **states[upstream]}
+        {"model": name, "upstream": upstream, "level": str(level_of(loaded, upstream)), **states[upstream]}
         for name, model in loaded.settings.models.items()
         for upstream in model.upstreams
     ]
@@ -27,15 +27,17 @@ def models(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         emit(rows)
         return
     for row in rows:
-        verdict = f"[green]verified[/] until {_time(row['expires_at'])}" if row["verified"] else f"[red]refused[/] {quiet(str(row['reason']))}"
-        say(f"{quiet(row['model']):<32} {quiet(row['upstream']):<16} {row['level']:<10} {verdict}")
+        say(f"{quiet(row['model']):<32} {quiet(row['upstream']):<16} {row['level']:<10} {_verdict(row)}")
     if not rows:
         say(quiet('No models yet. Add [models."NAME"] to the configuration.'))
 
 
 async def _verify_all(loaded: Loaded) -> dict[str, dict[str, Any]]:
     states: dict[str, dict[str, Any]] = {}
-    for name in loaded.settings.upstreams:
+    for name, upstream in loaded.settings.upstreams.items():
+        if upstream.policy is None:
+            states[name] = {"verified": False, "expires_at": None, "session_id": None, "reason": None}
+            continue
         try:
             async with provider_session(loaded, name) as session:
                 states[name] = {"verified": True, "expires_at": session.expires_at, "session_id": session.session_id, "reason": None}
@@ -44,8 +46,12 @@ async def _verify_all(loaded: Loaded) -> dict[str, dict[str, Any]]:
     return states
 
 
-def _level(loaded: Loaded, upstream: str) -> str:
-    return level_of(loaded, upstream)
+def _verdict(row: dict[str, Any]) -> str:
+    if row["verified"]:
+        return f"[green]verified[/] until {_time(row['expires_at'])}"
+    if row["reason"] is None:
+        return "[yellow]not attested[/]: its provider has no evidence"
+    return f"[red]refused[/] {quiet(str(row['reason']))}"
 
 
 def _time(seconds: int) -> str:

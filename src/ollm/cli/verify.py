@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ollm.app.build import endorser_of, provider_session
+from ollm.app.collateral import trust_root
 from ollm.cli import evidence
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
 from ollm.cli.output import REFUSED, appraisal_document, check_document, emit, fail, quiet, say, show_appraisal, show_checks
@@ -144,7 +145,9 @@ def session(
     else:
         session_id = _session_id(name)
         document = run(_session(gateway_url, session_id))
-    _report(_session_appraisal(session_id, document, _policy(loaded, policy)), {"session_id": session_id}, as_json)
+    accepted = _policy(loaded, policy)
+    root = trust_root(loaded, accepted, SystemClock().now())
+    _report(_session_appraisal(session_id, document, accepted, root), {"session_id": session_id}, as_json)
 
 
 def _session_id(name: str) -> Hex32:
@@ -154,9 +157,9 @@ def _session_id(name: str) -> Hex32:
         raise ConfigError(f"{name} is neither a file nor a session id", "a session id is 64 lowercase hexadecimal characters") from None
 
 
-def _session_appraisal(session_id: Hex32, document: bytes, policy: AttestationPolicy) -> Appraisal:
+def _session_appraisal(session_id: Hex32, document: bytes, policy: AttestationPolicy, root: bytes | None) -> Appraisal:
     try:
-        _, appraisal, _ = appraise_session(session_id, document, policy)
+        _, appraisal, _ = appraise_session(session_id, document, policy, trust_root=root)
     except WireError as problem:
         step, _, reason = problem.reason.partition(": ")
         if not step.startswith("session."):

@@ -24,7 +24,7 @@ from ollm.upstream.aci import AciProvider
 from ollm.upstream.asking import asking
 from ollm.upstream.bundle import decode, from_data_uri
 from ollm.upstream.provider import Tools
-from ollm.upstream.session import judge
+from ollm.upstream.session import judge, stated_identity
 from ollm.values.aci import Keyset, config_digest_of, parse_keyset
 from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.hexes import Hex32, Sha256, hex32, sha256_of
@@ -124,8 +124,8 @@ def appraise_session(
 
 def _check_stated(session: dict[str, Any], bound: Bound) -> None:
     """Whether `session` speaks of the very machine and keys that its evidence binds. Raises: WireError."""
-    identity = session.get("identity", {})
-    if {name: identity.get(name) for name in bound.identity} != bound.identity:
+    identity, expected = session.get("identity", {}), stated_identity(bound)
+    if {name: identity.get(name) for name in expected} != expected:
         raise WireError("session.identity: its evidence is that of another machine or keyset")
     sealing = hashlib.sha256(bound.sealing[0].public_key).hexdigest() if bound.sealing else None
     for stated in session["channel_binding"]:

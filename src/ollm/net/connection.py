@@ -14,7 +14,6 @@ import asyncio
 import hashlib
 import math
 import ssl
-from collections.abc import Collection
 
 import httptools
 from cryptography import x509
@@ -288,7 +287,7 @@ class Response:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float, pinned: Collection[str] | None) -> Connection:
+async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float, pinned: frozenset[str] | None) -> Connection:
     """Connect to `origin`; with `pinned` (hex SHA-256 of SPKIs) the peer's key must be one of them.
 
     Raises: ChannelRefused for another key or a resumed session, UpstreamError when there is no connection.

@@ -20,8 +20,7 @@ class Heads:
 
     def __init__(self, url: str, api_key: Sealed | None, *, authorization: str = "authorization: Bearer ", more: Mapping[str, str] = {}) -> None:
         """`authorization` is what stands before the key; `more` are headers of every request."""
-        split = urlsplit(url)
-        self.origin = Origin(split.hostname or "", split.port or 443)
+        self.origin = origin_of(url)
         lines = f"host: {self.origin.authority}\r\nuser-agent: ollm\r\naccept: application/json, text/event-stream\r\n"
         self._lines = (lines + "".join(f"{name}: {value}\r\n" for name, value in more.items())).encode()
         self._credential = authorization.encode() + api_key.expose() + b"\r\n" if api_key else b""
@@ -35,6 +34,12 @@ class Heads:
         named = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
         lines = self._lines + self._credential
         return f"POST {path} HTTP/1.1\r\n".encode() + lines + f"content-type: {content_type}\r\ncontent-length: {length}\r\n{named}\r\n".encode()
+
+
+def origin_of(url: str) -> Origin:
+    """The origin that the configured `url` names."""
+    split = urlsplit(url)
+    return Origin(split.hostname or "", split.port or 443)
 
 
 class Told(NamedTuple):

@@ -199,7 +199,7 @@ async def establish(
         verifier_id=VERIFIER_ID,
         established_at=now,
         expires_at=session.expires_at,
-        identity={**bound.identity, "key_custody": _custody(bound)},
+        identity=stated_identity(bound),
         channel_binding=channel_bindings(name, gathered.origin, bound, channel=provider.demand.channel),
         claims=appraisal.claims,
         evidence=encode(judged),
@@ -217,6 +217,11 @@ def judge(judged: Judged, policy: AttestationPolicy, trust_root: bytes | None) -
     return door.appraise(Question(judged.evidence, judged.collateral, statements, policy, judged.appraised_at, judged.demand))
 
 
+def stated_identity(bound: Bound) -> dict[str, str]:
+    """What a session says of who it speaks to, and who holds the key that prompts are readable with."""
+    return {**bound.identity, "key_custody": bound.sealing[0].custody if bound.sealing else bound.channel_custody}
+
+
 def channel_bindings(name: str, origin: Origin, bound: Bound, *, channel: bool) -> list[dict[str, str]]:
     """What a session says it is bound to (ACI §8.2)."""
     tls = [{"type": "tls_spki_sha256", "origin": origin.text, "spki_sha256": str(spki)} for spki in bound.spkis] if channel else []
@@ -227,10 +232,6 @@ def e2ee_binding(provider: str, key: SealingKey) -> dict[str, str]:
     """ACI §8.2's binding to a sealing key."""
     digest = hashlib.sha256(key.public_key).hexdigest()
     return {"type": "e2ee_public_key_sha256", "provider": provider, "algorithm": key.algorithm, "public_key_sha256": digest}
-
-
-def _custody(bound: Bound) -> str:
-    return bound.sealing[0].custody if bound.sealing else bound.channel_custody
 
 
 def _drop(gathered: Gathered | None) -> None:

@@ -25,6 +25,7 @@ class Reader(NamedTuple):
     appraise: Callable[[Question], Verdict]  # may raise EvidenceRefused for what was wrong before any machine was judged
 
 
+ACI: tuple[Shape, ...] = ("aci",)
 READERS: dict[Shape, Reader] = {
     "aci": Reader(aci.machines, aci.appraise),
 }
@@ -46,13 +47,14 @@ def appraise(question: Question) -> Verdict:
 
 def refused(policy: AttestationPolicy, refusal: EvidenceRefused, demand: Demand) -> Appraisal:
     """The appraisal of what never came so far as to be appraised; of an ACI service, with the checks that were not reached."""
-    if demand.shapes == ("aci",):
+    if demand.shapes == ACI:
         return aci_door.refused(policy, refusal)
     return Appraisal(policy.name, policy.level, (Check(refusal.check, Outcome.FAILED, refusal.got, refusal.want),))
 
 
 def _reader(evidence: ServiceEvidence, demand: Demand) -> Reader:
-    shape = shape_of(evidence.documents)
+    # Where an ACI report is all that may come, its own reader says more exactly what is wrong with another document.
+    shape: Shape | None = "aci" if demand.shapes == ACI else shape_of(evidence.documents)
     if shape not in demand.shapes or shape not in READERS:
         raise EvidenceRefused("report.shape", shape or "a report of no known shape", " or ".join(demand.shapes))
     return READERS[shape]
