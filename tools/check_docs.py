@@ -80,6 +80,7 @@ def differences(document: str, kind: str, documented: set[str], existing: set[st
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 _GIVEN_BY_THE_LOADER = {"policies.NAME.name"}
+_LIKE_ANOTHER = {"policies.NAME.service.gateway_tdx"}  # a table whose keys stand in the documents already
 
 
 def _spelled(value: object) -> str:
@@ -121,7 +122,7 @@ def config_keys(struct: Any = Settings, prefix: str = "") -> Iterator[tuple[str,
     for field in msgspec.structs.fields(struct):
         key = f"{prefix}{field.encode_name}"
         table = _table_of(field.type)
-        if table is not None:
+        if table is not None and key not in _LIKE_ANOTHER:
             yield from config_keys(table[1], f"{key}{table[0]}.")
         elif key not in _GIVEN_BY_THE_LOADER:
             yield key, "required" if field.default is msgspec.NODEFAULT else _spelled(field.default)

@@ -15,6 +15,7 @@ from ollm.values.policy import (
     NitroPolicy,
     NitroReferenceValues,
     NvidiaPolicy,
+    ServicePolicy,
     SnpGrace,
     SnpPolicy,
     SnpReferenceValues,
@@ -41,6 +42,8 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "min_tcb": ({"Turin": SnpTcb(snp=8)}, {"Turin": SnpTcb(snp=9)}),
     "accept": (("report",), ("nras",)),
     "bound": ("hash", "nonce"),
+    "freshness": ("server", "client"),
+    "custody": (("instance",), ("app_kms", "unknown")),
     "level": (Level.TEE, Level.SIMULATED),
 }
 
@@ -71,6 +74,12 @@ def full() -> AttestationPolicy:
         nitro=NitroPolicy(reference_values=(NitroReferenceValues(name="n", source="built by us", pcr0=REGISTER),)),
         nvidia=NvidiaPolicy(),
         provenance=ProvenancePolicy(builds=(build(),), witness=build()),
+        service=ServicePolicy(
+            gateway_tdx=TdxPolicy(
+                grace=(Grace(status="OutOfDate", until=LATER, reason="an update is under way"),),
+                reference_values=(TdxReferenceValues(name="g", source="built by us", mrtd=OTHER_REGISTER, compose_hashes=(OTHER_ROOT,)),),
+            )
+        ),
     )
 
 

@@ -49,7 +49,7 @@ def test_nothing_said_is_the_strict_configuration() -> None:
 
 def test_an_upstream_is_sealed_and_endorsed_by_intel_unless_said_otherwise() -> None:
     upstream = UpstreamSettings(url="https://provider.example", policy="p")
-    assert (upstream.adapter, upstream.seal, upstream.session_seconds, upstream.api_key) == ("aci", "ehbp", 3600, None)
+    assert (upstream.adapter, upstream.seal, upstream.session_seconds, upstream.api_key) == ("aci", None, 3600, None)
     assert upstream.pcs_url is upstream.root_crl_url is None
     collateral = CollateralSettings()
     assert collateral.pcs_url == "https://api.trustedservices.intel.com"

@@ -130,6 +130,14 @@ FORMS: dict[type[msgspec.Struct], dict[str, Form | Range]] = {
         "devices": Form("a certificate's serial number in lowercase hexadecimal", re.compile(r"[0-9a-f]{1,40}")),
         "bound": _ANY,
     },
+    policy.ServicePolicy: {
+        "freshness": _ANY,
+        "max_age_seconds": _SECONDS,
+        "custody": _ANY,
+        **dict.fromkeys(("app_ids", "gateway_app_ids"), _hex(40, "a dstack application's id")),
+        "key_providers": Form("the id of a key service in lowercase hexadecimal", re.compile(r"(?:[0-9a-f]{2}){1,1024}")),
+        "manager_files": _DIGEST,
+    },
     provenance.ProvenancePolicy: {"signers": _hex(64, "an Ed25519 public key"), "max_witness_seconds": _SECONDS},
     provenance.BuildIdentity: {
         "repository": Form("owner/name", re.compile(_REPOSITORY)),

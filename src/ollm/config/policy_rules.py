@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import msgspec
+
 from ollm.config.policy_forms import SNP_PRODUCTS, TECHNOLOGIES, check_forms
 from ollm.errors import ConfigError
 from ollm.values.level import Level
-from ollm.values.policy import AttestationPolicy
+from ollm.values.policy import AttestationPolicy, TdxPolicy
 
 NOT_REVIEWED = "NOT REVIEWED"  # in the `source` of drafted reference values
 _TABLES = {"tdx": "tdx", "snp": "sev-snp", "nitro": "nitro"}  # table of a policy -> the technology it is about
@@ -36,7 +38,7 @@ def check_table(where: str, table: dict[str, Any]) -> None:
 def check_policy(where: str, policy: AttestationPolicy) -> None:
     """The policy is spelled right and does not contradict itself. Raises: ConfigError naming `where` and the field."""
     check_forms(where, policy)
-    for rule in (_level, _repetitions, _tdx, _snp, _nitro, _nvidia, _provenance):
+    for rule in (_level, _repetitions, _tdx, _snp, _nitro, _nvidia, _provenance, _service):
         rule(where, policy)
 
 
@@ -46,6 +48,7 @@ def check_reviewed(where: str, policy: AttestationPolicy) -> None:
         *((values.name, values.source) for values in policy.tdx.reference_values),
         *((values.name, values.source) for values in policy.snp.reference_values),
         *((values.name, values.source) for values in policy.nitro.reference_values),
+        *((values.name, values.source) for values in (policy.service.gateway_tdx or TdxPolicy()).reference_values),
     ]
     for name, source in sources:
         if NOT_REVIEWED in source:
@@ -151,3 +154,16 @@ def _provenance(where: str, policy: AttestationPolicy) -> None:
         )
     if provenance.witness is not None and not provenance.builds:
         raise ConfigError(f"{where}.provenance has a witness of releases and names no builder of any", "add [[provenance.builds]]")
+
+
+def _service(where: str, policy: AttestationPolicy) -> None:
+    service = policy.service
+    if service.gateway_tdx is not None:
+        _tdx(f"{where}.service.gateway", msgspec.structs.replace(policy, tdx=service.gateway_tdx))
+    elif service.gateway_app_ids is not None:
+        raise ConfigError(f"{where}.service lists applications of a gateway, and admits no gateway", "add a table gateway_tdx, or remove the list")
+    for field in ("app_ids", "key_providers", "gateway_app_ids"):
+        if getattr(service, field) is not None and not (policy.require_event_log or policy.require_compose):
+            raise ConfigError(f"{where}.service.{field} names what only the event log proves", "require_event_log = true")
+    if service.manager_files is not None and not service.require_manager:
+        raise ConfigError(f"{where}.service.manager_files compares a statement that need not be there", "require_manager = true")

@@ -153,6 +153,22 @@ class NvidiaPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     bound: Literal["nonce", "hash"] = "nonce"  # how the CPU's report data must commit to the GPUs' evidence
 
 
+class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is demanded of a provider's service beside its machines. A field that a provider's protocol has nothing for changes nothing there."""
+
+    # client: the evidence is over our nonce. server: it may be over one of the service's own, so that an old one can be replayed.
+    freshness: Literal["client", "server"] = "client"
+    max_age_seconds: int = 300  # with freshness `server`: of what in the evidence says when it was made
+    custody: tuple[Literal["instance", "app_kms", "unknown"], ...] = ("instance", "app_kms")  # accepted holders of the keys
+    app_ids: tuple[str, ...] | None = None  # dstack applications, 40 hex each; None: any
+    key_providers: tuple[str, ...] | None = None  # ids in hex of key services (dstack: the root CA's key); None: any KMS
+    require_manager: bool = False  # a statement of what was started in the machine after it booted must be there
+    manager_files: tuple[str, ...] | None = None  # SHA-256 of the files that may run by that statement; None: any
+    require_signature: bool = False  # an answer that the machine did not sign is a failure; else it is only recorded
+    gateway_tdx: TdxPolicy | None = None  # the provider's own gateway in front of the machine; None: a service behind one is refused
+    gateway_app_ids: tuple[str, ...] | None = None
+
+
 class AttestationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One trust decision: which machines running which software may read a prompt."""
 
@@ -165,6 +181,7 @@ class AttestationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     nitro: NitroPolicy = NitroPolicy()
     nvidia: NvidiaPolicy | None = None  # None: GPUs are not looked at, and nothing is claimed of them
     provenance: ProvenancePolicy | None = None
+    service: ServicePolicy = ServicePolicy()
     require_event_log: bool = True  # dstack event log must be there and replay to RTMR0-3
     require_compose: bool = True  # app-compose must be there, be the measured one, and be in the reference values
     max_keyset_seconds: int = 90 * 86400  # a keyset valid for longer than this is implausible (ACI §3.1)
@@ -179,4 +196,6 @@ class AttestationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         """The simulated root of each root that this policy's technologies need; None where it is the vendor's."""
         tables = {"tdx": self.tdx.simulated_root_sha256, "sev-snp": self.snp.simulated_root_sha256, "nitro": self.nitro.simulated_root_sha256}
         roots = tuple(tables[technology] for technology in self.cpu)
+        if self.service.gateway_tdx is not None:
+            roots = (*roots, self.service.gateway_tdx.simulated_root_sha256)
         return roots if self.nvidia is None else (*roots, self.nvidia.simulated_root_sha256, self.nvidia.simulated_rim_root_sha256)

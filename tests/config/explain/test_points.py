@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from ollm.config.explain import machine, nitro, nvidia, points, provenance, snp, tdx
+from ollm.config.explain import machine, nitro, nvidia, points, provenance, service, snp, tdx
 from ollm.config.explain.points import Context, Table
 from ollm.values import policy
 from ollm.values.provenance import ProvenancePolicy
@@ -19,6 +19,7 @@ TABLES: dict[type[msgspec.Struct], Table] = {
     policy.NitroPolicy: nitro.NITRO,
     policy.NitroReferenceValues: nitro.REFERENCE_VALUES,
     policy.NvidiaPolicy: nvidia.NVIDIA,
+    policy.ServicePolicy: service.SERVICE,
     ProvenancePolicy: provenance.PROVENANCE,
 }
 # Structs that one sentence tells as a whole: `test_document` changes each of their fields.

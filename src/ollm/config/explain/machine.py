@@ -8,6 +8,7 @@ from ollm.config.explain.nitro import NITRO
 from ollm.config.explain.nvidia import NVIDIA
 from ollm.config.explain.points import Context, Said, Sentence, Table, exposes, holds, note, span, told, weakens
 from ollm.config.explain.provenance import PROVENANCE
+from ollm.config.explain.service import SERVICE
 from ollm.config.explain.snp import SNP
 from ollm.config.explain.tdx import TDX
 from ollm.values.level import Level
@@ -90,6 +91,7 @@ MACHINE: Table = {
     "nitro": _if_used("nitro", NITRO),
     "nvidia": _nvidia,
     "provenance": _provenance,
+    "service": _tables(SERVICE),
     "max_keyset_seconds": lambda value, context: (holds(f"keys that the machine states are valid for at most {span(value)}"),),
 }
 
