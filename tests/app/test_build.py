@@ -15,7 +15,7 @@ from ollm.errors import ConfigError, StoreError
 from ollm.net.clock import SystemClock
 from ollm.net.fetch import HttpFetch
 from ollm.sim.service import SimEnclave, SimOptions
-from ollm.upstream.session import Unverified
+from ollm.upstream.session import Unverified, VerifiedSession
 from ollm.values.ledger import Entry, Status
 from ollm.values.level import Level
 from ollm.values.usage import Usage
@@ -121,6 +121,7 @@ async def test_every_upstream_has_its_keeper_and_level(tmp_path: Path) -> None:
     async with SimEnclave(SimOptions()) as enclave, Assembly(await written(tmp_path, one=enclave)) as gateway:
         assert gateway.levels == {"one": Level.SIMULATED}
         session = await gateway.keepers["one"].session(5)
+        assert isinstance(session, VerifiedSession)
         assert await gateway.sessions.get(session.session_id) == session.document
 
 

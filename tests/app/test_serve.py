@@ -49,7 +49,7 @@ async def test_with_tls_it_shows_the_key_that_its_keyset_names(loaded: Loaded) -
     (loaded.directory / "cert.pem").write_bytes(tls.certificate)
     (loaded.directory / "key.pem").write_bytes(tls.key.expose())
     async with running(on_any_port(loaded, tls_certificate="cert.pem", tls_key="key.pem")) as (_, server):
-        connection = await open_connection(Origin("127.0.0.1", server.port), client_tls(), timeout=5, pinned=spki_sha256(certificate))
+        connection = await open_connection(Origin("127.0.0.1", server.port), client_tls(), timeout=5, pinned=frozenset((spki_sha256(certificate),)))
         connection.abort("close", "done")
 
 

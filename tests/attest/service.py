@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from ollm.attest.appraise import appraise
-from ollm.attest.evidence import AciEvidence, Binding
+from ollm.attest.evidence import AciEvidence, Binding, MachineCollateral
+from ollm.attest.services.evidence import Demand, Judged, ServiceEvidence
 from ollm.errors import EvidenceRefused
 from ollm.sim.machine import Hardware
 from ollm.values.aci import HPKE_ALGO, E2eeKey, Keyset, SigningKey, TlsKey, report_data
@@ -63,6 +64,27 @@ def evidence(machine: Hardware, keyset: Keyset = KEYSET, change: Callable[[dict[
 def judged(machine: Hardware, policy: AttestationPolicy, fetched: AciEvidence | None = None) -> tuple[Appraisal, Binding | None]:
     """The verdict on `fetched` (by default what the service on `machine` really says), under `policy`, now."""
     return appraise(fetched or evidence(machine), machine.collateral(), policy, NOW, require_hpke=True)
+
+
+def service_evidence(fetched: AciEvidence) -> ServiceEvidence:
+    """`fetched` as an adapter hands it on."""
+    documents = {"report": fetched.report, "hpke_keys": fetched.hpke_key_config}
+    return ServiceEvidence(
+        documents={role: document for role, document in documents.items() if document is not None},
+        nonce=fetched.nonce,
+        host="machine.example",
+        peer_spki_sha256=fetched.peer_spki_sha256,
+    )
+
+
+def kept(machine: Hardware, fetched: AciEvidence | None = None, *, seal: bool = True, channel: bool = True) -> Judged:
+    """What a session keeps of `fetched` (by default what the service on `machine` really says)."""
+    return Judged(
+        evidence=service_evidence(fetched or evidence(machine)),
+        collateral=(MachineCollateral(cpu=machine.collateral()),),
+        demand=Demand(shapes=("aci",), seal=seal, channel=channel),
+        appraised_at=NOW,
+    )
 
 
 def failing(appraisal: Appraisal) -> str | None:

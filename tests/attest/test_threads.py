@@ -9,21 +9,20 @@ import msgspec
 import pytest
 
 from ollm.sim.machine import SimulatedMachine
-from ollm.upstream.bundle import Bundle, encode
+from ollm.upstream.bundle import encode
 from ollm.values.policy import AttestationPolicy
-from tests.attest.service import evidence
-from tests.sim.hardware import NOW
+from tests.attest.service import kept
 
 FIRST_APPRAISALS = """
 import sys, threading
 from pathlib import Path
 import msgspec
-from ollm.attest.appraise import appraise
 from ollm.upstream.bundle import decode
+from ollm.upstream.session import judge
 from ollm.values.policy import AttestationPolicy
 
 folder = Path(sys.argv[1])
-bundle = decode((folder / "bundle.json").read_bytes())
+judged = decode((folder / "bundle.json").read_bytes())
 policy = msgspec.json.decode((folder / "policy.json").read_bytes(), type=AttestationPolicy)
 sys.setswitchinterval(1e-6)
 together = threading.Barrier(8)
@@ -31,7 +30,7 @@ accepted = []
 
 def first():
     together.wait()
-    accepted.append(appraise(bundle.evidence, bundle.collateral, policy, bundle.appraised_at, require_hpke=True)[0].accepted)
+    accepted.append(judge(judged, policy, None)[0].accepted)
 
 threads = [threading.Thread(target=first) for _ in range(8)]
 for thread in threads:
@@ -44,8 +43,7 @@ print(accepted)
 
 @pytest.mark.process
 def test_first_appraisals_at_once_do_not_end_the_process(machine: SimulatedMachine, policy: AttestationPolicy, tmp_path: Path) -> None:
-
-    (tmp_path / "bundle.json").write_bytes(encode(Bundle(evidence(machine), machine.collateral(), NOW)))
+    (tmp_path / "bundle.json").write_bytes(encode(kept(machine)))
     (tmp_path / "policy.json").write_bytes(msgspec.json.encode(policy))
     for _ in range(5):
         done = subprocess.run([sys.executable, "-c", FIRST_APPRAISALS, str(tmp_path)], env=os.environ, capture_output=True, text=True, timeout=50)

@@ -272,33 +272,42 @@ def with_evidence(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[st
 
 
 def edited_report(bundle: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
-    report = json.loads(base64.b64decode(bundle["evidence"]["report"]))
+    documents = bundle["evidence"]["documents"]
+    report = json.loads(base64.b64decode(documents["report"]))
     change(report)
-    bundle["evidence"]["report"] = base64.b64encode(json.dumps(report).encode()).decode()
+    documents["report"] = base64.b64encode(json.dumps(report).encode()).decode()
+
+
+def without_sealing_key(bundle: dict[str, Any]) -> None:
+    """Evidence of a route that doesn't seal."""
+    del bundle["evidence"]["documents"]["hpke_keys"]
+    bundle["demand"]["seal"] = False
 
 
 def test_a_sessions_evidence_is_judged_again(play: Play, exchange: Exchange) -> None:
-    session, appraisal, binding = appraise_session(exchange.session_id, exchange.session, play.loaded.settings.policies["enclave"])
+    session, appraisal, bound = appraise_session(exchange.session_id, exchange.session, play.loaded.settings.policies["enclave"])
     assert appraisal.accepted
     assert session["upstream_name"] == "enclave"
-    assert binding is not None
-    assert binding.spki_sha256 == play.enclave.spki_sha256
+    assert bound is not None
+    assert bound.spkis == (play.enclave.spki_sha256,)
     assert {"channel.spki", "channel.hpke_key"} <= {check.name for check in appraisal.checks}
     assert appraisal.claims.document() == session["claims"]
 
 
 def test_under_another_policy_a_session_is_refused(play: Play, exchange: Exchange) -> None:
-    _, appraisal, binding = appraise_session(exchange.session_id, exchange.session, play.loaded.settings.policies["gateway"])
+    _, appraisal, bound = appraise_session(exchange.session_id, exchange.session, play.loaded.settings.policies["gateway"])
     assert not appraisal.accepted
-    assert binding is None
+    assert bound is None
 
 
 TAMPERED_EVIDENCE: dict[str, Callable[[dict[str, Any]], None]] = {
     "binding.report_data": lambda bundle: bundle["evidence"].update(nonce="0" * 64),
     "channel.spki": lambda bundle: bundle["evidence"].update(peer_spki_sha256="0" * 64),
-    "channel.hpke_key": lambda bundle: bundle["evidence"].update(hpke_key_config=base64.b64encode(b"no key").decode()),
-    "collateral.format": lambda bundle: bundle["collateral"].update(tcb_info="{}"),
-    "report.format": lambda bundle: bundle["evidence"].update(report=""),
+    "channel.hpke_key": lambda bundle: bundle["evidence"]["documents"].update(hpke_keys=base64.b64encode(b"no key").decode()),
+    "collateral.format": lambda bundle: bundle["collateral"][0]["cpu"].update(tcb_info="{}"),
+    "machine.collateral": lambda bundle: bundle.update(collateral=[]),
+    "report.format": lambda bundle: bundle["evidence"]["documents"].update(report=""),
+    "report.shape": lambda bundle: bundle["demand"].update(shapes=["dstack", "chutes"]),
     "keyset.digest": lambda bundle: edited_report(bundle, lambda report: report["attestation"]["workload_keyset"].update(subject="other")),
 }
 
@@ -306,8 +315,8 @@ TAMPERED_EVIDENCE: dict[str, Callable[[dict[str, Any]], None]] = {
 @pytest.mark.parametrize("check", TAMPERED_EVIDENCE)
 def test_tampered_evidence_is_refused_though_the_id_fits(play: Play, exchange: Exchange, check: str) -> None:
     forged = made_up(exchange.session, with_evidence(TAMPERED_EVIDENCE[check]))
-    _, appraisal, binding = appraise_session(*forged, play.loaded.settings.policies["enclave"])
-    assert binding is None
+    _, appraisal, bound = appraise_session(*forged, play.loaded.settings.policies["enclave"])
+    assert bound is None
     assert appraisal.failure is not None
     assert appraisal.failure.name == check
 
@@ -327,7 +336,9 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
     "another TLS key": (with_binding(0, spki_sha256="0" * 64), "session.channel_binding"),
     "another sealing key": (with_binding(1, public_key_sha256="0" * 64), "session.channel_binding"),
     "another kind of key": (with_binding(1, type="psk"), "session.channel_binding"),
-    "a sealing key without its proof": (with_evidence(lambda bundle: bundle["evidence"].update(hpke_key_config=None)), "session.channel_binding"),
+    "a sealing key without its proof": (with_evidence(without_sealing_key), "session.channel_binding"),
+    "a TLS key without its proof": (with_evidence(lambda bundle: bundle["demand"].update(channel=False)), "session.channel_binding"),
+    "another holder of the key": (lambda session: session | {"identity": session["identity"] | {"key_custody": "app_kms"}}, "session.identity"),
 }
 
 

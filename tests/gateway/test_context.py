@@ -5,6 +5,7 @@ import pickle
 import pytest
 from rich.pretty import pretty_repr
 
+from ollm.app.build import level_of
 from tests.stage import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,8 +34,8 @@ async def test_it_can_not_be_carried_away(shared: Stage) -> None:
 async def test_every_route_has_its_keeper_and_its_level(shared: Stage) -> None:
     gateway = shared.gateway
     assert set(gateway.keepers) == set(gateway.levels) == set(gateway.settings.upstreams)
-    for name, upstream in gateway.settings.upstreams.items():
+    for name in gateway.settings.upstreams:
         assert gateway.keepers[name].name == name
-        assert gateway.levels[name] is gateway.settings.policies[upstream.policy].level
+        assert gateway.levels[name] is level_of(shared.loaded, name)
     assert gateway.keyset_digest == gateway.attestation.headers["x-aci-keyset-digest"]
     assert gateway.config_digest == shared.loaded.digest

@@ -10,7 +10,7 @@ from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.receipts.receipt import forwarded, received
-from ollm.upstream.session import VerifiedSession
+from ollm.upstream.session import Route
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
@@ -111,7 +111,7 @@ async def test_time_spent_on_verification_adds_up_whether_it_succeeds_or_not(gat
     exchange = exchange_of(gateway, chat_body())
     session = await gateway.keepers["enclave"].session(5)
 
-    async def verified() -> VerifiedSession:
+    async def verified() -> Route:
         clock.seconds += 2
         await asyncio.sleep(0)
         return session

@@ -7,12 +7,14 @@ import httpx2
 import pytest
 
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.upstream.session import VerifiedSession
 from tests.scripted_enclave import answer, scripted_enclave
 from tests.stage import Stage, configuration, error_of, opened
 
 
 async def test_every_model_with_its_trust(stage: Stage) -> None:
     session = await stage.gateway.keepers["enclave"].session(5)
+    assert isinstance(session, VerifiedSession)
     listed = (await stage.http.get("/v1/models")).json()
     assert listed["object"] == "list"
     demo = next(entry for entry in listed["data"] if entry["id"] == "demo")

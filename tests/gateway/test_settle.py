@@ -12,6 +12,7 @@ from ollm.errors import SealError
 from ollm.receipts.at_rest import open_receipt
 from ollm.sim.service import SimOptions
 from ollm.store.keys import parse_key
+from ollm.upstream.session import VerifiedSession
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Entry, Status
 from tests.stage import CHAT, Stage, chat_body, staged, stem
@@ -94,7 +95,7 @@ async def test_the_receipt_of_a_sealed_chat_has_every_event_in_its_order(stream:
     assert types(receipt) == [*FORWARDED, "ollm.sealed", "response.returned"]
     received, config, execution, forwarded, verified, sealed, returned = receipt["event_log"]
     session = shared.gateway.keepers["enclave"].held()
-    assert session is not None
+    assert isinstance(session, VerifiedSession)
     assert received["body_hash"] == sha256_of(body)
     assert config["config_digest"] == shared.loaded.digest
     assert execution["level"] == "simulated"

@@ -18,8 +18,9 @@ from tests.stage import eventually
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-async def connected(server: TlsServer, pinned: str | None = None) -> Connection:
-    return await open_connection(server.origin, client_tls(), timeout=5, pinned=pinned)
+async def connected(server: TlsServer, *pinned: str) -> Connection:
+    """A connection to `server`; with `pinned`, one of these must be its key."""
+    return await open_connection(server.origin, client_tls(), timeout=5, pinned=frozenset(pinned) or None)
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +50,7 @@ async def test_the_peers_key_is_read_from_this_connection() -> None:
 async def test_another_key_than_the_pinned_one_gets_a_handshake_and_nothing_else() -> None:
     async with tls_server(saying(whole(b""))) as server:
         with pytest.raises(ChannelRefused) as refused:
-            await connected(server, pinned="ab" * 32)
+            await connected(server, "ab" * 32)
         assert (refused.value.got, refused.value.want) == (server.spki, "ab" * 32)
         await asyncio.sleep(0.1)
         assert server.requests == []
@@ -58,7 +59,7 @@ async def test_another_key_than_the_pinned_one_gets_a_handshake_and_nothing_else
 async def test_the_pinned_key_is_accepted_on_every_connection_anew_without_resumption() -> None:
     async with tls_server(saying(whole(b"")), tickets=2) as server:
         for _ in range(3):
-            connection = await connected(server, pinned=server.spki)
+            connection = await connected(server, server.spki)
             assert await body_of(connection) == b""
             connection.abort("close", "done")
         assert server.resumed == [False] * 3
@@ -77,14 +78,14 @@ async def test_a_resumed_tls_session_is_refused() -> None:
     context = Resuming(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = tls.check_hostname, tls.verify_mode
     async with tls_server(saying(whole(b"")), tickets=2) as server:
-        first = await open_connection(server.origin, context, timeout=5, pinned=server.spki)
+        first = await open_connection(server.origin, context, timeout=5, pinned=frozenset((server.spki,)))
         await body_of(first)
         transport = first._transport
         assert transport is not None
         kept.append(transport.get_extra_info("ssl_object").session)
         first.abort("close", "done")
         with pytest.raises(ChannelRefused, match="resumed"):
-            await open_connection(server.origin, context, timeout=5, pinned=server.spki)
+            await open_connection(server.origin, context, timeout=5, pinned=frozenset((server.spki,)))
         assert len(server.requests) == 1
 
 

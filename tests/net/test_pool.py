@@ -14,10 +14,12 @@ from tests.net.tls_server import Script, TlsServer, mute, saying, tls_server, wh
 from tests.stage import eventually
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+OTHER = frozenset(("ab" * 32,))
 
 
-def pool_of(server: TlsServer, *, size: int = 2, spki: str = "", connect_timeout: float = 2.0) -> Pool:
-    return Pool(server.origin, spki or server.spki, client_tls(), size=size, connect_timeout=connect_timeout)
+def pool_of(server: TlsServer, *, size: int = 2, pins: frozenset[str] | None = None, connect_timeout: float = 2.0) -> Pool:
+    """A pool of connections to `server`, pinned to its key unless `pins` says otherwise."""
+    return Pool(server.origin, frozenset((server.spki,)) if pins is None else pins, client_tls(), size=size, connect_timeout=connect_timeout)
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +47,7 @@ async def test_a_connection_is_used_again() -> None:
 
 async def test_every_new_connection_is_compared_with_the_pinned_key() -> None:
     async with tls_server(saying(whole(b"abc"))) as server:
-        pool = pool_of(server, spki="ab" * 32)
+        pool = pool_of(server, pins=OTHER)
         for _ in range(3):
             with pytest.raises(ChannelRefused):
                 await pool.acquire()
@@ -68,7 +70,7 @@ async def test_a_server_that_changes_its_key_is_seen_on_the_next_connection() ->
 async def test_the_evidences_own_connection_is_taken_over_when_its_key_is_the_pinned_one() -> None:
     async with tls_server(saying(whole(b"abc"))) as server:
         connections = [await open_connection(server.origin, client_tls(), timeout=5, pinned=None) for _ in range(2)]
-        pool, foreign = pool_of(server), pool_of(server, spki="ab" * 32)
+        pool, foreign = pool_of(server), pool_of(server, pins=OTHER)
         pool.adopt(connections[0])
         foreign.adopt(connections[1])
         assert connections[1].closed
@@ -144,7 +146,7 @@ async def test_a_turn_that_is_not_taken_goes_to_the_next_in_line() -> None:
 
 async def test_one_that_fails_to_connect_lets_the_next_try() -> None:
     async with tls_server(mute) as server:
-        pool = pool_of(server, size=1, spki="ab" * 32)
+        pool = pool_of(server, size=1, pins=OTHER)
         results = await asyncio.gather(*(pool.acquire() for _ in range(3)), return_exceptions=True)
         assert [type(result) for result in results] == [ChannelRefused] * 3
 

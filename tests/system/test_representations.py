@@ -19,7 +19,8 @@ from ollm.gateway.call import Call
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.relay import relay
 from ollm.sim.service import SimEnclave, SimOptions
-from ollm.upstream.session import Answer, SealedRequest, Unverified, VerifiedSession
+from ollm.upstream.answer import Answer, SealedRequest
+from ollm.upstream.session import Unverified, VerifiedSession
 from ollm.values.ledger import Entry
 from ollm.values.level import Level
 from ollm.wire.chat import ChatRequest
@@ -67,9 +68,9 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
         entry = await exchange.gateway.ledger.find(exchange.stem)
         met[type(entry)] = entry
 
-    def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str]) -> SealedRequest:
+    async def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], *, streamed: bool) -> SealedRequest:
         assert canaries.leaks([Sink("the body that is sealed", body)])
-        request = met[SealedRequest] = seal(session, path, body, headers)
+        request = met[SealedRequest] = await seal(session, path, body, headers, streamed=streamed)
         return request
 
     monkeypatch.setattr("ollm.gateway.pipeline.relay", watched_relay)

@@ -1,10 +1,12 @@
 """What a session keeps of its evidence: all of it, exactly."""
 
+import msgspec
 import pytest
 
-from ollm.attest.evidence import AciEvidence, TdxCollateral
+from ollm.attest.evidence import MachineCollateral, NrasCollateral, SnpCollateral, TdxCollateral
+from ollm.attest.services.evidence import Demand, Judged, ServiceEvidence
 from ollm.errors import WireError
-from ollm.upstream.bundle import Bundle, decode, encode, from_data_uri
+from ollm.upstream.bundle import decode, encode, from_data_uri
 from ollm.values.hexes import Hex32
 
 COLLATERAL = TdxCollateral(
@@ -20,12 +22,25 @@ COLLATERAL = TdxCollateral(
 )
 
 
-@pytest.mark.parametrize("key_config", [None, b"\x00\x01"])
-def test_every_byte_comes_back(key_config: bytes | None) -> None:
-    evidence = AciEvidence(report=b'{ "odd" : 1e5 }\n', nonce=Hex32("ab" * 32), peer_spki_sha256=Hex32("cd" * 32), hpke_key_config=key_config)
-    bundle = Bundle(evidence, COLLATERAL, 1_800_000_000)
-    assert decode(encode(bundle)) == bundle
-    assert encode(decode(encode(bundle))) == encode(bundle)
+EVIDENCE = ServiceEvidence(
+    documents={"report": b'{ "odd" : 1e5 }\n'}, nonce=Hex32("ab" * 32), host="machine.example", peer_spki_sha256=Hex32("cd" * 32)
+)
+OTHERS = {"documents": {"report": b"", "hpke_keys": b"\x00\x01"}, "model": "acme/large", "peer_spki_sha256": None}
+SNP = SnpCollateral(leaf=b"\x30\x00", chain="chain é")
+
+
+@pytest.mark.parametrize("evidence", [EVIDENCE, msgspec.structs.replace(EVIDENCE, **OTHERS)], ids=["one document", "several"])
+@pytest.mark.parametrize("cpu", [COLLATERAL, SNP, None], ids=["tdx", "sev-snp", "nitro"])
+def test_every_byte_comes_back(evidence: ServiceEvidence, cpu: TdxCollateral | SnpCollateral | None) -> None:
+    judged = Judged(
+        evidence=evidence,
+        collateral=(MachineCollateral(cpu=cpu, devices=(NrasCollateral(jwks=b"{ }"),)), MachineCollateral(cpu=None)),
+        statements=(b"\xff", b'{"mediaType":"x"}'),
+        demand=Demand(shapes=("tinfoil-v2", "tinfoil-v3"), channel=False, seal=True),
+        appraised_at=1_800_000_000,
+    )
+    assert decode(encode(judged)) == judged
+    assert encode(decode(encode(judged))) == encode(judged)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"evidence":5}', b"\xff", b'{"x":"\xff"}', b'{"x":' + b"[" * 100_000], ids=range(7))

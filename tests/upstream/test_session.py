@@ -12,6 +12,7 @@ from ollm.errors import SealError, UpstreamError
 from ollm.receipts.session import verify_session
 from ollm.sim.breaks import BREAKS
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.upstream.answer import SealedRequest
 from ollm.upstream.bundle import decode, from_data_uri
 from ollm.upstream.session import Unverified, VerifiedSession, establish
 from ollm.values.level import Level
@@ -22,11 +23,15 @@ from tests.upstream.verifying import CHAT, MovableClock, verifier
 BODY = chat_body(model="sim-chat")
 
 
+async def sealed(session: VerifiedSession) -> SealedRequest:
+    return await session.seal(CHAT, BODY, {}, streamed=False)
+
+
 def test_nobody_else_can_make_one() -> None:
     nothing: Any = None
     for token in (None, object(), "token"):
         with pytest.raises(TypeError):
-            VerifiedSession(token, name="x", adapter=nothing, pool=nothing, sealed=True, timeouts=Timeouts())
+            VerifiedSession(token, "x", nothing, nothing, Timeouts())
 
 
 async def test_it_binds_what_the_evidence_binds(enclave: SimEnclave) -> None:
@@ -34,8 +39,8 @@ async def test_it_binds_what_the_evidence_binds(enclave: SimEnclave) -> None:
         session = await verify()
         assert session.level is Level.SIMULATED
         assert session.appraisal.accepted
-        assert session.binding.spki_sha256 == enclave.spki_sha256
-        assert session.binding.hpke_public_key == enclave.identity.hpke_public_key
+        assert session.bound.spkis == (enclave.spki_sha256,)
+        assert [key.public_key for key in session.bound.sealing] == [enclave.identity.hpke_public_key]
         document = verify_session(session.session_id, session.document)
         assert document["upstream_name"] == "enclave"
         assert document["endpoint"] == enclave.url
@@ -69,7 +74,7 @@ async def test_it_ends_with_the_first_thing_that_it_rests_on(enclave: SimEnclave
 async def test_what_is_sealed_opens_at_the_enclave_alone(enclave: SimEnclave) -> None:
     async with verifier(enclave) as verify:
         session = await verify()
-        request = session.seal(CHAT, BODY, {})
+        request = await sealed(session)
         assert request.sealed
         assert b"Hello there" not in request.body + request.head
         assert repr(request) == "<sealed request>"
@@ -77,26 +82,24 @@ async def test_what_is_sealed_opens_at_the_enclave_alone(enclave: SimEnclave) ->
         assert answered.status == 200
         assert b"Hello there" in await answered.read_all()
         answered.close()
-        assert session.seal(CHAT, BODY, {}).body != request.body, "each has a key of its own"
+        assert (await sealed(session)).body != request.body, "each has a key of its own"
         session.close()
 
 
 async def test_a_route_that_is_not_sealed_has_no_opener(enclave: SimEnclave) -> None:
     async with verifier(enclave, seal="tls") as verify:
         session = await verify()
-        request = session.seal(CHAT, BODY, {})
-        assert (request.sealed, request.body) == (False, BODY)
-        with pytest.raises(SealError):
-            request.opener("ab" * 32)
+        request = await sealed(session)
+        assert (request.sealed, request.body, request.opener, request.cipher) == (False, BODY, None, None)
         session.close()
 
 
 async def test_a_session_whose_key_was_lost_does_not_send_plaintext_instead(enclave: SimEnclave) -> None:
     async with verifier(enclave) as verify:
         session = await verify()
-        session.binding = msgspec.structs.replace(session.binding, hpke_public_key=None)
+        session.bound = msgspec.structs.replace(session.bound, sealing=())
         with pytest.raises(SealError):
-            session.seal(CHAT, BODY, {})
+            await sealed(session)
         session.close()
 
 
@@ -159,7 +162,7 @@ async def test_without_checks_there_is_no_reason_to_accept(enclave: SimEnclave) 
 async def test_an_answer_in_pieces() -> None:
     async with scripted_enclave(stream(b"data: 1\n\n", b"data: 2\n\n")) as enclave, verifier(enclave) as verify:
         session = await verify()
-        answered = await session.send(session.seal(CHAT, BODY, {}))
+        answered = await session.send(await sealed(session))
         assert answered.streamed
         pieces = []
         while piece := await answered.read():
@@ -167,7 +170,7 @@ async def test_an_answer_in_pieces() -> None:
         assert b"".join(pieces) == b"data: 1\n\ndata: 2\n\n"
         answered.close()
         answered.close()
-        again = await session.send(session.seal(CHAT, BODY, {}))
+        again = await session.send(await sealed(session))
         again.close()
         assert enclave.connections == 1
         session.close()
@@ -183,7 +186,7 @@ async def test_an_answer_that_ends_inside_a_frame_is_cut(whole: bool) -> None:
 
     async with scripted_enclave(script) as enclave, verifier(enclave) as verify:
         session = await verify()
-        answered = await session.send(session.seal(CHAT, BODY, {}))
+        answered = await session.send(await sealed(session))
         with pytest.raises(SealError) as cut:
             await (answered.read_all() if whole else answered.read())
         assert cut.value.code == "FRAMING_TRUNCATED"
@@ -196,7 +199,7 @@ async def test_a_failed_exchange_gives_its_connection_up() -> None:
         session = await verify()
         for number in (1, 2):
             with pytest.raises(UpstreamError):
-                await session.send(session.seal(CHAT, BODY, {}))
+                await session.send(await sealed(session))
             assert enclave.connections == number
         session.close()
 
@@ -205,7 +208,7 @@ async def test_an_error_in_the_clear_is_an_answer_and_its_body_is_nobodys_busine
     script = raw(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 3\r\ncontent-length: 2\r\n\r\nno", keep=True)
     async with scripted_enclave(script) as enclave, verifier(enclave) as verify:
         session = await verify()
-        answered = await session.send(session.seal(CHAT, BODY, {}))
+        answered = await session.send(await sealed(session))
         assert (answered.status, answered.retry_after, answered.key_refused) == (503, "3", False)
         answered.close()
         session.close()
