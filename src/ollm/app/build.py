@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
@@ -15,7 +15,7 @@ from ollm.errors import ConfigError
 from ollm.gateway.context import Gateway
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
-from ollm.net.connection import certified_tls
+from ollm.net.collateral.endorser import MachineEndorser
 from ollm.net.dstack import DstackAgent
 from ollm.net.fetch import HttpFetch
 from ollm.net.pool import Pool
@@ -24,13 +24,14 @@ from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
-from ollm.upstream.asking import asking, origin_of
+from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.keeper import Held, Keeper, OpenRoute
 from ollm.upstream.provider import Provider, Tools
-from ollm.upstream.registry import PROVIDERS
+from ollm.upstream.registry import OPEN, PROVIDERS
 from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
+from ollm.values.secret import Sealed
 
 
 def data_directory(loaded: Loaded) -> Path:
@@ -131,7 +132,7 @@ class Assembly:
 
     def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Held:
         if not ADAPTERS[self._loaded.settings.upstreams[name].adapter].evidence:
-            return _open_route(self._loaded, name, collateral)
+            return _open_route(self._loaded, name)
         return Keeper(name, _verifier(self._loaded, name, collateral, clock), clock, self._store.sessions)
 
 
@@ -145,14 +146,36 @@ def level_of(loaded: Loaded, name: str) -> Level:
     return Level.ZDR if policy is None else loaded.settings.policies[policy].level
 
 
-def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
-    """What verifies upstream `name` anew at each call; its collateral is cached between them. Raises: ConfigError."""
+class Verification(NamedTuple):
+    """What a verification of one upstream takes."""
+
+    policy: AttestationPolicy
+    provider: Provider
+    endorser: MachineEndorser
+    trust_root: bytes | None
+
+
+def verification(loaded: Loaded, name: str, collateral: Collateral, now: int, ask: Asking, api_key: Sealed | None) -> Verification:
+    """How upstream `name` is verified; its collateral is cached between verifications. Raises: ConfigError."""
     settings = loaded.settings
     upstream = settings.upstreams[name]
     if upstream.policy is None:
         raise ConfigError(f"upstream {name!r} has no evidence to verify: its level is zdr", "name one whose adapter has evidence")
-    policy, timeouts = settings.policies[upstream.policy], settings.gateway.timeouts
-    provider, endorser, root = _provider(loaded, name, collateral, policy), collateral.machine(name), trust_root(loaded, policy, clock.now())
+    policy = settings.policies[upstream.policy]
+    provider = PROVIDERS[upstream.adapter](upstream, api_key, Tools(ask, collateral.fetch, settings.collateral.nras_url, policy))
+    return Verification(policy, provider, collateral.machine(name), trust_root(loaded, policy, now))
+
+
+def api_key_of(loaded: Loaded, name: str) -> Sealed | None:
+    """The credential for upstream `name`, where it has one. Raises: ConfigError."""
+    source = loaded.settings.upstreams[name].api_key
+    return loaded.secret(source) if source else None
+
+
+def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
+    """What verifies upstream `name` anew at each call. Raises: ConfigError."""
+    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, api_key_of(loaded, name))
+    upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
         return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts)
@@ -160,22 +183,16 @@ def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -
     return verify
 
 
-def _open_route(loaded: Loaded, name: str, collateral: Collateral) -> OpenRoute:
+def _open_route(loaded: Loaded, name: str) -> OpenRoute:
     """The way to upstream `name`, which has no evidence: that it is the provider, its certificate alone says."""
     upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
-    provider, origin, tls = _provider(loaded, name, collateral, None), origin_of(upstream.url), certified_tls()
+    provider, origin = OPEN[upstream.adapter](upstream, api_key_of(loaded, name)), origin_of(upstream.url)
 
     def make() -> UnattestedRoute:
-        pool = Pool(origin, None, tls, size=upstream.max_connections, connect_timeout=timeouts.connect)
+        pool = Pool(origin, None, provider.tls, size=upstream.max_connections, connect_timeout=timeouts.connect)
         return UnattestedRoute(name, provider, pool, timeouts)
 
     return OpenRoute(name, make)
-
-
-def _provider(loaded: Loaded, name: str, collateral: Collateral, policy: AttestationPolicy | None) -> Provider:
-    upstream = loaded.settings.upstreams[name]
-    api_key = loaded.secret(upstream.api_key) if upstream.api_key else None
-    return PROVIDERS[upstream.adapter](upstream, api_key, Tools(asking, collateral.fetch, loaded.settings.collateral.nras_url, policy))
 
 
 def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> PcsCollateral:

@@ -39,11 +39,12 @@ def trust_root(loaded: Loaded, policy: AttestationPolicy, now: int) -> bytes | N
 class Collateral:
     """The cache of one process, and those who fill it."""
 
-    def __init__(self, loaded: Loaded, fetch: Fetch, clock: Clock, *, read_only: bool) -> None:
-        """`read_only`: for a command, which leaves the gateway's directory as it is."""
+    def __init__(self, loaded: Loaded, fetch: Fetch, clock: Clock, *, read_only: bool, shelved: bool = True) -> None:
+        """`read_only`: for a command, which leaves the gateway's directory as it is; `shelved` False: for one that doesn't look into it."""
         self._loaded = loaded
         self.fetch = fetch
-        self.cache = CollateralCache(clock, shelf=shelf_of(loaded, read_only=read_only), offline=loaded.settings.collateral.offline)
+        shelf = shelf_of(loaded, read_only=read_only) if shelved else None
+        self.cache = CollateralCache(clock, shelf=shelf, offline=shelved and loaded.settings.collateral.offline)
         self.asker = Asker(fetch, clock)
 
     def sources(self, upstream: str | None) -> CollateralSettings:

@@ -47,6 +47,11 @@ def moment(at: str | None) -> int:
         raise ConfigError(f"{at[:40]!a} is no time", "write 2026-12-31, 2026-12-31T08:00:00Z, or Unix seconds") from None
 
 
+def time_of(seconds: int) -> str:
+    """Unix seconds for people, UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end."""
     return asyncio.run(work)

@@ -5,16 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
+from ollm.app import recording
 from ollm.app.build import endorser_of, provider_session
 from ollm.app.collateral import trust_root
 from ollm.cli import evidence
-from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
+from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, moment, one_line, run, time_of
 from ollm.cli.output import REFUSED, appraisal_document, check_document, emit, fail, quiet, say, show_appraisal, show_checks
 from ollm.client.verify import GatewayVerdict, appraise_session, check_receipt, keyset_of_report, session_id_of, verify_gateway
 from ollm.config.load import Loaded, read_secret
 from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.net.clock import SystemClock
 from ollm.net.fetch import HttpFetch
+from ollm.net.tape import open_tape
 from ollm.receipts.receipt import VERIFIED
 from ollm.upstream.session import Unverified
 from ollm.values.checks import Appraisal, Check, Outcome
@@ -36,15 +38,33 @@ KeyOption = Annotated[str, typer.Option("--key", help="Where the API key is that
 @app.command()
 @one_line
 def provider(
-    name: Annotated[str, typer.Argument(help="An upstream of the configuration.")], config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+    name: Annotated[str, typer.Argument(help="An upstream of the configuration.")],
+    keep: Annotated[Path | None, typer.Option("--record", help="Keep every exchange of the verification in this folder, which must be new.")] = None,
+    tape: Annotated[Path | None, typer.Option("--replay", help="Repeat the verification recorded in this folder, without a network.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="With --replay: the time to judge at. Default: the recording's.")] = None,
+    nonce: Annotated[str | None, typer.Option("--nonce", help="With --replay: the nonce that was sent, in hex. Default: the recording's.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
 ) -> None:
-    """Ask an upstream for evidence now, and judge it as a request would have it judged.
+    """Ask an upstream for evidence now, and judge it as a request would have it judged; or judge a recorded answer again.
 
-    Example: ollm verify provider near
+    Example: ollm verify provider near --record near-2026-12-01
     """
     loaded = configuration(config)
     if name not in loaded.settings.upstreams:
         raise ConfigError(f"there is no upstream {name!r} in the configuration", f"configured: {', '.join(loaded.settings.upstreams) or 'none'}")
+    if keep is not None and tape is not None:
+        raise ConfigError("--record and --replay contradict each other", "give one of them")
+    if tape is None and (at is not None or nonce is not None):
+        raise ConfigError("--at and --nonce are for --replay", "a verification now is made now, over a nonce of its own")
+    if keep is not None:
+        _recorded(run(recording.record(loaded, name, keep)), {"upstream": name, "recording": str(keep)}, as_json)
+        return
+    if tape is not None:
+        moment_of, sent = moment(at) if at is not None else None, _nonce(nonce) if nonce is not None else None
+        found = run(recording.replay(loaded, name, open_tape(tape), at=moment_of, nonce=sent))
+        _recorded(found, {"upstream": name, "replayed": str(tape)}, as_json)
+        return
 
     async def work() -> tuple[Appraisal, str | None]:
         try:
@@ -55,6 +75,17 @@ def provider(
 
     appraisal, session_id = run(work())
     _report(appraisal, {"upstream": name, "session_id": session_id}, as_json)
+
+
+def _recorded(found: recording.Verdict, more: dict[str, Any], as_json: bool) -> None:
+    _report(found.appraisal, {**more, "nonce": found.nonce, "judged_at": time_of(found.at)}, as_json)
+
+
+def _nonce(text: str) -> Hex32:
+    try:
+        return hex32(text)
+    except WireError:
+        raise ConfigError("--nonce is no nonce", "give the 64 lowercase hexadecimal characters that were sent") from None
 
 
 @app.command()

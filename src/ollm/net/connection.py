@@ -41,12 +41,12 @@ def client_tls() -> ssl.SSLContext:
     return context
 
 
-def certified_tls() -> ssl.SSLContext:
-    """TLS for a peer whose key nothing attests: its certificate must be a public CA's, for the name that is connected to.
+def certified_tls(ca: str | None = None) -> ssl.SSLContext:
+    """TLS for a peer whose key nothing attests: its certificate must be a public CA's, or that of `ca` (PEM), for the name that is connected to.
 
     That protects what goes beside sealed bodies, and everything where a route has no evidence at all.
     """
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_TICKET
     context.set_alpn_protocols(["http/1.1"])
@@ -199,6 +199,11 @@ class Connection(asyncio.Protocol):
         self.phase = "first_byte"
         return response
 
+    def peer(self) -> tuple[bytes, str]:
+        """The peer's SubjectPublicKeyInfo (DER) and the version of TLS, for a recording; empty once the connection is gone."""
+        tls_object = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return (_key(tls_object) or b"", tls_object.version() or "") if tls_object is not None else (b"", "")
+
     async def wait(self) -> None:
         """Wait for the next thing that happens on this connection."""
         waiter = self._waiter = self._loop.create_future()
@@ -316,6 +321,11 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float
 
 def _spki(tls_object: ssl.SSLObject) -> str | None:
     """Hex SHA-256 of the peer's SubjectPublicKeyInfo on a TLS connection; None when its certificate can't be read."""
+    key = _key(tls_object)
+    return hashlib.sha256(key).hexdigest() if key is not None else None
+
+
+def _key(tls_object: ssl.SSLObject) -> bytes | None:
     certificate = tls_object.getpeercert(binary_form=True)
     if certificate is None:
         return None
@@ -323,4 +333,4 @@ def _spki(tls_object: ssl.SSLObject) -> str | None:
         key = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm):
         return None
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

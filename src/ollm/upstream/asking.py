@@ -81,6 +81,10 @@ class LiveAsker:
     def peer_spki(self) -> Hex32:
         return hex32(self._connection.peer_spki)
 
+    def peer(self) -> tuple[bytes, str]:
+        """The key of the peer (DER) and the version of TLS, for a recording."""
+        return self._connection.peer()
+
     async def get(self, target: str, *, limit: int, credential: bool = False) -> Told:
         """The answer to a GET, at most `limit` bytes. Raises: UpstreamError for any other than 200."""
         return await self._ask(self._heads.get(target, credential=credential), b"", limit)
@@ -105,7 +109,7 @@ class LiveAsker:
 
 
 @contextlib.asynccontextmanager
-async def asking(heads: Heads, tls: ssl.SSLContext) -> AsyncIterator[Asker]:
+async def asking(heads: Heads, tls: ssl.SSLContext) -> AsyncIterator[LiveAsker]:
     """A connection to ask on, closed at the end unless it is kept. Raises: UpstreamError, also when all of it takes too long."""
     connection = await open_connection(heads.origin, tls, timeout=_TIMEOUT, pinned=None)
     asker = LiveAsker(heads, connection)

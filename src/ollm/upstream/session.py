@@ -1,6 +1,6 @@
 """The only objects that can seal and send a prompt, and the only place that makes them.
 
-`establish` asks the machine for evidence over a fresh nonce, has it appraised, and only when every check passed makes a
+`establish` (by way of `examine`) asks the machine for evidence over a fresh nonce, has it appraised, and only when every check passed makes a
 `VerifiedSession` from what the evidence binds. Nobody else can: the constructor wants a token that stays in this module.
 `UnattestedRoute` is for routes of level zdr: it says of itself that nothing was verified, and receipts repeat it.
 """
@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ollm.attest.evidence import MachineCollateral, MachineEvidence
 from ollm.attest.services import door
@@ -24,7 +24,7 @@ from ollm.receipts.session import build_session
 from ollm.seal.cipher import JSON
 from ollm.upstream.answer import Answer, SealedRequest
 from ollm.upstream.bundle import MEDIA_TYPE, encode
-from ollm.upstream.provider import Gathered, Provider, Transcript, Vouched
+from ollm.upstream.provider import Gathered, OpenProvider, Provider, Requests, Transcript, Vouched
 from ollm.upstream.statements import verified_statements
 from ollm.values.checks import Appraisal
 from ollm.values.hexes import Hex32, hex32
@@ -59,22 +59,20 @@ class Route:
     bound: Bound | None = None
     session_id: Hex32 | None = None
 
-    def __init__(self, name: str, provider: Provider, pool: Pool, timeouts: Timeouts) -> None:
+    def __init__(self, name: str, provider: Requests, pool: Pool, timeouts: Timeouts) -> None:
         self.upstream = name
-        self._provider = provider
+        self._requests = provider
         self._pool = pool
         self._timeouts = timeouts
 
+    def outgoing(self, body: bytes) -> bytes:
+        """`body` as this provider is to get it, before it is hashed and sealed. Raises: ApiError for one that it can't be sent."""
+        return body
+
     async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool) -> SealedRequest:
         """Seal `body` to the attested key, or leave it to the channel where the route says so. Raises: SealError, UpstreamError."""
-        path, provider = self._provider.path(endpoint), self._provider
-        cipher = await provider.cipher(self.bound) if self.bound is not None else None
-        if cipher is None:
-            return SealedRequest(provider.head(path, len(body), JSON, headers), body, None, None)
-        sealed, opener = cipher.seal(path, body, streamed=streamed)
-        named = {**headers, **dict(sealed.headers)}
-        head = provider.head(sealed.path or path, len(sealed.body), sealed.content_type, named)
-        return SealedRequest(head, sealed.body, opener, cipher.name)
+        path = self._requests.path(endpoint)
+        return SealedRequest(self._requests.head(path, len(body), JSON, headers), body, None, None)
 
     async def send(self, request: SealedRequest) -> Answer:
         """Send `request` over a connection to the attested key. Raises: ChannelRefused, UpstreamError, SealError."""
@@ -87,7 +85,7 @@ class Route:
                 opener = None  # an error answer in the clear: only its status is believed
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
-            answer.key_refused = request.sealed and opener is None and response.status in self._provider.stale_key_status
+            answer.key_refused = request.sealed and opener is None and response.status in self._requests.stale_key_status
             return answer
         except BaseException:
             connection.abort(connection.phase, "given up")
@@ -96,9 +94,7 @@ class Route:
 
     async def vouch(self, answer: Answer, transcript: Transcript) -> Vouched | None:
         """The machine's signature over what it answered, on the connection that it answered on. Raises: UpstreamError, EvidenceRefused."""
-        if self.bound is None or self.bound.signer is None:
-            return None
-        return await self._provider.vouch(answer.connection, self.bound, transcript)
+        return None
 
     def close(self) -> None:
         self._pool.close()
@@ -112,6 +108,18 @@ class UnattestedRoute(Route):
 
     level = Level.ZDR
 
+    def __init__(self, name: str, provider: OpenProvider, pool: Pool, timeouts: Timeouts) -> None:
+        super().__init__(name, provider, pool, timeouts)
+        self._provider = provider
+
+    def outgoing(self, body: bytes) -> bytes:
+        return self._provider.rewrite(body)
+
+    async def send(self, request: SealedRequest) -> Answer:
+        answer = await super().send(request)
+        answer.status = self._provider.statuses.get(answer.status, answer.status)
+        return answer
+
 
 class VerifiedSession(Route):
     """One verification of one machine, for as long as it holds. Immutable but for its connections."""
@@ -120,6 +128,7 @@ class VerifiedSession(Route):
         if token is not _TOKEN:
             raise TypeError("only upstream.session.establish makes a VerifiedSession")
         super().__init__(name, provider, pool, timeouts)
+        self._provider = provider
         self.session_id: Hex32 = Hex32("")
         self.document = b""
         self.established_at = 0
@@ -132,13 +141,33 @@ class VerifiedSession(Route):
         return self.appraisal.level
 
     async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool) -> SealedRequest:
-        request = await super().seal(endpoint, body, headers, streamed=streamed)
-        if self._provider.demand.seal and not request.sealed:  # appraisal demanded it; stated again because silence here would send plaintext
-            raise SealError("INVALID_KEY_CONFIG", "the session binds no key to seal to")
-        return request
+        path, provider = self._provider.path(endpoint), self._provider
+        cipher = await provider.cipher(self.bound)
+        if cipher is None:
+            if provider.demand.seal:  # appraisal demanded it; stated again because silence here would send plaintext
+                raise SealError("INVALID_KEY_CONFIG", "the session binds no key to seal to")
+            return await super().seal(endpoint, body, headers, streamed=streamed)
+        sealed, opener = cipher.seal(path, body, streamed=streamed)
+        named = {**headers, **dict(sealed.headers)}
+        head = provider.head(sealed.path or path, len(sealed.body), sealed.content_type, named)
+        return SealedRequest(head, sealed.body, opener, cipher.name)
+
+    async def vouch(self, answer: Answer, transcript: Transcript) -> Vouched | None:
+        if self.bound.signer is None:
+            return None
+        return await self._provider.vouch(answer.connection, self.bound, transcript)
 
     def __repr__(self) -> str:
         return f"<VerifiedSession {self.upstream} {self.session_id[:12]}>"
+
+
+class Examined(NamedTuple):
+    """Evidence that was accepted, and what it binds. No way to the machine: only `establish` makes one of it."""
+
+    gathered: Gathered
+    judged: Judged
+    appraisal: Appraisal
+    bound: Bound
 
 
 async def establish(
@@ -158,31 +187,9 @@ async def establish(
     nonce has been sent then.
     """
     nonce = hex32(secrets.token_hex(32))
-    gathered: Gathered | None = None
-    try:
-        async with asyncio.timeout(timeouts.verify):
-            # 1. Evidence, fetched with our nonce on a connection whose key we hold.
-            gathered = await provider.gather(nonce)
-            # 2. Collateral for each machine that it is of, fetched by us from where the configuration says.
-            machines = door.machines(gathered.evidence, provider.demand)
-            collateral = tuple([await endorser.collateral(machine) for machine in machines])
-        # 3. Appraisal, under the policy and nothing else.
-        now = clock.now()
-        judged = Judged(evidence=gathered.evidence, collateral=collateral, statements=gathered.statements, demand=provider.demand, appraised_at=now)
-        appraisal, bound = await asyncio.to_thread(judge, judged, policy, trust_root)
-        if bound is None or not appraisal.accepted:
-            raise Unverified(appraisal)
-    except EvidenceRefused as refusal:
-        _drop(gathered)
-        raise Unverified(door.refused(policy, refusal, provider.demand)) from None
-    except (UpstreamError, TimeoutError) as problem:
-        _drop(gathered)
-        got = str(problem) or "no answer in time"
-        missing = EvidenceRefused("evidence.fetch", got, "evidence and collateral in time")
-        raise Unverified(door.refused(policy, missing, provider.demand)) from None
-    except BaseException:
-        _drop(gathered)
-        raise
+    found = await examine(nonce, policy, provider, endorser, clock=clock, trust_root=trust_root, seconds=timeouts.verify)
+    gathered, judged, appraisal, bound = found
+    now = judged.appraised_at
     # 4. The session: bound to the key of that connection and, where sealing is asked for, to the attested key.
     pins = frozenset(bound.spkis) if provider.demand.channel else None
     pool = Pool(gathered.origin, pins, provider.tls, size=settings.max_connections, connect_timeout=timeouts.connect)
@@ -206,6 +213,41 @@ async def establish(
         evidence_type=MEDIA_TYPE,
     )
     return session
+
+
+async def examine(
+    nonce: Hex32, policy: AttestationPolicy, provider: Provider, endorser: Endorser, *, clock: Clock, trust_root: bytes | None, seconds: float
+) -> Examined:
+    """Ask for evidence over `nonce` and judge it; gathering may take `seconds`. Raises: Unverified, which leaves no connection open.
+
+    A command that repeats a recorded verification gives the recorded nonce. What comes back can't send anything, whatever the nonce was.
+    """
+    gathered: Gathered | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            # 1. Evidence, fetched with our nonce on a connection whose key we hold.
+            gathered = await provider.gather(nonce)
+            # 2. Collateral for each machine that it is of, fetched by us from where the configuration says.
+            machines = door.machines(gathered.evidence, provider.demand)
+            collateral = tuple([await endorser.collateral(machine) for machine in machines])
+        # 3. Appraisal, under the policy and nothing else.
+        now = clock.now()
+        judged = Judged(evidence=gathered.evidence, collateral=collateral, statements=gathered.statements, demand=provider.demand, appraised_at=now)
+        appraisal, bound = await asyncio.to_thread(judge, judged, policy, trust_root)
+        if bound is None or not appraisal.accepted:
+            raise Unverified(appraisal)
+    except EvidenceRefused as refusal:
+        _drop(gathered)
+        raise Unverified(door.refused(policy, refusal, provider.demand)) from None
+    except (UpstreamError, TimeoutError) as problem:
+        _drop(gathered)
+        got = str(problem) or "no answer in time"
+        missing = EvidenceRefused("evidence.fetch", got, "evidence and collateral in time")
+        raise Unverified(door.refused(policy, missing, provider.demand)) from None
+    except BaseException:
+        _drop(gathered)
+        raise
+    return Examined(gathered, judged, appraisal, bound)
 
 
 def judge(judged: Judged, policy: AttestationPolicy, trust_root: bytes | None) -> tuple[Appraisal, Bound | None]:
