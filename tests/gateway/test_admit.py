@@ -14,7 +14,7 @@ from ollm.values.ledger import Status
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
 from ollm.wire.chat import parse_chat
-from tests.stage import CHAT, Stage, chat_body, configuration, error_of, eventually, opened, policy_table, upstream_table
+from tests.stage import CHAT, MODEL, Stage, chat_body, configuration, error_of, eventually, opened, policy_table, upstream_table
 
 
 async def test_a_model_that_is_not_configured_has_no_receipt_and_no_row(stage: Stage) -> None:
@@ -116,6 +116,7 @@ async def test_only_routes_of_the_demanded_level_are_tried(socket_dir: Path) -> 
         del table["tdx"]["simulated_root_sha256"]
         tree["policies"]["real"] = {**table, "level": "tee"}
         tree["upstreams"]["real"] = upstream_table(real, "real")
+        tree["models"][MODEL]["upstreams"] = ["played", "real"]
         async with opened(socket_dir, tree) as stage:
             assert (await stage.entry(await stage.chat())).upstream == "played"
             response = await stage.chat(provider={"aci_verified": True})

@@ -4,12 +4,23 @@ from typing import NamedTuple
 
 
 class Traits(NamedTuple):
-    """`evidence`: its machines are judged under a policy; else its level is zdr. `seals`: what `seal` may say beside nothing."""
+    """`evidence`: its machines are judged under a policy; else its level is zdr. `seals`: what `seal` may say beside nothing.
+
+    `certified`: no evidence names the key of the connection, so a CA's word for the host is all there is. `url`: where the provider is, for
+    configurations that don't say. `base`: its URL may have a path, the base of its API.
+    """
 
     evidence: bool
     seals: tuple[str, ...] = ()
+    certified: bool = False
+    url: str = ""
+    base: bool = False
 
 
 ADAPTERS: dict[str, Traits] = {
     "aci": Traits(evidence=True, seals=("ehbp", "tls")),
+    "openai": Traits(evidence=False, certified=True, url="https://api.openai.com"),
+    "anthropic": Traits(evidence=False, certified=True, url="https://api.anthropic.com"),
+    "openrouter": Traits(evidence=False, certified=True, url="https://openrouter.ai"),
+    "openai-compatible": Traits(evidence=False, certified=True, base=True),
 }

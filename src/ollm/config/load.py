@@ -7,9 +7,10 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
+from cryptography import x509
 
 from ollm.config import policy_rules
-from ollm.config.adapters import ADAPTERS
+from ollm.config.adapters import ADAPTERS, Traits
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
@@ -19,6 +20,7 @@ from ollm.values.secret import Sealed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
 _SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")  # of an API's base: it goes into request lines as it stands
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -61,9 +63,17 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
         raise ConfigError(str(problem), REFERENCE) from None
     for name in tables:
         check_name("policy", name)
-    settings = msgspec.structs.replace(settings, policies={name: policy_of(name, table, directory) for name, table in tables.items()})
+    policies = {name: policy_of(name, table, directory) for name, table in tables.items()}
+    upstreams = {name: _placed(upstream) for name, upstream in settings.upstreams.items()}
+    settings = msgspec.structs.replace(settings, policies=policies, upstreams=upstreams)
     _check(settings)
     return settings
+
+
+def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
+    """`upstream` with its adapter's URL where it names none."""
+    traits = ADAPTERS.get(upstream.adapter)
+    return upstream if upstream.url or traits is None else msgspec.structs.replace(upstream, url=traits.url)
 
 
 def _check(settings: Settings) -> None:
@@ -119,9 +129,17 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
         raise ConfigError(f"upstreams.{name} names no policy", "name the policy that its machine must meet")
     if upstream.policy is not None and upstream.policy not in settings.policies:
         raise ConfigError(f"upstreams.{name} names policy {upstream.policy!r}, which is not configured", f"add [policies.{upstream.policy}]")
-    parts = _origin(f"upstreams.{name}.url", upstream.url)
-    if parts != "https":
+    _check_way(name, upstream, traits)
+
+
+def _check_way(name: str, upstream: UpstreamSettings, traits: Traits) -> None:
+    """Where the provider is, and where its collateral."""
+    if not upstream.url:
+        raise ConfigError(f"upstreams.{name} names no url", f"{upstream.adapter} has none of its own")
+    if _origin(f"upstreams.{name}.url", upstream.url, path=traits.base) != "https":
         raise ConfigError(f"upstreams.{name}.url is not https", "a prompt leaves over TLS only")
+    if upstream.ca is not None:
+        _check_ca(name, upstream.ca, traits)
     for field, url in (("pcs_url", upstream.pcs_url), ("root_crl_url", upstream.root_crl_url)):
         if url is not None:
             _check_source(f"upstreams.{name}.{field}", url)
@@ -144,9 +162,20 @@ def _check_source(field: str, url: str) -> None:
         raise ConfigError(f"{field} is not a plain URL", "write it as https://host or https://host/path, without credentials or a query")
 
 
-def _origin(field: str, url: str) -> str:
+def _check_ca(name: str, ca: str, traits: Traits) -> None:
+    if not traits.certified:
+        raise ConfigError(f"upstreams.{name}.ca is set, and this adapter's evidence names the key of the connection", "leave it out")
+    try:
+        x509.load_pem_x509_certificates(ca.encode())
+    except ValueError:
+        raise ConfigError(f"upstreams.{name}.ca is no certificate", "write the CA's certificate there, as PEM text") from None
+
+
+def _origin(field: str, url: str, *, path: bool = False) -> str:
     split = _split(field, url)
-    if not split.hostname or split.username or split.password or split.query or split.fragment or split.path not in ("", "/"):
+    if not path and split.path not in ("", "/"):
+        raise ConfigError(f"{field} is not an origin", "write it as https://host or https://host:port")
+    if not split.hostname or split.username or split.password or split.query or split.fragment or not _PATH.fullmatch(split.path):
         raise ConfigError(f"{field} is not an origin", "write it as https://host or https://host:port")
     return split.scheme
 

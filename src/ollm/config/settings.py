@@ -76,7 +76,8 @@ class CollateralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One provider endpoint and the policy that its machine must meet."""
 
-    url: str  # origin, https only
+    url: str = ""  # origin, https only; absent: the adapter's own
+    ca: str | None = None  # PEM of the only CA believed for the provider's certificate, where nothing attests its key; absent: public CAs
     policy: str | None = None  # absent only where the adapter has no evidence to judge: level zdr
     adapter: str = "aci"
     seal: str | None = None  # tls: the attested channel alone; absent: sealed as the adapter's protocol does it

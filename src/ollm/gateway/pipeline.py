@@ -28,6 +28,7 @@ from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, ve
 from ollm.upstream.answer import Answer
 from ollm.upstream.session import Route, VerifiedSession
 from ollm.values.hexes import sha256_of
+from ollm.values.level import strictest
 from ollm.wire.chat import ChatRequest, parse_chat
 
 
@@ -74,43 +75,58 @@ def _parse(body: bytes) -> ChatRequest:
 async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> Answer:
     """Send to the first candidate that is verified and can be reached; never to a second one once bytes may have left.
 
-    Raises: TrustRefusal, UpstreamError, SealError, StoreError.
+    After a candidate that was not trusted, only those of its level or above are tried: whoever breaks a verification must not gain by it
+    that the prompt goes to somebody whom nothing verifies. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
     """
     problem: TrustRefusal | UpstreamError | None = None
-    body = None
+    body = request.forward(ticket.model.upstream_model or ticket.name)
+    floor, levels = ticket.demand.floor, exchange.gateway.levels
     for name in ticket.candidates:
-        for _ in range(2):  # a second time only after the machine changed its key, against a new verification
-            try:
-                session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
-            except TrustRefusal as refusal:
-                problem = refusal
-                break
-            body = body or request.forward(ticket.model.upstream_model or ticket.name)
-            try:
-                answer = await _send(exchange, session, body, name, streamed=request.stream)
-            except ChannelRefused as refusal:
-                problem = refusal
-            except UpstreamError as failure:
-                if failure.phase != "connect":
-                    raise
-                problem = failure
-                if exchange.gateway.keepers[name].held() is session:
-                    exchange.not_sent()
-                    break
-                # Otherwise a renewed verification took the session's place while this request waited for a connection.
-            else:
-                if not answer.key_refused:
-                    return answer
-                answer.close()
-                exchange.unopened()
-                problem = ChannelRefused("a key configuration error", "the attested sealing key")
-            exchange.not_sent()
-            exchange.gateway.keepers[name].distrust(session)
+        if not levels[name].satisfies(floor):
+            continue
+        try:
+            return await _through(exchange, ticket, name, body, streamed=request.stream)
+        except (TrustRefusal, ChannelRefused) as refusal:
+            problem, floor = refusal, strictest(floor, levels[name])
+        except UpstreamError as failure:
+            if failure.phase != "connect":
+                raise
+            problem = failure
     raise problem or UpstreamError("connect", "no candidate")
+
+
+async def _through(exchange: Exchange, ticket: Ticket, name: str, body: bytes, *, streamed: bool) -> Answer:
+    """Send to upstream `name`: a second time only after the machine changed its key, against a new verification. Raises: as `_forward`."""
+    keeper = exchange.gateway.keepers[name]
+    problem: UpstreamError = UpstreamError("connect", "never tried")
+    for _ in range(2):
+        session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
+        try:
+            answer = await _send(exchange, session, body, name, streamed=streamed)
+        except ChannelRefused as refusal:
+            problem = refusal
+        except UpstreamError as failure:
+            if failure.phase != "connect":
+                raise
+            problem = failure
+            if keeper.held() is session:
+                exchange.not_sent()
+                raise
+            # Otherwise a renewed verification took the session's place while this request waited for a connection.
+        else:
+            if not answer.key_refused:
+                return answer
+            answer.close()
+            exchange.unopened()
+            problem = ChannelRefused("a key configuration error", "the attested sealing key")
+        exchange.not_sent()
+        keeper.distrust(session)
+    raise problem
 
 
 async def _send(exchange: Exchange, session: Route, body: bytes, name: str, *, streamed: bool) -> Answer:
     gateway = exchange.gateway
+    body = session.outgoing(body)
     request = await session.seal(ENDPOINT, body, {}, streamed=streamed)
     exchange.routed(name, session)
     exchange.note(forwarded(sha256_of(body)), _verification(exchange.model or "", name, session))

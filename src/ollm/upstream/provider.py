@@ -61,11 +61,8 @@ class Vouched(msgspec.Struct, frozen=True):
     kind: str  # model or gateway: who signed
 
 
-class Provider(Protocol):
-    """Contract: `gather`, `cipher` and `vouch` raise UpstreamError, and close what they opened; the others never wait."""
-
-    @property
-    def demand(self) -> Demand: ...
+class Requests(Protocol):
+    """How requests to a provider look. Contract: nothing here waits."""
 
     @property
     def tls(self) -> ssl.SSLContext: ...  # certified_tls where nothing attests the peer's key
@@ -73,12 +70,28 @@ class Provider(Protocol):
     @property
     def stale_key_status(self) -> frozenset[int]: ...  # of error answers that say: I don't hold the key that you sealed to
 
-    async def gather(self, nonce: Hex32) -> Gathered: ...
-
-    async def cipher(self, bound: Bound) -> Cipher | None: ...
-
     def path(self, endpoint: str) -> str: ...
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes: ...
+
+
+class OpenProvider(Requests, Protocol):
+    """A provider without evidence."""
+
+    @property
+    def statuses(self) -> Mapping[int, int]: ...  # of its error answers, and what each means elsewhere
+
+    def rewrite(self, body: bytes) -> bytes: ...  # as its contract demands; raises ApiError for a request that it doesn't cover
+
+
+class Provider(Requests, Protocol):
+    """A provider with evidence. Contract: `gather`, `cipher` and `vouch` raise UpstreamError, and close what they opened."""
+
+    @property
+    def demand(self) -> Demand: ...
+
+    async def gather(self, nonce: Hex32) -> Gathered: ...
+
+    async def cipher(self, bound: Bound) -> Cipher | None: ...
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None: ...

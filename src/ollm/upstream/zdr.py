@@ -1,0 +1,90 @@
+"""Providers without evidence: OpenAI, Anthropic, OpenRouter, and whoever speaks OpenAI's API. Level zdr.
+
+Nothing is verified: that the peer is the provider, a public certificate says; that it retains nothing, its contract with the operator
+says. What this gateway adds is that the members of a request on which that contract hangs are never the client's to choose. Each
+provider is a profile: data.
+"""
+
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ollm.config.settings import UpstreamSettings
+from ollm.errors import ApiError, WireError
+from ollm.net.connection import certified_tls
+from ollm.upstream.asking import Heads
+from ollm.values.secret import Sealed
+from ollm.wire import rules
+from ollm.wire.rules import BodyRules
+
+_OPENAI_BASE = "/v1"  # of the paths that a gateway is asked for
+_KEPT = "the provider keeps what this makes for a while, and the route is one without retention"
+_ELSEWHERE = "this hands content to services that the provider's promise of zero retention does not cover"
+_OTHER_MODELS = "the route names the model; others are not to be chosen on the way"
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What is particular about one provider."""
+
+    base: str | None = _OPENAI_BASE  # path in place of /v1; None: the one of the configured URL
+    headers: Mapping[str, str] = {}  # of every request, beside `Authorization: Bearer`
+    body: BodyRules = BodyRules()
+    statuses: Mapping[int, int] = {}  # error statuses that mean here what another one means elsewhere
+
+
+PROFILES: dict[str, Profile] = {
+    # Chat completions are stored only when asked for, and under an agreement of zero retention never; what is forced is that nobody asks.
+    # Audio answers are kept for an hour, an extended prompt cache for a day (developers.openai.com/api/docs/guides/your-data).
+    "openai": Profile(body=BodyRules(forced={"store": "false"}, dropped=frozenset({"prompt_cache_retention"}), refused={"audio": _KEPT})),
+    # Anthropic's OpenAI-compatible endpoint (platform.claude.com/docs/en/api/openai-sdk). 529: overloaded.
+    "anthropic": Profile(headers={"anthropic-version": "2023-06-01"}, statuses={529: 503}),
+    # Routing to endpoints of zero retention alone, and to none that learns from prompts (openrouter.ai/docs/guides/features/zdr); plugins, search
+    # and server tools are not covered by either. A preset could bring them along. 403: its moderation refused the prompt.
+    "openrouter": Profile(
+        base="/api/v1",
+        body=BodyRules(
+            forced={"provider": {"zdr": "true", "data_collection": '"deny"'}},
+            refused={
+                "plugins": _ELSEWHERE,
+                "web_search_options": _ELSEWHERE,
+                "preset": _ELSEWHERE,
+                "models": _OTHER_MODELS,
+                "route": _OTHER_MODELS,
+            },
+            tools_elsewhere="openrouter:",
+        ),
+        statuses={403: 400},
+    ),
+    "openai-compatible": Profile(base=None),
+}
+
+
+class ZdrProvider:
+    """How requests to one of these providers look."""
+
+    stale_key_status: frozenset[int] = frozenset()  # nothing is sealed
+
+    def __init__(self, settings: UpstreamSettings, api_key: Sealed | None) -> None:
+        profile = PROFILES[settings.adapter]
+        self._body = profile.body
+        self._base = profile.base if profile.base is not None else urlsplit(settings.url).path.rstrip("/") or _OPENAI_BASE
+        self._heads = Heads(settings.url, api_key, more=profile.headers)
+        self.statuses = profile.statuses
+        self.tls: ssl.SSLContext = certified_tls(settings.ca)
+
+    def rewrite(self, body: bytes) -> bytes:
+        """`body` as the provider's contract demands. Raises: ApiError 400 for a request that the contract does not cover."""
+        try:
+            return rules.apply(self._body, body)
+        except WireError as problem:
+            message = f"{problem.param or 'the body'} can't be sent to this route: {problem.reason}."
+            raise ApiError(400, "invalid_request_error", "invalid_request", message, param=problem.param) from None
+
+    def path(self, endpoint: str) -> str:
+        """`endpoint`, below the provider's own base path."""
+        return self._base + endpoint.removeprefix(_OPENAI_BASE)
+
+    def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
+        return self._heads.post(path, length, content_type, extra)
