@@ -99,15 +99,17 @@ async def test_a_service_that_never_answers_is_given_up(monkeypatch: pytest.Monk
 
 
 async def test_the_nonce_goes_out_and_nothing_else() -> None:
-    async with tls_server(one_by_one(REPORT, whole(b"x", KEYS))) as server:
-        async with gathered(server.origin.text, api_key=Sealed(b"sk-secret")) as (found, _):
-            sent = b"".join(server.requests).decode()
-            assert [line for line in sent.split("\r\n") if line.startswith("GET ")] == [
-                f"GET /v1/aci/attestation?nonce={NONCE} HTTP/1.1",
-                "GET /.well-known/hpke-keys HTTP/1.1",
-            ]
-            assert "sk-secret" not in sent
-            assert found.evidence.documents == {"report": b"{}", "hpke_keys": b"x"}
+    async with (
+        tls_server(one_by_one(REPORT, whole(b"x", KEYS))) as server,
+        gathered(server.origin.text, api_key=Sealed(b"sk-secret")) as (found, _),
+    ):
+        sent = b"".join(server.requests).decode()
+        assert [line for line in sent.split("\r\n") if line.startswith("GET ")] == [
+            f"GET /v1/aci/attestation?nonce={NONCE} HTTP/1.1",
+            "GET /.well-known/hpke-keys HTTP/1.1",
+        ]
+        assert "sk-secret" not in sent
+        assert found.evidence.documents == {"report": b"{}", "hpke_keys": b"x"}
 
 
 def test_the_head_of_a_request() -> None:
