@@ -1,0 +1,161 @@
+"""A verification recorded and repeated: the same checks and claims; one byte changed: refused."""
+
+import base64
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ollm.app.initialise import initialise
+from ollm.app.recording import record, replay
+from ollm.config.load import Loaded, load
+from ollm.errors import ConfigError
+from ollm.net.tape import open_tape
+from ollm.sim.service import SimEnclave, SimOptions
+from ollm.values.checks import Appraisal
+from ollm.values.hexes import Hex32
+from tests.stage import configuration, toml
+
+
+@pytest.fixture
+async def enclave() -> AsyncIterator[SimEnclave]:
+    async with SimEnclave(SimOptions()) as running:
+        yield running
+
+
+def installed(folder: Path, machine: SimEnclave, **upstream: Any) -> Loaded:
+    return load(initialise(folder, toml(configuration({"enclave": machine}, upstream=upstream))))
+
+
+async def recorded(folder: Path, machine: SimEnclave, **upstream: Any) -> tuple[Loaded, Path, Appraisal]:
+    loaded, tape = installed(folder, machine, **upstream), folder / "tape"
+    return loaded, tape, (await record(loaded, "enclave", tape)).appraisal
+
+
+async def replayed(loaded: Loaded, tape: Path, **more: Any) -> Appraisal:
+    return (await replay(loaded, "enclave", open_tape(tape), **more)).appraisal
+
+
+async def test_the_same_appraisal_without_a_network(tmp_path: Path) -> None:
+    async with SimEnclave(SimOptions()) as enclave:
+        loaded, tape, first = await recorded(tmp_path, enclave)
+    assert first.accepted
+    assert await replayed(loaded, tape) == first  # the enclave is gone
+    assert not (tmp_path / "state").exists() or not list((tmp_path / "state").glob("**/*.json"))
+
+
+async def test_a_refusal_is_repeated_too(tmp_path: Path) -> None:
+    async with SimEnclave(SimOptions(broken="debug-bit")) as broken:
+        loaded, tape, first = await recorded(tmp_path, broken)
+    assert first.failure is not None
+    assert first.failure.name == "quote.debug"
+    assert await replayed(loaded, tape) == first
+
+
+async def test_what_is_recorded(tmp_path: Path, enclave: SimEnclave) -> None:
+    _, tape, _ = await recorded(tmp_path, enclave)
+    manifest = json.loads((tape / "manifest.json").read_text())
+    assert manifest["provider"] == "aci"
+    report = json.loads(next((tape / "responses").glob("0001_*.json")).read_text())
+    assert report["url"] == f"{enclave.url}/v1/aci/attestation?nonce={manifest['nonce_hex']}"
+    assert report["tls_version"] == "TLSv1.3"
+    assert len(base64.b64decode(report["peer_spki_der_base64"])) > 64
+    asked = {json.loads(file.read_text())["url"].partition("?")[0].rpartition("/")[2] for file in (tape / "responses").glob("*.json")}
+    assert {"attestation", "hpke-keys", "tcb", "identity", "pckcrl", "IntelSGXRootCA.der"} <= asked
+
+
+async def test_a_key_is_sent_and_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVIDER_KEY", "sk-unmistakable")
+    async with SimEnclave(SimOptions(api_key="sk-unmistakable")) as enclave:
+        loaded, tape, first = await recorded(tmp_path, enclave, api_key="env:PROVIDER_KEY")
+    assert all(b"sk-unmistakable" not in file.read_bytes() for file in tape.rglob("*") if file.is_file())
+    monkeypatch.delenv("PROVIDER_KEY")
+    assert await replayed(loaded, tape) == first  # who repeats it needs no key
+
+
+def flipped(data: bytes) -> bytes:
+    """`data`, a report, with one bit of its quote's body changed."""
+    document = json.loads(data)
+    quote = document["attestation"]["evidence"]["quote"]
+    at = 2 * 400
+    document["attestation"]["evidence"]["quote"] = quote[:at] + format(int(quote[at], 16) ^ 1, "x") + quote[at + 1 :]
+    return json.dumps(document).encode()
+
+
+def other_key(data: bytes) -> bytes:
+    """A key configuration with another key."""
+    return data[:8] + bytes([data[8] ^ 1]) + data[9:]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "check"),
+    [("attestation", flipped, "quote."), ("hpke-keys", other_key, "channel."), ("tcb", lambda data: data.replace(b"UpToDate", b"Uptodate", 1), "")],
+    ids=["quote", "sealing key", "collateral"],
+)
+async def test_one_byte_changed_is_refused(tmp_path: Path, enclave: SimEnclave, part: str, change: Callable[[bytes], bytes], check: str) -> None:
+    loaded, tape, _ = await recorded(tmp_path, enclave)
+    (body,) = (file for file in (tape / "responses").glob("*.body") if file.stem.endswith(part))
+    before = body.read_bytes()
+    body.write_bytes(change(before))
+    assert body.read_bytes() != before
+    failure = (await replayed(loaded, tape)).failure
+    assert failure is not None
+    assert failure.name.startswith(check)
+
+
+async def test_another_key_of_the_peer_is_refused_and_none_as_well(tmp_path: Path, enclave: SimEnclave) -> None:
+    loaded, tape, _ = await recorded(tmp_path, enclave)
+    for key in (base64.b64encode(b"another key").decode(), None):
+        changed = tmp_path / f"changed-{key}"
+        shutil.copytree(tape, changed)
+        for file in (changed / "responses").glob("*.json"):
+            document = json.loads(file.read_text())
+            if "peer_spki_der_base64" in document:
+                file.write_text(json.dumps({**document, "peer_spki_der_base64": key}))
+        failure = (await replayed(loaded, changed)).failure
+        assert failure is not None
+        assert failure.name == "channel.spki"
+
+
+async def test_answers_of_two_keys_are_not_of_one_connection(tmp_path: Path, enclave: SimEnclave) -> None:
+    loaded, tape, _ = await recorded(tmp_path, enclave)
+    file = next((tape / "responses").glob("*hpke-keys.json"))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "peer_spki_der_base64": "AAAA"}))
+    failure = (await replayed(loaded, tape)).failure
+    assert failure is not None
+    assert "different keys" in failure.got
+
+
+async def test_another_nonce_and_a_later_time_are_refused(tmp_path: Path, enclave: SimEnclave) -> None:
+    loaded, tape, _ = await recorded(tmp_path, enclave)
+    other = await replayed(loaded, tape, nonce=Hex32("00" * 32))
+    assert other.failure is not None
+    assert f"no answer to GET {enclave.url}/v1/aci/attestation?nonce=0000" in other.failure.got
+    late = await replayed(loaded, tape, at=open_tape(tape).manifest.moment + 400 * 86_400)
+    assert not late.accepted
+
+
+async def test_an_error_of_the_provider_is_recorded_and_repeated(tmp_path: Path) -> None:
+    async with SimEnclave(SimOptions(broken="no-evidence")) as enclave:
+        loaded, tape, first = await recorded(tmp_path, enclave)
+    assert first.failure is not None
+    assert (first.failure.name, first.failure.got) == ("evidence.fetch", "headers: the attestation endpoint answered 404")
+    assert await replayed(loaded, tape) == first
+
+
+async def test_nobody_there_leaves_a_recording_that_says_nothing(tmp_path: Path, enclave: SimEnclave) -> None:
+    loaded = installed(tmp_path, enclave)
+    await enclave.stop()
+    first = (await record(loaded, "enclave", tmp_path / "tape")).appraisal
+    again = await replayed(loaded, tmp_path / "tape")
+    assert [appraisal.failure.name for appraisal in (first, again) if appraisal.failure] == ["evidence.fetch", "evidence.fetch"]
+
+
+async def test_a_folder_that_is_used_is_refused_before_anything_is_asked(tmp_path: Path, enclave: SimEnclave) -> None:
+    loaded = installed(tmp_path, enclave)
+    with pytest.raises(ConfigError, match="not empty"):
+        await record(loaded, "enclave", tmp_path)
+    assert enclave.counters.reports == 0
