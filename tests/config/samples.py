@@ -44,6 +44,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "bound": ("hash", "nonce"),
     "freshness": ("server", "client"),
     "custody": (("instance",), ("app_kms", "unknown")),
+    "terminates_at": ("router", "enclave"),
     "level": (Level.TEE, Level.SIMULATED),
 }
 

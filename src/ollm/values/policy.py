@@ -167,6 +167,8 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     require_signature: bool = False  # an answer that the machine did not sign is a failure; else it is only recorded
     gateway_tdx: TdxPolicy | None = None  # the provider's own gateway in front of the machine; None: a service behind one is refused
     gateway_app_ids: tuple[str, ...] | None = None
+    # What the machine behind the channel is, where its evidence can't tell; repeated in the claims. None: nobody says.
+    terminates_at: Literal["enclave", "router"] | None = None
 
 
 class AttestationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

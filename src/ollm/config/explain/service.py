@@ -52,6 +52,15 @@ def _gateway(policy: TdxPolicy | None, context: Context) -> Iterable[Said]:
         yield msgspec.structs.replace(said, text=f"of the provider's gateway: {said.text}")
 
 
+def _end(where: str | None, context: Context) -> Iterable[Said]:
+    if where == "router":
+        yield note("encryption ends in a router of the provider's: it reads prompts, and passes them on to machines that only it verifies")
+    elif where == "enclave":
+        yield note("that the verified machine runs the model itself is the operator's word (service.terminates_at)")
+    else:
+        yield note("whether the verified machine runs the model or passes prompts on is not said (service.terminates_at)")
+
+
 def _listed(what: str) -> Sentence:
     return given(
         absent=note(f"any {what} will do"),
@@ -77,4 +86,5 @@ SERVICE: Table = {
     ),
     "gateway_tdx": _gateway,
     "gateway_app_ids": _listed("dstack application of the provider's gateway"),
+    "terminates_at": _end,
 }
