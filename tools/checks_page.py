@@ -11,6 +11,7 @@ from ollm.attest.nitro import checks as nitro
 from ollm.attest.nvidia import checks as nvidia
 from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
+from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
 from ollm.attest.tokens import checks as tokens
@@ -63,6 +64,7 @@ SECTIONS = (
         checks.SHAPE,
     ),
     Section("Report of an ACI service", "", checks.REPORT),
+    Section("Tinfoil's attestation document", "Which are made depends on its form: v2, v3 as of June 2026, v3.", tinfoil.CHECKS),
     Section("Machine", "What is demanded of the parts that were sent, before any of them is judged.", checks.MACHINE),
     Section("Intel TDX", "", tdx.CHECKS),
     Section("AMD SEV-SNP", "", sevsnp.CHECKS),

@@ -26,6 +26,9 @@ BEFORE: dict[str, Proof] = {
 SHAPE: dict[str, Proof] = {
     "report.shape": Proof("the report is of a shape that was asked for: shapes say what binds what, so none is guessed", _OWN),
 }
+CUSTODY: dict[str, Proof] = {
+    "key.custody": Proof("those who hold the keys that prompts are sealed to, or else the channel's, are such as the policy accepts", _OWN),
+}
 REPORT: dict[str, Proof] = {
     "report.format": Proof("the report is one JSON document with the members of an attestation report, each once", f"{_ACI} §4"),
     "report.version": Proof("the report is of the version and the kind of machine that this verifier understands", f"{_ACI} §4"),
@@ -35,7 +38,7 @@ REPORT: dict[str, Proof] = {
 }
 CHANNEL: dict[str, Proof] = {
     "binding.report_data": Proof("the machine itself stated this keyset, freshly, for our nonce", f"{_ACI} §3.2"),
-    "channel.spki": Proof("the connection ends at a key of that keyset", f"{_ACI} §5"),
+    "channel.spki": Proof("the connection ends at a key that was attested (ACI: one of that keyset)", f"{_ACI} §5"),
     "channel.hpke_key": Proof("what is sealed can be opened only with a key of that keyset", "OLLM specification: ACI with EHBP"),
 }
 MACHINE: dict[str, Proof] = {

@@ -131,6 +131,8 @@ ASPECTS: dict[str, Aspect] = {
     "nras.vbios": _OUTDATED,
     "nras.listed": _NOT_LISTED,
     "devices.": _MISBOUND,
+    "tinfoil.": _MISBOUND,
+    "tinfoil.format": _UNREADABLE,
     "provenance.": _UNEXPLAINED,
 }
 

@@ -6,6 +6,7 @@ from ollm.attest.nitro import checks as nitro
 from ollm.attest.nvidia import checks as nvidia
 from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
+from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
 from ollm.attest.tokens import checks as tokens
@@ -16,6 +17,7 @@ TABLES: tuple[dict[str, Proof], ...] = (
     unsupported.CHECKS,
     checks.SHAPE,
     checks.REPORT,
+    tinfoil.CHECKS,
     checks.MACHINE,
     provenance.CHECKS,
     tdx.CHECKS,

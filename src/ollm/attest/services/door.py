@@ -7,12 +7,16 @@ judges them and what binds them to the channel. A shape that the adapter did not
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from ollm.attest import appraise as aci_door
 from ollm.attest.evidence import MachineEvidence
 from ollm.attest.services import aci
-from ollm.attest.services.evidence import Demand, ServiceEvidence, Shape
+from ollm.attest.services.dstack_signer import appraise as dstack_signer
+from ollm.attest.services.evidence import Bound, Demand, ServiceEvidence, Shape
 from ollm.attest.services.question import Question, Verdict
 from ollm.attest.services.shapes import shape_of
+from ollm.attest.services.tinfoil import appraise as tinfoil
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.policy import AttestationPolicy
@@ -26,8 +30,14 @@ class Reader(NamedTuple):
 
 
 ACI: tuple[Shape, ...] = ("aci",)
+CUSTODY = "key.custody"
 READERS: dict[Shape, Reader] = {
     "aci": Reader(aci.machines, aci.appraise),
+    "dstack": Reader(dstack_signer.machines, dstack_signer.appraise),
+    "near-gateway": Reader(dstack_signer.machines, dstack_signer.appraise),
+    "tinfoil-v2": Reader(tinfoil.machines, tinfoil.appraise),
+    "tinfoil-v3-june": Reader(tinfoil.machines, tinfoil.appraise),
+    "tinfoil-v3": Reader(tinfoil.machines, tinfoil.appraise),
 }
 
 
@@ -42,7 +52,20 @@ def appraise(question: Question) -> Verdict:
         appraisal, bound = _reader(question.evidence, question.demand).appraise(question)
     except EvidenceRefused as refusal:
         return refused(question.policy, refusal, question.demand), None
-    return appraisal, bound if appraisal.accepted else None
+    if bound is None or not appraisal.accepted:
+        return appraisal, None
+    return _custody(appraisal, bound, question)
+
+
+def _custody(appraisal: Appraisal, bound: Bound, question: Question) -> Verdict:
+    """The keys are held by those whom the policy accepts: the keys to seal to, or the channel's where nothing is sealed."""
+    held = {key.custody for key in bound.sealing} or {bound.channel_custody}
+    accepted = question.policy.service.custody
+    if held <= set(accepted):
+        passed = () if question.demand.shapes == ACI else (Check(CUSTODY, Outcome.PASSED, ", ".join(sorted(held))),)
+        return msgspec.structs.replace(appraisal, checks=(*appraisal.checks, *passed)), bound
+    failed = Check(CUSTODY, Outcome.FAILED, ", ".join(sorted(held)), " or ".join(accepted) or "none")
+    return Appraisal(appraisal.policy, appraisal.level, (*appraisal.checks, failed)), None
 
 
 def refused(policy: AttestationPolicy, refusal: EvidenceRefused, demand: Demand) -> Appraisal:
