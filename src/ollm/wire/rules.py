@@ -37,7 +37,7 @@ def apply(rules: BodyRules, body: bytes) -> bytes:
     """`body`, an object that has been parsed before, as `rules` demand. Raises: WireError with the member that can't be sent."""
     members: dict[str, Any] = dict(_read(_members, body, None))
     for name, reason in rules.refused.items():
-        if name in members and members[name] != b"null":
+        if name in members and bytes(members[name]) != b"null":
             raise WireError(reason, name)
     if rules.tools_elsewhere is not None and "tools" in members:
         for tool in _read(_tools, members["tools"], "tools") or ():

@@ -10,7 +10,9 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 def whole(model: str, text: str = ANSWER) -> bytes:
     """A whole chat completion."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return json.dumps({"id": "chatcmpl-theirs", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": USAGE}).encode()
+    return json.dumps(
+        {"id": "chatcmpl-theirs", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": USAGE}
+    ).encode()
 
 
 def events(model: str, text: str = ANSWER) -> Iterator[bytes]:
