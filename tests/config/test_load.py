@@ -6,6 +6,7 @@ import pytest
 
 from ollm.config.load import Loaded, is_loopback, key_bytes, listen_address, load, parse, read_secret
 from ollm.errors import ConfigError
+from ollm.testing.providers.tls import certified
 from ollm.values.hexes import sha256_of
 from ollm.values.secret import Sealed
 
@@ -262,3 +263,29 @@ def test_a_loaded_configuration_finds_its_secrets(tmp_path: Path) -> None:
     write(tmp_path / "secrets" / "pepper", KEY.encode())
     loaded: Loaded = load(write(tmp_path / "ollm.toml", b""))
     assert loaded.secret(loaded.settings.secrets.pepper).expose() == KEY.encode()
+
+
+OPEN = '[upstreams.o]\nadapter = "openai-compatible"\nurl = "https://h.example/openai/v1"\n'
+
+
+def test_an_adapter_may_know_where_its_provider_is() -> None:
+    found = parse(b'[upstreams.o]\nadapter = "openai"\n[upstreams.p]\nadapter = "openai"\nurl = "https://eu.api.openai.com"').upstreams
+    assert (found["o"].url, found["p"].url) == ("https://api.openai.com", "https://eu.api.openai.com")
+    assert refused('[upstreams.o]\nadapter = "openai-compatible"').cause == "upstreams.o names no url"
+
+
+def test_the_base_of_a_compatible_api_may_have_a_path() -> None:
+    assert parse(OPEN.encode()).upstreams["o"].url == "https://h.example/openai/v1"
+    assert refused('[upstreams.o]\nadapter = "openai"\nurl = "https://h.example/v1"').cause == "upstreams.o.url is not an origin"
+
+
+@pytest.mark.parametrize("path", ["/v1?x=1", "/v1#x", "/a b", "/v1\\r\\nx: y", "//v1", "/v1/%0d"])
+def test_a_base_is_plain(path: str) -> None:
+    assert refused(OPEN.replace("/openai/v1", path)).cause.startswith("upstreams.o.url is not ")
+
+
+def test_a_ca_is_a_certificate_and_stands_where_no_evidence_names_the_key() -> None:
+    ca = certified(1_700_000_000).ca
+    assert parse(f'{OPEN}ca = """{ca}"""'.encode()).upstreams["o"].ca == ca
+    assert refused(OPEN + 'ca = "none"').cause == "upstreams.o.ca is no certificate"
+    assert refused(f'{POLICY}{UPSTREAM}ca = """{ca}"""').cause.startswith("upstreams.u.ca is set")

@@ -31,6 +31,10 @@ def tree(server: Any, adapter: str = "openai-compatible", *, floor: str = "zdr",
     return {**configuration({}, gateway={"floor": floor}, models=models), "upstreams": {"open": route}}
 
 
+def client_of(stage: Stage) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key=stage.api_key)
+
+
 def events_of(receipt: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {event["type"]: event for event in receipt["event_log"]}
 
@@ -39,13 +43,12 @@ def events_of(receipt: dict[str, Any]) -> dict[str, dict[str, Any]]:
 async def test_whole_and_streamed_chats_with_the_openai_client(adapter: str, socket_dir: Path) -> None:
     async with ZdrServer() as server:
         server.comments = adapter == "openrouter"
-        async with opened(socket_dir, tree(server, adapter)) as stage:
-            async with openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key=stage.api_key) as client:
-                answer = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": PROMPT}])
-                assert answer.choices[0].message.content == ANSWER
-                chunks = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": PROMPT}], stream=True)
-                text = "".join([chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices])
-                assert text == ANSWER
+        async with opened(socket_dir, tree(server, adapter)) as stage, client_of(stage) as client:
+            answer = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": PROMPT}])
+            assert answer.choices[0].message.content == ANSWER
+            chunks = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": PROMPT}], stream=True)
+            text = "".join([chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices])
+            assert text == ANSWER
         assert [asked.path for asked in server.asked] == [PATHS[adapter] + CHAT] * 2
         assert all(json.loads(asked.body)["model"] == "theirs" for asked in server.asked)
 
@@ -122,14 +125,10 @@ def test_the_base_of_a_compatible_api_is_its_urls_path(url: str, path: str) -> N
     assert b"\r\nauthorization: Bearer sk-secret\r\n" in head and b"\r\nx-more: 1\r\n" in head
 
 
-async def test_the_credential_and_the_providers_headers_go_along_and_nothing_of_the_client(socket_dir: Path) -> None:
+async def test_the_providers_headers_go_along_and_nothing_of_the_client(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ZdrServer() as server:
-        loaded = tree(server, "anthropic", api_key="file:their-key")
-        socket_dir.mkdir(exist_ok=True)
-        key = socket_dir / "their-key"
-        key.write_text("sk-theirs")
-        key.chmod(0o600)
-        async with opened(socket_dir, loaded) as stage:
+        monkeypatch.setenv("THEIR_KEY", "sk-theirs")
+        async with opened(socket_dir, tree(server, "anthropic", api_key="env:THEIR_KEY")) as stage:
             await stage.http.post("/v1/chat/completions", json={"model": MODEL, "messages": []}, headers={"x-custom": "mine", "user-agent": "me"})
         [asked] = server.asked
         assert asked.headers["authorization"] == "Bearer sk-theirs"
