@@ -67,7 +67,9 @@ class Course:
         return found
 
     def accept(self, bound: Bound, claims: Claims, *, valid_until: int | None = None, warnings: Sequence[str] = ()) -> None:
-        """End the way: every planned check has passed. Raises: EvidenceRefused for one that was forgotten."""
+        """End the way: every planned check has passed, and a machine was judged. Raises: EvidenceRefused for what was forgotten."""
+        if not self._machines:
+            raise EvidenceRefused("machine.technology", "no machine", "one at least")
         checks = (*self.before.completed(), *self._judged(), *self.after.completed())
         end = min(moment for moment in (*self._ends, valid_until) if moment is not None)
         policy = self._question.policy

@@ -11,7 +11,7 @@ REPORT = "report"  # the role of the document that a shape is told by
 MAX_REPORT = 4 * 1024 * 1024  # bytes; real ones have 7 to 530 KB
 
 _TINFOIL = "https://tinfoil.sh/predicate/"
-_TINFOIL_V2 = {f"{_TINFOIL}sev-snp-guest/v2", f"{_TINFOIL}tdx-guest/v2"}
+_TINFOIL_V2 = (f"{_TINFOIL}sev-snp-guest/v2", f"{_TINFOIL}tdx-guest/v2")
 _TINFOIL_V3 = f"{_TINFOIL}attestation/v3"
 
 
