@@ -19,6 +19,7 @@ class Traits(NamedTuple):
 
 ADAPTERS: dict[str, Traits] = {
     "aci": Traits(evidence=True, seals=("ehbp", "tls")),
+    "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),
     "openai": Traits(evidence=False, certified=True, url="https://api.openai.com"),
     "anthropic": Traits(evidence=False, certified=True, url="https://api.anthropic.com"),
     "openrouter": Traits(evidence=False, certified=True, url="https://openrouter.ai"),

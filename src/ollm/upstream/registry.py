@@ -5,10 +5,12 @@ from collections.abc import Callable
 from ollm.config.settings import UpstreamSettings
 from ollm.upstream.aci import AciProvider
 from ollm.upstream.provider import OpenProvider, Provider, Tools
+from ollm.upstream.tinfoil import TinfoilProvider
 from ollm.upstream.zdr import PROFILES, ZdrProvider
 from ollm.values.secret import Sealed
 
 PROVIDERS: dict[str, Callable[[UpstreamSettings, Sealed | None, Tools], Provider]] = {
     "aci": AciProvider,
+    "tinfoil": TinfoilProvider,
 }
 OPEN: dict[str, Callable[[UpstreamSettings, Sealed | None], OpenProvider]] = dict.fromkeys(PROFILES, ZdrProvider)  # those without evidence

@@ -11,6 +11,8 @@ import secrets
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from ollm.attest.evidence import MachineCollateral, MachineEvidence
 from ollm.attest.services import door
 from ollm.attest.services.evidence import Bound, Judged, SealingKey
@@ -228,7 +230,7 @@ async def examine(
             # 1. Evidence, fetched with our nonce on a connection whose key we hold.
             gathered = await provider.gather(nonce)
             # 2. Collateral for each machine that it is of, fetched by us from where the configuration says.
-            machines = door.machines(gathered.evidence, provider.demand)
+            machines = tuple(_judged_parts(machine, policy) for machine in door.machines(gathered.evidence, provider.demand))
             collateral = tuple([await endorser.collateral(machine) for machine in machines])
         # 3. Appraisal, under the policy and nothing else.
         now = clock.now()
@@ -248,6 +250,11 @@ async def examine(
         _drop(gathered)
         raise
     return Examined(gathered, judged, appraisal, bound)
+
+
+def _judged_parts(machine: MachineEvidence, policy: AttestationPolicy) -> MachineEvidence:
+    """What of `machine` will be judged: nobody is asked about devices that the policy doesn't look at."""
+    return machine if policy.nvidia is not None else msgspec.structs.replace(machine, devices=())
 
 
 def judge(judged: Judged, policy: AttestationPolicy, trust_root: bytes | None) -> tuple[Appraisal, Bound | None]:

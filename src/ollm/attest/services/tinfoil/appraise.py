@@ -5,10 +5,11 @@ does can't be told from its evidence; the policy says it (`service.terminates_at
 """
 
 import hmac
+from collections.abc import Mapping
 
 import msgspec
 
-from ollm.attest.evidence import Expected, MachineCollateral, MachineEvidence, NrasEvidence
+from ollm.attest.evidence import Expected, MachineCollateral, MachineEvidence, NrasEvidence, NvidiaEvidence
 from ollm.attest.services.course import Course
 from ollm.attest.services.evidence import Bound, Demand, SealingKey, ServiceEvidence, Shape
 from ollm.attest.services.question import Question, Verdict
@@ -39,14 +40,20 @@ _UNSTATED = "not stated: the policy doesn't say whether the machine that was att
 
 def machines(evidence: ServiceEvidence) -> tuple[MachineEvidence, ...]:
     """The machine that the document is of. Raises: EvidenceRefused with tinfoil.format."""
-    stated = _stated(_read(_shape(evidence), evidence.documents[REPORT]))
+    stated = _stated(_read(_shape(evidence.documents), evidence.documents[REPORT]))
     return (_machine(stated, evidence),)
+
+
+def gpus(report: bytes) -> tuple[tuple[NvidiaEvidence, ...], str]:
+    """Evidence of the GPUs in a document and their architecture, for whoever asks NVIDIA's service about them. Raises: EvidenceRefused."""
+    stated = _stated(_read(_shape({REPORT: report}), report))
+    return stated.gpus, stated.arch
 
 
 def appraise(question: Question) -> Verdict:
     """Appraise an enclave of Tinfoil's. A Bound comes with acceptance only. Raises: EvidenceRefused without a document that can be read."""
     evidence, demand, policy = question.evidence, question.demand, question.policy
-    shape = _shape(evidence)
+    shape = _shape(evidence.documents)
     course = Course(question, before=_PLANS[shape], after=("channel.spki",) if demand.channel else ())
     with course:
         # 1. The document: exactly what its form has, for our nonce, true about itself.
@@ -108,8 +115,8 @@ def check_spki(attested: Hex32, peer: Hex32 | None) -> None:
         raise EvidenceRefused("channel.spki", peer or "no TLS peer", f"{attested}, the attested key")
 
 
-def _shape(evidence: ServiceEvidence) -> Shape:
-    shape = shape_of(evidence.documents)
+def _shape(documents: Mapping[str, bytes]) -> Shape:
+    shape = shape_of(documents)
     if shape not in _PLANS:
         raise EvidenceRefused("report.shape", shape or "a report of no known shape", " or ".join(_PLANS))
     return shape
@@ -127,9 +134,9 @@ def _stated(document: Stated | June | V3) -> Stated:
 
 def _machine(stated: Stated, evidence: ServiceEvidence) -> MachineEvidence:
     token = evidence.documents.get(NRAS)
-    if token is not None and stated.devices:
+    if token is not None:
         return MachineEvidence(cpu=stated.cpu, devices=(NrasEvidence(token=token),))
-    return MachineEvidence(cpu=stated.cpu, devices=stated.devices)
+    return MachineEvidence(cpu=stated.cpu, devices=(*stated.gpus, *stated.switches))
 
 
 def _expected(stated: Stated) -> Expected:

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from ollm.attest import strict_json
-from ollm.attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
+from ollm.attest.evidence import CpuEvidence, NvidiaEvidence, SnpEvidence, TdxEvidence
 from ollm.attest.services.shapes import MAX_REPORT
 from ollm.errors import EvidenceRefused, WireError
 from ollm.values.hexes import Hex32, hex32
@@ -35,12 +35,14 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """What a document states; nothing of it is proven before the CPU's report is."""
 
     cpu: CpuEvidence
-    devices: tuple[DeviceEvidence, ...] = ()
+    gpus: tuple[NvidiaEvidence, ...] = ()
+    switches: tuple[NvidiaEvidence, ...] = ()
+    arch: str = ""  # of the GPUs, as NVIDIA's tools name it; to ask about them with
     spki: Hex32 | None  # SHA-256 of the SubjectPublicKeyInfo of the machine's TLS key
     hpke: bytes | None  # its X25519 key
     nonce: Hex32 | None  # None: v2 has none
     report_data: bytes | None  # 64 bytes, worked out from what was sent; None: v2, whose report data are the keys themselves
-    covers_devices: bool = False  # whether they commit to `devices`
+    covers_devices: bool = False  # whether they commit to devices, if there are any
 
 
 def v3_report_data(nonce: bytes, crypto_material: bytes, device_evidence: bytes) -> bytes:

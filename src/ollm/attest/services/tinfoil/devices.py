@@ -5,6 +5,8 @@
 A switch's is what NVIDIA's `nvattest` prints: {"evidences": […], "result_code": 0, …}. What else its tools write beside is for people.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ollm.attest.evidence import NvidiaEvidence
@@ -37,14 +39,16 @@ class _Collected(msgspec.Struct, frozen=True):
     evidences: tuple[_Device, ...]
 
 
-def gpu(raw: bytes) -> NvidiaEvidence:
-    """One GPU. Raises: EvidenceRefused with tinfoil.format."""
-    return _evidence(decoded(raw, _Gpu))
+def gpu(raw: bytes) -> tuple[NvidiaEvidence, str]:
+    """One GPU and its architecture. Raises: EvidenceRefused with tinfoil.format."""
+    entry = decoded(raw, _Gpu)
+    return _evidence(entry), entry.arch
 
 
-def gpus(raw: bytes) -> tuple[NvidiaEvidence, ...]:
-    """All GPUs of a machine. Raises: EvidenceRefused with tinfoil.format."""
-    return _all(decoded(raw, _Gpus).evidences)
+def gpus(raw: bytes) -> tuple[tuple[NvidiaEvidence, ...], str]:
+    """All GPUs of a machine, and the architecture of the first. Raises: EvidenceRefused with tinfoil.format."""
+    entries = decoded(raw, _Gpus).evidences
+    return _all(entries), entries[0].arch
 
 
 def switches(raw: bytes) -> tuple[NvidiaEvidence, ...]:
@@ -52,7 +56,7 @@ def switches(raw: bytes) -> tuple[NvidiaEvidence, ...]:
     return _all(decoded(raw, _Collected).evidences)
 
 
-def _all(entries: tuple[_Gpu | _Device, ...]) -> tuple[NvidiaEvidence, ...]:
+def _all(entries: Sequence[_Gpu | _Device]) -> tuple[NvidiaEvidence, ...]:
     if not 0 < len(entries) <= _MAX_ENTRIES:
         raise EvidenceRefused(FORMAT, f"{len(entries)} devices", f"1 to {_MAX_ENTRIES}")
     return tuple(_evidence(entry) for entry in entries)

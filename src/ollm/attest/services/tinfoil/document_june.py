@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ollm.attest.certificates import load_chain, refusing
-from ollm.attest.evidence import NvidiaEvidence
 from ollm.attest.services.tinfoil import devices
 from ollm.attest.services.tinfoil.bound import FORMAT, Stated, cpu_evidence, decoded, from_base64, from_hex, june_report_data
 from ollm.errors import EvidenceRefused
@@ -73,16 +72,17 @@ def parse(report: bytes) -> June:
         ("gpu", _hash(said.gpu_evidence_hash, "gpu_evidence_hash"), bytes(document.gpu)),
         ("nvswitch", _hash(said.nvswitch_evidence_hash, "nvswitch_evidence_hash"), bytes(document.nvswitch)),
     )
-    evidence: tuple[NvidiaEvidence, ...] = devices.gpus(bytes(document.gpu)) if document.gpu else ()
-    evidence += devices.switches(bytes(document.nvswitch)) if document.nvswitch else ()
+    gpus, arch = devices.gpus(bytes(document.gpu)) if document.gpu else ((), "")
     stated = Stated(
         cpu=cpu_evidence(document.cpu.platform, from_base64(document.cpu.report, "a report")),
-        devices=evidence,
+        gpus=gpus,
+        switches=devices.switches(bytes(document.nvswitch)) if document.nvswitch else (),
+        arch=arch,
         spki=spki,
         hpke=bytes.fromhex(hpke),
         nonce=nonce,
         report_data=june_report_data(spki, bytes.fromhex(hpke), nonce, *(bytes.fromhex(digest) for _, digest, _ in sections if digest is not None)),
-        covers_devices=bool(evidence),
+        covers_devices=True,
     )
     signature = from_base64(document.signature, "a signature")
     signed = _unsigned(report, document.signature)

@@ -15,12 +15,11 @@ Source: tinfoilsh/tinfoil-go, verifier/envelope; tinfoilsh/cvmimage.
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
-from ollm.attest.evidence import NvidiaEvidence
 from ollm.attest.services.tinfoil import devices
 from ollm.attest.services.tinfoil.bound import ALGORITHM, FORMAT, Stated, cpu_evidence, decoded, from_base64, from_hex, v3_report_data
 from ollm.attest.services.tinfoil.document_june import FORMAT_URI
@@ -42,7 +41,6 @@ _CPUS: Mapping[str, Literal["tdx", "sev-snp"]] = {
     "https://tinfoil.sh/format/sev-snp-report/v1": "sev-snp",
 }
 _BUNDLES = tuple(f"https://tinfoil.sh/collateral/{name}/v1" for name in ("sigstore-code", "sigstore-platform", "sigstore-freshness"))
-_DEVICES: Mapping[str, Callable[[bytes], tuple[NvidiaEvidence, ...]]] = {GPU: lambda raw: (devices.gpu(raw),), SWITCHES: devices.switches}
 _SECTIONS = "tinfoil.sections"
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _REPORT_DATA = re.compile(r"[0-9a-f]{128}")
@@ -136,14 +134,17 @@ def parse(report: bytes) -> V3:
     keys, evidence = from_base64(document.crypto_material, "crypto_material"), from_base64(document.device_evidence, "device_evidence")
     spki, hpke = _keys(keys)
     report_data = v3_report_data(bytes.fromhex(nonce), keys, evidence)
-    found = _devices(evidence)
+    items = _devices(evidence)
+    gpus = tuple(devices.gpu(bytes(item.evidence)) for item in items if item.format == GPU)
     platform = _CPUS.get(document.cpu_evidence.format)
     if platform is None:
         raise EvidenceRefused(FORMAT, f"a CPU's evidence of format {document.cpu_evidence.format[:80]!a}", " or ".join(_CPUS))
     _distinct(entry.id for entry in document.collateral)
     stated = Stated(
         cpu=cpu_evidence(platform, from_base64(document.cpu_evidence.report_base64, "a report"), _leaf(document.collateral)),
-        devices=found,
+        gpus=tuple(gpu for gpu, _ in gpus),
+        switches=tuple(switch for item in items if item.format == SWITCHES for switch in devices.switches(bytes(item.evidence))),
+        arch=gpus[0][1] if gpus else "",
         spki=spki,
         hpke=hpke,
         nonce=nonce,
@@ -197,11 +198,11 @@ def _keys(section: bytes) -> tuple[Hex32 | None, bytes | None]:
     return spki, hpke
 
 
-def _devices(section: bytes) -> tuple[NvidiaEvidence, ...]:
+def _devices(section: bytes) -> tuple[_Device, ...]:
     evidence = decoded(section, _Devices)
     _expect(evidence.format, DEVICE_EVIDENCE)
     _distinct(item.id for item in evidence.items)
-    return tuple(device for item in evidence.items if item.format in _DEVICES for device in _DEVICES[item.format](bytes(item.evidence)))
+    return evidence.items
 
 
 def _leaf(collateral: tuple[_Collateral, ...]) -> bytes | None:
