@@ -11,6 +11,8 @@ def test_each_model_with_its_machine_and_verdict(ollm: Ollm, play: Stage, play_c
     rows = {row["model"]: row for row in json.loads(ollm("models", "--json", "-c", play_config).stdout)}
     verified, refused = rows[MODEL], rows[BROKEN_MODEL]
     assert (verified["upstream"], verified["level"], verified["verified"], verified["reason"]) == ("enclave", "simulated", True, None)
+    assert (verified["provider"], verified["price"]) == ("aci", {"input": "0.15", "output": "0.6"})
+    assert verified["verified_at"] <= verified["expires_at"]
     assert len(verified["session_id"]) == 64
     assert verified["expires_at"] > play.gateway.started_at
     assert (refused["upstream"], refused["verified"], refused["session_id"], refused["expires_at"]) == ("debug-enclave", False, None, None)
@@ -19,9 +21,10 @@ def test_each_model_with_its_machine_and_verdict(ollm: Ollm, play: Stage, play_c
 
 def test_a_line_for_each_model(ollm: Ollm, play_config: Path) -> None:
     verified, refused = ollm("models", "-c", play_config).stdout.splitlines()
-    assert verified.split()[:4] == [MODEL, "enclave", "simulated", "verified"]
+    assert verified.split()[:6] == [MODEL, "enclave", "aci", "simulated", "0.15/0.6", "verified"]
     assert verified.endswith("UTC")
-    assert refused.split()[:5] == [BROKEN_MODEL, "debug-enclave", "simulated", "refused", "quote.debug:"]
+    assert refused.split()[:4] == [BROKEN_MODEL, "debug-enclave", "aci", "simulated"]
+    assert "refused quote.debug: " in refused
 
 
 def test_an_upstream_that_is_not_there_is_refused_not_an_error(ollm: Ollm, config: Path) -> None:

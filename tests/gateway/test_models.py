@@ -27,12 +27,16 @@ async def test_every_model_with_its_trust(stage: Stage) -> None:
         "attestation": [
             {
                 "provider": "enclave",
+                "adapter": "aci",
                 "level": "simulated",
+                "available": True,
                 "last_result": "verified",
                 "reason": None,
                 "session_id": session.session_id,
                 "verified_at": session.established_at,
                 "expires_at": session.expires_at,
+                "checked_at": session.established_at,
+                "retry_at": None,
             }
         ],
     }
@@ -50,6 +54,8 @@ async def test_a_machine_that_was_refused_shows_why(socket_dir: Path) -> None:
             shown = entry["attestation"][0]
             assert (shown["last_result"], shown["session_id"]) == ("refused", None)
             assert shown["reason"].startswith("quote.debug: ")
+            assert shown["available"] is False
+            assert shown["retry_at"] >= shown["checked_at"]
 
 
 async def test_a_model_that_is_not_there(stage: Stage) -> None:
@@ -70,8 +76,8 @@ async def test_a_machine_that_is_not_verified_yet_says_so(socket_dir: Path) -> N
         enclave.hold_reports = asyncio.Event()
         async with opened(socket_dir, configuration({"enclave": enclave})) as stage:
             shown = (await stage.http.get("/v1/models/demo")).json()["attestation"]
-            nothing = {"reason": None, "session_id": None, "verified_at": None, "expires_at": None}
-            assert shown == [{"provider": "enclave", "level": "simulated", "last_result": "never", **nothing}]
+            nothing = dict.fromkeys(("reason", "session_id", "verified_at", "expires_at", "checked_at", "retry_at"))
+            assert shown == [{"provider": "enclave", "adapter": "aci", "level": "simulated", "available": False, "last_result": "never", **nothing}]
             enclave.hold_reports.set()
 
 

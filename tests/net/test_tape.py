@@ -31,7 +31,9 @@ class Answering:
 
 def recorder(secret: bytes | None = None) -> Recorder:
     kept = Recorder(secret)
-    kept.keep(exchange_of("GET", URL, 200, {"Content-Type": "application/json", "Set-Cookie": "id=1"}, peer_key=KEY, tls_version="TLSv1.3"), b"\x00one")
+    kept.keep(
+        exchange_of("GET", URL, 200, {"Content-Type": "application/json", "Set-Cookie": "id=1"}, peer_key=KEY, tls_version="TLSv1.3"), b"\x00one"
+    )
     return kept
 
 

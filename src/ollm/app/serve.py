@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import random
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,8 @@ from ollm.serving.server import Server
 from ollm.serving.tls import TlsIdentity
 
 log = logging.getLogger("ollm.serve")
+_AT_ONCE = 4  # upstreams verified at the same time at the start: each costs fetches, and a second or so of a core
+_APART_SECONDS = 0.2  # many gateways that start together don't ask a provider in the same moment
 _PR_SET_DUMPABLE = 4  # prctl(2)
 
 
@@ -46,7 +49,8 @@ async def running(loaded: Loaded) -> AsyncIterator[tuple[Gateway, Server]]:
     async with Assembly(loaded) as gateway:
         server = _server(loaded, gateway)
         await server.start()
-        warm = [asyncio.ensure_future(_warm(gateway, name)) for name in gateway.keepers]
+        turns = asyncio.Semaphore(_AT_ONCE)
+        warm = [asyncio.ensure_future(_warm(gateway, name, turns)) for name in gateway.keepers]
         try:
             yield gateway, server
         finally:
@@ -55,10 +59,15 @@ async def running(loaded: Loaded) -> AsyncIterator[tuple[Gateway, Server]]:
                 task.cancel()
 
 
-async def _warm(gateway: Gateway, name: str) -> None:
-    """Verify an upstream before the first request asks for it; whether it succeeds shows in /v1/models and /readyz."""
+async def _warm(gateway: Gateway, name: str, turns: asyncio.Semaphore) -> None:
+    """Verify an upstream before the first request asks for it; whether it succeeds shows in /v1/models and /readyz.
+
+    A request that comes before its turn has it verified at once.
+    """
     try:
-        await gateway.keepers[name].session(gateway.settings.gateway.timeouts.verify)
+        async with turns:
+            await asyncio.sleep(random.uniform(0.0, _APART_SECONDS))  # noqa: S311 - spreads questions, keeps no secret
+            await gateway.keepers[name].session(gateway.settings.gateway.timeouts.verify)
     except Exception as problem:  # noqa: BLE001 - a background start-up step; requests meet the same refusal and report it
         log.warning("upstream not verified at start", extra={"upstream": name, "error": type(problem).__name__})
 

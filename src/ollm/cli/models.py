@@ -1,5 +1,6 @@
 """`ollm models`: what can be called, at what trust level, verified when."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -8,6 +9,9 @@ from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configurat
 from ollm.cli.output import emit, quiet, say
 from ollm.config.load import Loaded
 from ollm.upstream.session import Unverified
+from ollm.values.usage import Price
+
+_AT_ONCE = 4  # verifications at the same time
 
 
 @one_line
@@ -19,7 +23,14 @@ def models(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     loaded = configuration(config)
     states = run(_verify_all(loaded))
     rows = [
-        {"model": name, "upstream": upstream, "level": str(level_of(loaded, upstream)), **states[upstream]}
+        {
+            "model": name,
+            "upstream": upstream,
+            "provider": loaded.settings.upstreams[upstream].adapter,
+            "level": str(level_of(loaded, upstream)),
+            "price": _price(model.price),
+            **states[upstream],
+        }
         for name, model in loaded.settings.models.items()
         for upstream in model.upstreams
     ]
@@ -27,28 +38,52 @@ def models(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         emit(rows)
         return
     for row in rows:
-        say(f"{quiet(row['model']):<32} {quiet(row['upstream']):<16} {row['level']:<10} {_verdict(row)}")
+        named = f"{quiet(row['model']):<32} {quiet(row['upstream']):<16} {row['provider']:<10} {row['level']:<10}"
+        say(f"{named} {_shown_price(row['price']):<14} {_verdict(row)}")
     if not rows:
         say(quiet('No models yet. Add [models."NAME"] to the configuration.'))
 
 
 async def _verify_all(loaded: Loaded) -> dict[str, dict[str, Any]]:
-    states: dict[str, dict[str, Any]] = {}
-    for name, upstream in loaded.settings.upstreams.items():
-        if upstream.policy is None:
-            states[name] = {"verified": False, "expires_at": None, "session_id": None, "reason": None}
-            continue
-        try:
-            async with provider_session(loaded, name) as session:
-                states[name] = {"verified": True, "expires_at": session.expires_at, "session_id": session.session_id, "reason": None}
-        except Unverified as refusal:
-            states[name] = {"verified": False, "expires_at": None, "session_id": None, "reason": refusal.reason}
-    return states
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str) -> dict[str, Any]:
+        async with turns:
+            return await _verified(loaded, name)
+
+    names = list(loaded.settings.upstreams)
+    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+
+
+async def _verified(loaded: Loaded, name: str) -> dict[str, Any]:
+    state: dict[str, Any] = {"verified": False, "verified_at": None, "expires_at": None, "session_id": None, "reason": None}
+    if loaded.settings.upstreams[name].policy is None:
+        return state
+    try:
+        async with provider_session(loaded, name) as session:
+            held = {"verified_at": session.established_at, "expires_at": session.expires_at, "session_id": session.session_id}
+            return {**state, "verified": True, **held}
+    except Unverified as refusal:
+        return {**state, "reason": refusal.reason}
+
+
+def _price(price: Price | None) -> dict[str, str] | None:
+    return {"input": _amount(price.input), "output": _amount(price.output)} if price is not None else None
+
+
+def _amount(micro_per_million: int) -> str:
+    """The price of a million tokens, in whole units of the currency."""
+    whole, micro = divmod(micro_per_million, 1_000_000)
+    return f"{whole}.{micro:06}".rstrip("0").rstrip(".")
+
+
+def _shown_price(price: dict[str, str] | None) -> str:
+    return f"{price['input']}/{price['output']}" if price is not None else "no price"
 
 
 def _verdict(row: dict[str, Any]) -> str:
     if row["verified"]:
-        return f"[green]verified[/] until {_time(row['expires_at'])}"
+        return f"[green]verified[/] {_time(row['verified_at'])}, holds until {_time(row['expires_at'])}"
     if row["reason"] is None:
         return "[yellow]not attested[/]: its provider has no evidence"
     return f"[red]refused[/] {quiet(str(row['reason']))}"

@@ -93,6 +93,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A model as clients name it."""
 
     upstreams: tuple[str, ...]  # tried in this order
+    spread: bool = False  # take turns among the verified ones that reach the level of the first of them
     upstream_model: str | None = None  # absent: the same name
     owned_by: str = "ollm"
     price: Price | None = None

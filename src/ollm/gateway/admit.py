@@ -6,7 +6,7 @@ from ollm.config.settings import ModelSettings
 from ollm.errors import ApiError
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
-from ollm.traffic.routes import Demand, candidates, demand
+from ollm.traffic.routes import Demand, candidates, demand, spread
 from ollm.wire.chat import ChatRequest
 
 
@@ -40,4 +40,7 @@ def admit(gateway: Gateway, caller: Caller, request: ChatRequest) -> Ticket:
         reason = f"policy: no route of this model reaches level {wanted.floor}"
         message = f"This request requires execution level '{wanted.floor}', and no route of the model reaches it. The prompt was not forwarded."
         raise PolicyRefusal(ApiError(403, "permission_error", "execution_level", message, param="model"), reason)
+    if model.spread:
+        turn = gateway.turns[request.model] = gateway.turns.get(request.model, -1) + 1
+        names = spread(names, gateway.levels, lambda name: gateway.keepers[name].held() is not None, turn)
     return Ticket(request.model, model, wanted, tuple(names))

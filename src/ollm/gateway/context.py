@@ -1,5 +1,7 @@
 """Everything that the request path is given: made once by the composition root, never reached for."""
 
+import msgspec
+
 from ollm.config.settings import Settings
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
@@ -23,6 +25,7 @@ class Gateway(Hidden, frozen=True):
     keepers: dict[str, Held]
     levels: dict[str, Level]  # of each upstream, by its policy; zdr where it has none
     started_at: int
+    turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
     def __repr__(self) -> str:
         return "<Gateway>"

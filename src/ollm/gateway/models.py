@@ -43,10 +43,14 @@ def _attestation(gateway: Gateway, upstream: str) -> dict[str, Any]:
     state = gateway.keepers[upstream].state()
     return {
         "provider": upstream,
+        "adapter": gateway.settings.upstreams[upstream].adapter,
         "level": str(gateway.levels[upstream]),
+        "available": state.available,
         "last_result": state.last_result,
         "reason": state.reason,
         "session_id": state.session_id,
         "verified_at": state.verified_at,
         "expires_at": state.expires_at,
+        "checked_at": state.checked_at,
+        "retry_at": state.retry_at,
     }

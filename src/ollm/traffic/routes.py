@@ -1,6 +1,6 @@
 """Which upstreams may serve a request, in which order: a function of configuration and demand, nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -29,3 +29,14 @@ def demand(config_floor: Level, key_floor: Level, *, verified: bool, session_ids
 def candidates(upstreams: Sequence[str], levels: Mapping[str, Level], floor: Level) -> list[str]:
     """Those of `upstreams`, in their order, whose level satisfies `floor`."""
     return [name for name in upstreams if levels[name].satisfies(floor)]
+
+
+def spread(names: Sequence[str], levels: Mapping[str, Level], ready: Callable[[str], bool], turn: int) -> list[str]:
+    """`names` with those in front that are `ready` and of the level of the first ready one, beginning with another at each `turn`.
+
+    The others follow in their order, so that nothing that could serve is lost.
+    """
+    able = [name for name in names if ready(name)]
+    peers = [name for name in able if levels[name] is levels[able[0]]]
+    begin = turn % len(peers) if peers else 0
+    return [*peers[begin:], *peers[:begin], *(name for name in names if name not in peers)]

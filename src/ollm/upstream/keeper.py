@@ -1,10 +1,15 @@
 """Holds one verified session per upstream: single flight, renewal before expiry, re-verification on a key change.
 
 While nothing valid is held, requests wait for the running verification (bounded by the caller) or are refused; they are
-never sent. A refusal is remembered for a moment, so that a failing provider is not asked for evidence by every request.
+never sent. A refusal puts the upstream into quarantine: for a while, longer with each refusal in a row, requests are refused with what was
+found, without asking again; then it is verified anew, whether somebody asks or not. One that held until now is asked twice before that: its
+keys may have changed between two answers of the first verification.
+
+A session that is replaced is drained: it takes no more requests, and those on their way finish.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -16,7 +21,8 @@ from ollm.upstream.session import Route, UnattestedRoute, Unverified, VerifiedSe
 from ollm.values.checks import Appraisal
 
 _RENEW_AT = 0.7  # of a session's life, plus up to 0.15 of jitter, so that many upstreams don't verify at once
-_REFUSAL_SECONDS = 2.0
+_REFUSAL_SECONDS = 2.0  # the first quarantine; each refusal in a row doubles it
+_LONGEST_QUARANTINE = 300.0
 _RETRY_SECONDS = 15.0  # between background attempts while an older session still holds
 
 
@@ -30,6 +36,10 @@ class State(msgspec.Struct, frozen=True):
     last_result: str  # verified | refused | never | not_attested
     reason: str | None  # of the last refusal
     appraisal: Appraisal | None
+    checked_at: int | None = None  # Unix seconds of the last verdict
+    retry_at: int | None = None  # of the next verification, while in quarantine
+    refusals: int = 0  # in a row
+    available: bool = False  # a request that came now would be sent
 
 
 class Held(Protocol):
@@ -69,7 +79,7 @@ class OpenRoute:
             self._route = self._make()
 
     def state(self) -> State:
-        return State(self.name, None, None, None, "not_attested", None, None)
+        return State(self.name, None, None, None, "not_attested", None, None, available=True)
 
     async def close(self) -> None:
         self._route.close()
@@ -87,8 +97,10 @@ class Keeper:
         self._running: asyncio.Task[VerifiedSession] | None = None
         self._renewal: asyncio.TimerHandle | None = None
         self._refusal: tuple[float, Unverified] | None = None
+        self._refusals = 0
         self._last: Appraisal | None = None
         self._last_reason: str | None = None
+        self._checked_at: int | None = None
         self._closed = False
 
     def held(self) -> VerifiedSession | None:
@@ -116,22 +128,43 @@ class Keeper:
 
     async def _run(self) -> VerifiedSession:
         try:
-            session = await self._establish()
+            session = await self._established()
+            # Stored before it is used: a receipt must never cite a session that can't be fetched.
+            await self._archive.put(session.session_id, self.name, session.expires_at, session.document)
         except Unverified as refusal:
-            self._last, self._last_reason = refusal.appraisal, refusal.reason
-            self._refusal = (self._clock.monotonic() + _REFUSAL_SECONDS * random.uniform(0.75, 1.25), refusal)
-            if self.held() is not None:
-                self._renew_in(_RETRY_SECONDS)
+            self._quarantine(refusal)
             raise
-        # Stored before it is used: a receipt must never cite a session that can't be fetched.
-        await self._archive.put(session.session_id, self.name, session.expires_at, session.document)
+        except Exception:
+            self._renew_in(_RETRY_SECONDS)
+            raise
         old, self._session = self._session, session
-        self._refusal = None
-        self._last, self._last_reason = session.appraisal, None
+        self._refusal, self._refusals = None, 0
+        self._noted(session.appraisal, None, session.established_at)
         if old is not None:
             old.close()
         self._renew_in((session.expires_at - session.established_at) * random.uniform(_RENEW_AT, _RENEW_AT + 0.15))
         return session
+
+    async def _established(self) -> VerifiedSession:
+        try:
+            return await self._establish()
+        except Unverified:
+            if self._last is None or self._last_reason is not None:
+                raise
+        return await self._establish()
+
+    def _quarantine(self, refusal: Unverified) -> None:
+        self._noted(refusal.appraisal, refusal.reason, self._clock.now())
+        self._refusals += 1
+        pause = _RETRY_SECONDS
+        if self.held() is None:
+            doublings = min(self._refusals - 1, 16)
+            pause = min(_REFUSAL_SECONDS * 2**doublings, _LONGEST_QUARANTINE) * random.uniform(0.75, 1.25)
+        self._refusal = (self._clock.monotonic() + pause, refusal)
+        self._renew_in(pause)
+
+    def _noted(self, appraisal: Appraisal, reason: str | None, at: int) -> None:
+        self._last, self._last_reason, self._checked_at = appraisal, reason, at
 
     def _renew_in(self, seconds: float) -> None:
         if self._closed:
@@ -151,6 +184,7 @@ class Keeper:
     def state(self) -> State:
         session = self.held()
         result = "never" if self._last is None else "refused" if self._last_reason is not None else "verified"
+        pause = self._refusal[0] - self._clock.monotonic() if self._refusal is not None else 0.0
         return State(
             self.name,
             session.session_id if session else None,
@@ -159,6 +193,10 @@ class Keeper:
             result,
             self._last_reason,
             self._last,
+            checked_at=self._checked_at,
+            retry_at=self._clock.now() + math.ceil(pause) if pause > 0 else None,
+            refusals=self._refusals,
+            available=session is not None,
         )
 
     async def close(self) -> None:
