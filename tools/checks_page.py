@@ -11,6 +11,7 @@ from ollm.attest.nitro import checks as nitro
 from ollm.attest.nvidia import checks as nvidia
 from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
+from ollm.attest.services.dstack_signer import checks as dstack_signer
 from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
@@ -62,6 +63,13 @@ SECTIONS = (
         "Shape of a service's report",
         "Where a provider's reports have one of several shapes. Which one decides what binds what; a host's name never does.",
         checks.SHAPE,
+    ),
+    Section("Keys of a service", "Made last, where a provider's service is judged.", checks.CUSTODY),
+    Section(
+        "Signer in a dstack machine",
+        "Reports of NEAR AI and of dstack's vLLM proxy. `gateway.*` only behind NEAR's gateway, `manager.*` only where such a statement is there or "
+        "demanded (`service.require_manager`), `signer.ohttp` only where a configuration is.",
+        dstack_signer.CHECKS,
     ),
     Section("Report of an ACI service", "", checks.REPORT),
     Section("Tinfoil's attestation document", "Which are made depends on its form: v2, v3 as of June 2026, v3.", tinfoil.CHECKS),

@@ -6,6 +6,7 @@ from ollm.attest.nitro import checks as nitro
 from ollm.attest.nvidia import checks as nvidia
 from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
+from ollm.attest.services.dstack_signer import checks as dstack_signer
 from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
@@ -16,8 +17,10 @@ TABLES: tuple[dict[str, Proof], ...] = (
     checks.BEFORE,
     unsupported.CHECKS,
     checks.SHAPE,
+    checks.CUSTODY,
     checks.REPORT,
     tinfoil.CHECKS,
+    dstack_signer.CHECKS,
     checks.MACHINE,
     provenance.CHECKS,
     tdx.CHECKS,
