@@ -10,8 +10,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ollm.errors import ChannelRefused, UpstreamError
-from ollm.net.connection import Connection, Origin, _spki, client_tls, open_connection
+from ollm.net.clock import SystemClock
+from ollm.net.connection import Connection, Origin, _spki, certified_tls, client_tls, open_connection
 from ollm.sim.identity import create_tls, spki_sha256
+from ollm.testing.providers.tls import certified
 from tests.net.tls_server import Script, TlsServer, mute, saying, tls_server, whole
 from tests.stage import eventually
 
@@ -100,6 +102,38 @@ async def test_a_server_of_tls_1_2_is_not_connected_to() -> None:
         with pytest.raises(UpstreamError) as refused:
             await connected(server)
         assert refused.value.phase == "connect"
+
+
+def test_the_context_for_certified_peers_looks_at_name_and_issuer() -> None:
+    context = certified_tls()
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_TICKET
+    only = certified_tls(certified(SystemClock().now()).ca)
+    assert len(only.get_ca_certs()) == 1, "no public authority beside the one that was named"
+
+
+@pytest.mark.parametrize(("host", "good"), [("127.0.0.1", True), ("provider.test", False)])
+async def test_a_certificate_must_be_for_the_name_that_is_connected_to(host: str, good: bool) -> None:
+    found = certified(SystemClock().now(), host)
+    async with tls_server(saying(whole(b"abc")), identity=found.identity) as server:
+        if good:
+            connection = await open_connection(server.origin, certified_tls(found.ca), timeout=5, pinned=None)
+            assert await body_of(connection) == b"abc"
+            connection.abort("close", "done")
+            return
+        with pytest.raises(UpstreamError) as refused:
+            await open_connection(server.origin, certified_tls(found.ca), timeout=5, pinned=None)
+        assert (refused.value.phase, refused.value.reason) == ("connect", "SSLCertVerificationError")
+        assert server.requests == []
+
+
+async def test_a_certificate_does_not_make_up_for_another_key() -> None:
+    found = certified(SystemClock().now())
+    async with tls_server(saying(whole(b"abc")), identity=found.identity) as server:
+        with pytest.raises(ChannelRefused):
+            await open_connection(server.origin, certified_tls(found.ca), timeout=5, pinned=frozenset(("ab" * 32,)))
+        assert server.requests == []
 
 
 async def test_no_listener_is_a_failure_to_connect() -> None:

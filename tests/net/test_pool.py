@@ -8,8 +8,10 @@ import pytest
 
 import ollm.net.pool
 from ollm.errors import ChannelRefused, UpstreamError
-from ollm.net.connection import Connection, client_tls, open_connection
+from ollm.net.clock import SystemClock
+from ollm.net.connection import Connection, certified_tls, client_tls, open_connection
 from ollm.net.pool import Pool
+from ollm.testing.providers.tls import certified
 from tests.net.tls_server import Script, TlsServer, mute, saying, tls_server, whole
 from tests.stage import eventually
 
@@ -52,6 +54,53 @@ async def test_every_new_connection_is_compared_with_the_pinned_key() -> None:
             with pytest.raises(ChannelRefused):
                 await pool.acquire()
         assert server.requests == []
+
+
+async def test_any_of_several_pinned_keys_is_good() -> None:
+    async with tls_server(saying(whole(b"abc"))) as server, tls_server(saying(whole(b"abc"))) as other:
+        pins = frozenset((server.spki, *OTHER))
+        for peer, good in ((server, True), (other, False)):
+            pool = pool_of(peer, pins=pins)
+            if good:
+                assert await exchange(pool) == b"abc"
+            else:
+                with pytest.raises(ChannelRefused) as refused:
+                    await pool.acquire()
+                assert (refused.value.got, refused.value.want) == (other.spki, " or ".join(sorted(pins)))
+            pool.close()
+        assert other.requests == []
+
+
+async def test_a_pool_without_a_single_key_connects_to_nobody() -> None:
+    """No key was attested: that is not the same as any key."""
+    async with tls_server(saying(whole(b"abc"))) as server:
+        pool = pool_of(server, pins=frozenset())
+        with pytest.raises(ChannelRefused) as refused:
+            await pool.acquire()
+        assert (refused.value.want, server.requests) == ("no key at all", [])
+        connection = await open_connection(server.origin, client_tls(), timeout=5, pinned=None)
+        pool.adopt(connection)
+        assert connection.closed
+
+
+async def test_without_pins_a_certificate_decides() -> None:
+    found = certified(SystemClock().now())
+    async with tls_server(saying(whole(b"abc")), identity=found.identity) as server:
+        good = Pool(server.origin, None, certified_tls(found.ca), size=1, connect_timeout=2)
+        assert await exchange(good) == b"abc"
+        good.close()
+        adopted = Pool(server.origin, None, certified_tls(found.ca), size=1, connect_timeout=2)
+        connection = await open_connection(server.origin, certified_tls(found.ca), timeout=5, pinned=None)
+        adopted.adopt(connection)
+        assert await adopted.acquire() is connection
+        connection.abort("close", "done")
+        asked = len(server.requests)
+        for tls in (certified_tls(), certified_tls(certified(SystemClock().now()).ca)):
+            pool = Pool(server.origin, None, tls, size=1, connect_timeout=2)
+            with pytest.raises(UpstreamError) as refused:
+                await pool.acquire()
+            assert (refused.value.phase, refused.value.reason) == ("connect", "SSLCertVerificationError")
+        assert len(server.requests) == asked
 
 
 async def test_a_server_that_changes_its_key_is_seen_on_the_next_connection() -> None:

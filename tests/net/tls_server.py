@@ -5,8 +5,11 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from cryptography import x509
+
 from ollm.net.clock import SystemClock
 from ollm.net.connection import Origin
+from ollm.serving.tls import TlsIdentity
 from ollm.sim.identity import create_tls, spki_sha256
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -46,10 +49,11 @@ class TlsServer:
 
 @contextlib.asynccontextmanager
 async def tls_server(
-    script: Script, *, tickets: int = 0, port: int = 0, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+    script: Script, *, tickets: int = 0, port: int = 0, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, identity: TlsIdentity | None = None
 ) -> AsyncIterator[TlsServer]:
-    """A running server with a key of its own. `tickets` lets it offer TLS sessions for resumption."""
-    certificate, identity = create_tls(SystemClock().now())
+    """A running server with a key of its own, or `identity`. `tickets` lets it offer TLS sessions for resumption."""
+    identity = identity or create_tls(SystemClock().now())[1]
+    certificate = x509.load_pem_x509_certificate(identity.certificate)
     context = identity.context()
     context.num_tickets = tickets
     context.minimum_version = context.maximum_version = version

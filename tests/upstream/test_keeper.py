@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 import ollm.upstream.keeper
-from ollm.errors import StoreError
+from ollm.config.settings import Timeouts, UpstreamSettings
+from ollm.errors import StoreError, UpstreamError
+from ollm.net.connection import Origin
+from ollm.net.pool import Pool
 from ollm.sim.service import SimEnclave, SimOptions
-from ollm.upstream.keeper import Keeper
-from ollm.upstream.session import Unverified
+from ollm.upstream.keeper import Keeper, OpenRoute
+from ollm.upstream.session import UnattestedRoute, Unverified
+from ollm.upstream.zdr import ZdrProvider
+from ollm.values.level import Level
 from tests.scripted_enclave import answer, scripted_enclave
 from tests.stage import eventually
 from tests.upstream.verifying import MovableClock, verifier
@@ -185,3 +190,40 @@ async def test_after_its_end_nothing_is_verified_any_more() -> None:
         kept.keeper._renew_in(0)
         await asyncio.sleep(0.05)
         assert enclave.reports == 2
+
+
+# Providers without evidence
+
+
+def made_open(made: list[Pool]) -> UnattestedRoute:
+    provider = ZdrProvider(UpstreamSettings(url="https://a.example", adapter="openai"), None)
+    made.append(Pool(Origin("a.example", 443), None, provider.tls, size=1, connect_timeout=1))
+    return UnattestedRoute("open", provider, made[-1], Timeouts())
+
+
+async def test_a_route_without_evidence_is_always_there_and_never_verified() -> None:
+    made: list[Pool] = []
+    route = OpenRoute("open", lambda: made_open(made))
+    assert await route.session(0) is route.held()
+    assert (route.held().level, route.held().session_id, route.held().bound) == (Level.ZDR, None, None)
+    state = route.state()
+    assert (state.upstream, state.last_result, state.session_id, state.verified_at, state.expires_at) == ("open", "not_attested", None, None, None)
+    assert (state.reason, state.appraisal) == (None, None)
+    await route.close()
+    assert len(made) == 1
+    with pytest.raises(UpstreamError, match="ended"):
+        await made[0].acquire()
+
+
+async def test_a_route_in_doubt_gets_new_connections() -> None:
+    made: list[Pool] = []
+    route = OpenRoute("open", lambda: made_open(made))
+    first = route.held()
+    route.distrust(first)
+    second = route.held()
+    assert second is not first
+    with pytest.raises(UpstreamError, match="ended"):
+        await made[0].acquire()
+    route.distrust(first)
+    assert route.held() is second, "the doubt was about another one"
+    await route.close()
