@@ -11,6 +11,7 @@ from ollm.attest.nitro import checks as nitro
 from ollm.attest.nvidia import checks as nvidia
 from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
+from ollm.attest.services.chutes import checks as chutes
 from ollm.attest.services.dstack_signer import checks as dstack_signer
 from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
@@ -73,6 +74,7 @@ SECTIONS = (
     ),
     Section("Report of an ACI service", "", checks.REPORT),
     Section("Tinfoil's attestation document", "Which are made depends on its form: v2, v3 as of June 2026, v3.", tinfoil.CHECKS),
+    Section("Instances of a chute", "`chutes.nonce` only where a gateway passed the evidence on. Machines are named `instance0` and so on.", chutes.CHECKS),
     Section("Machine", "What is demanded of the parts that were sent, before any of them is judged.", checks.MACHINE),
     Section("Intel TDX", "", tdx.CHECKS),
     Section("AMD SEV-SNP", "", sevsnp.CHECKS),

@@ -143,6 +143,8 @@ ASPECTS: dict[str, Aspect] = {
     "nras.vbios": _OUTDATED,
     "nras.listed": _NOT_LISTED,
     "devices.": _MISBOUND,
+    "chutes.": _MISBOUND,
+    "chutes.format": _UNREADABLE,
     "tinfoil.": _MISBOUND,
     "tinfoil.format": _UNREADABLE,
     "provenance.": _UNEXPLAINED,

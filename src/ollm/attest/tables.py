@@ -6,6 +6,7 @@ from ollm.attest.nitro import checks as nitro
 from ollm.attest.nvidia import checks as nvidia
 from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
+from ollm.attest.services.chutes import checks as chutes
 from ollm.attest.services.dstack_signer import checks as dstack_signer
 from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
@@ -20,6 +21,7 @@ TABLES: tuple[dict[str, Proof], ...] = (
     checks.CUSTODY,
     checks.REPORT,
     tinfoil.CHECKS,
+    chutes.CHECKS,
     dstack_signer.CHECKS,
     checks.MACHINE,
     provenance.CHECKS,

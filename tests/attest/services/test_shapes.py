@@ -17,7 +17,7 @@ SHAPES: dict[Shape, list[dict[str, Any]]] = {
     "aci": [{"api_version": "aci/1"}, {"api_version": None, "intel_quote": "", "signing_address": ""}],
     "dstack": [{"intel_quote": "04…", "signing_address": "0x…"}],
     "near-gateway": [{"gateway_attestation": {}, "model_attestations": []}],
-    "chutes": [{"attestation_type": "chutes"}, {"evidence": [], "instances": []}],
+    "chutes": [{"attestation_type": "chutes"}, {"evidence": [], "failed_instance_ids": []}],
     "tinfoil-v2": [{"format": f"{TINFOIL}{kind}-guest/v2", "body": ""} for kind in ("sev-snp", "tdx")],
     "tinfoil-v3-june": [{"format": f"{TINFOIL}attestation/v3", "cpu": {}}],
     "tinfoil-v3": [{"format": f"{TINFOIL}attestation/v3", "cpu_evidence": ""}],
@@ -26,7 +26,7 @@ SHAPES: dict[Shape, list[dict[str, Any]]] = {
 MEMBERS = sorted({member for documents in SHAPES.values() for document in documents for member in document})
 OTHERS: list[object] = [
     *({}, [], "aci", 5, None, ["api_version"]),
-    *({"intel_quote": ""}, {"signing_address": ""}, {"evidence": []}, {"instances": []}, {"attestation_type": "another"}),
+    *({"intel_quote": ""}, {"signing_address": ""}, {"evidence": []}, {"failed_instance_ids": []}, {"attestation_type": "another"}),
     *({"format": ""}, {"format": f"{TINFOIL}tdx-guest/v1"}, {"format": f"{TINFOIL}attestation/v4"}, {"format": None}),
     *({"format": 5}, {"format": []}, {"format": {}}, {"format": [TINFOIL]}),
 ]

@@ -12,6 +12,7 @@ import msgspec
 from ollm.attest import appraise as aci_door
 from ollm.attest.evidence import MachineEvidence
 from ollm.attest.services import aci
+from ollm.attest.services.chutes import appraise as chutes
 from ollm.attest.services.dstack_signer import appraise as dstack_signer
 from ollm.attest.services.evidence import Bound, Demand, ServiceEvidence, Shape
 from ollm.attest.services.question import Question, Verdict
@@ -35,6 +36,7 @@ READERS: dict[Shape, Reader] = {
     "aci": Reader(aci.machines, aci.appraise),
     "dstack": Reader(dstack_signer.machines, dstack_signer.appraise),
     "near-gateway": Reader(dstack_signer.machines, dstack_signer.appraise),
+    "chutes": Reader(chutes.machines, chutes.appraise),
     "tinfoil-v2": Reader(tinfoil.machines, tinfoil.appraise),
     "tinfoil-v3-june": Reader(tinfoil.machines, tinfoil.appraise),
     "tinfoil-v3": Reader(tinfoil.machines, tinfoil.appraise),

@@ -29,7 +29,7 @@ def _of(document: dict[str, Any]) -> Shape | None:
         return "aci"
     if "format" in document:
         return _tinfoil(document)
-    if document.get("attestation_type") == "chutes" or ("evidence" in document and "instances" in document):
+    if document.get("attestation_type") == "chutes" or ("evidence" in document and "failed_instance_ids" in document):
         return "chutes"
     if "gateway_attestation" in document:
         return "near-gateway"
