@@ -19,6 +19,8 @@ class Traits(NamedTuple):
 
 ADAPTERS: dict[str, Traits] = {
     "aci": Traits(evidence=True, seals=("ehbp", "tls")),
+    "near": Traits(evidence=True, seals=("near-e2ee-v2", "tls")),
+    "phala": Traits(evidence=True, seals=("tls",)),
     "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),
     "openai": Traits(evidence=False, certified=True, url="https://api.openai.com"),
     "anthropic": Traits(evidence=False, certified=True, url="https://api.anthropic.com"),

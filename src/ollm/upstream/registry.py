@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from ollm.config.settings import UpstreamSettings
 from ollm.upstream.aci import AciProvider
+from ollm.upstream.near import NearProvider
+from ollm.upstream.phala import PhalaProvider
 from ollm.upstream.provider import OpenProvider, Provider, Tools
 from ollm.upstream.tinfoil import TinfoilProvider
 from ollm.upstream.zdr import PROFILES, ZdrProvider
@@ -11,6 +13,8 @@ from ollm.values.secret import Sealed
 
 PROVIDERS: dict[str, Callable[[UpstreamSettings, Sealed | None, Tools], Provider]] = {
     "aci": AciProvider,
+    "near": NearProvider,
+    "phala": PhalaProvider,
     "tinfoil": TinfoilProvider,
 }
 OPEN: dict[str, Callable[[UpstreamSettings, Sealed | None], OpenProvider]] = dict.fromkeys(PROFILES, ZdrProvider)  # those without evidence

@@ -9,10 +9,11 @@ Behind a gateway two machines are judged: the gateway, at which the channel ends
 
 import msgspec
 
+from ollm.attest import strict_json
 from ollm.attest.evidence import Expected, MachineCollateral, MachineEvidence, NrasEvidence
 from ollm.attest.services.course import Course
 from ollm.attest.services.dstack_signer import checks, gateway, manager, wanted
-from ollm.attest.services.dstack_signer.report import SignerReport, parse_document, parse_report
+from ollm.attest.services.dstack_signer.report import FORMAT, SignerReport, members, parse_document, parse_report
 from ollm.attest.services.evidence import AnswerSigner, Bound, Custody, SealingKey, ServiceEvidence
 from ollm.attest.services.question import Question, Verdict
 from ollm.attest.services.shapes import REPORT
@@ -61,6 +62,18 @@ def _read(evidence: ServiceEvidence) -> _Read:
         statement=None if signer.manager is None else manager.parse(signer.manager, signer.cpu.app_compose),
         devices=MachineEvidence(cpu=signer.cpu, devices=signer.devices if token is None else (NrasEvidence(token=token),)),
     )
+
+
+def gpu_payload(report: bytes, model: str | None) -> bytes | None:
+    """What `report` gives as evidence of GPUs, as NVIDIA's service takes it; None where there is none, or the report can't be read."""
+    try:
+        document = parse_document(report)
+        stated = gateway.split(document, model)[1]
+        has_devices = bool(parse_report(stated).devices)
+    except EvidenceRefused:
+        return None  # the appraisal says so again
+    payload = members(stated).get("nvidia_payload")
+    return strict_json.encoded(payload, FORMAT) if has_devices and isinstance(payload, str) else None
 
 
 # --- the way through ----------------------------------------------------------------------------------------------------
