@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ollm.attest.checks import BINDING, MACHINE
 from ollm.attest.composition import MAX_DEVICES
 from ollm.attest.evidence import (
     Expected,
@@ -23,6 +24,7 @@ from ollm.attest.machine import appraise_machine
 from ollm.attest.nitro.appraise import plan as nitro_plan
 from ollm.attest.provenance.images import SLSA_PROVENANCE
 from ollm.attest.provenance.reference_values import REFERENCE_VALUES
+from ollm.attest.tdx import appraise as tdx_appraise
 from ollm.sim import reference
 from ollm.sim.machine import SimulatedMachine
 from ollm.testing.mint import nitro, nras, nvidia
@@ -88,8 +90,8 @@ def test_a_tdx_machine_is_accepted_with_its_software(machine: SimulatedMachine, 
     appraisal = judged(MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral()), policy)
 
     assert appraisal.accepted, appraisal.failure
-    assert [check.name for check in appraisal.checks][:3] == ["policy.level", "machine.technology", "machine.collateral"]
-    assert [check.name for check in appraisal.checks][-2:] == ["binding.statement", "binding.nonce"]
+    planned = (*MACHINE, *tdx_appraise.plan(policy.tdx, compare=False), *tdx_appraise.software_plan(policy), *BINDING)
+    assert [check.name for check in appraisal.checks] == list(planned)
     assert appraisal.claims.serving_software_known_good.status == "asserted"
     assert "which weights the model has" in appraisal.claims.extra["unproven"]
     assert appraisal.claims.gpu_attested.status == "unknown"
@@ -359,6 +361,12 @@ def test_every_result_names_its_policy_and_its_level(machine: SimulatedMachine, 
     for each in (evidence, changed(evidence, cpu=tdx(machine, bytes(64)))):
         appraisal = judged(each, collateral, policy)
         assert (appraisal.policy, appraisal.level) == (policy.name, Level.SIMULATED)
+
+
+def test_what_the_log_proves_of_the_boot_is_claimed(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    appraisal = judged(MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral()), policy)
+
+    assert appraisal.claims.extra["app_id"] == machine.app_id.hex()
 
 
 def test_the_measured_compose_file_is_claimed(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
