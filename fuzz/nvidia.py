@@ -78,7 +78,7 @@ def _rims() -> Sequence[bytes]:
 
 
 def _verified(data: bytes) -> object:
-    return rim.verify(rim.parse(data, "RIM"), NOW)
+    return rim.verify(rim.parse(data, "RIM"))
 
 
 def _unsigned_rims() -> Sequence[bytes]:
