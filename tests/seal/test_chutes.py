@@ -114,6 +114,18 @@ def test_the_size_of_a_request_tells_its_length_only() -> None:
     assert len(sizes) == 1
 
 
+@pytest.mark.parametrize("size", [0, 1, 65_000, 65_535, 65_536, 131_070, 200_000])
+def test_a_request_of_any_length(size: int) -> None:
+    exchange, _ = exchanged(pair_of(), chat(prompt="x" * size))
+    assert len(exchange.request["messages"][1]["content"]) == size
+
+
+@pytest.mark.parametrize("length", [1, 65_534, 65_535, 65_536, 131_070, 131_071])
+def test_the_container_is_gzip_at_every_edge(length: int) -> None:
+    data = os.urandom(length)
+    assert gzip.decompress(chutes._packed(data)) == data
+
+
 @pytest.mark.parametrize("nonce", ["", "a b", "a\r\nX-Other: b", "é", "x" * 257])
 def test_a_nonce_that_cannot_stand_in_a_header_is_refused(nonce: str) -> None:
     sealer = cipher(ChutesRecipient().public_key, take_nonce=lambda: nonce)

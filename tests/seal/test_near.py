@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.seal.edwards import x25519_private, x25519_public
-from ollm.seal.near import NearCipher, open_field, seal_field
+from ollm.seal.near import FieldSealer, NearCipher, open_field
 from ollm.seal.openai_fields import CHAT, COMPLETIONS, EMBEDDINGS
 from ollm.testing.sealing import near as provider
 from ollm.testing.sealing.cheats import Cheat
@@ -34,7 +34,7 @@ PROMPT = "the prompt"
 def test_the_vector() -> None:
     peer = X25519PublicKey.from_public_bytes(x25519_public(MODEL.public_key().public_bytes_raw()))
     ephemeral = X25519PrivateKey.from_private_bytes(bytes([0x11] * 32))
-    assert seal_field(peer, b"hello", bytes(range(24)), ephemeral=ephemeral) == BLOB
+    assert FieldSealer(peer, ephemeral=ephemeral).seal(b"hello", bytes(range(24))) == BLOB
     assert open_field(x25519_private(MODEL), BLOB) == b"hello"
     assert open_field(x25519_private(MODEL), BLOB.upper()) == b"hello"
 
@@ -43,7 +43,7 @@ def test_the_vector() -> None:
 def test_both_ways_with_libsodium(text: str, seed: bytes) -> None:
     machine = provider.NearRecipient(seed)
     peer = X25519PublicKey.from_public_bytes(x25519_public(machine.public_key))
-    assert provider.unseal(machine._secret, seal_field(peer, text.encode(), os.urandom(24))) == text
+    assert provider.unseal(machine._secret, FieldSealer(peer).seal(text.encode(), os.urandom(24))) == text
     own = x25519_private(Ed25519PrivateKey.from_private_bytes(seed))
     assert open_field(own, provider.seal(machine.public_key, text)).decode() == text
 
