@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,18 @@ def test_their_client_against_our_instance() -> None:
     key = theirs.decrypt_stream_init(request.response_sk, json.loads(first[6:])["e2e_init"])
     lines = [theirs.decrypt_stream_chunk(json.loads(piece[6:])["e2e"], key) for piece in rest[:-1]]
     assert list(documents("\n".join(lines).encode())) == chunks()
+
+
+def test_recorded_keys_can_be_sealed_to(evidence_dir: Path) -> None:
+    recorded = list((evidence_dir / "captures").glob("chutes_*/responses/*_e2e_instances_*.body"))
+    assert recorded
+    for path in recorded:
+        for instance in json.loads(path.read_bytes())["instances"]:
+            sealer = cipher(
+                base64.b64decode(instance["e2e_pubkey"]), instance_id=instance["instance_id"], take_nonce=lambda i=instance: i["nonces"][0]
+            )
+            sealed, _ = sealer.seal(CHAT, encoded(chat()), streamed=True)
+            assert dict(sealed.headers)["X-E2E-Nonce"] == instance["nonces"][0]
 
 
 # --- requests -----------------------------------------------------------------------------------------------------------

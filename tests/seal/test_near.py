@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,15 @@ def test_what_is_no_blob_is_plaintext(blob: str) -> None:
 def test_a_blob_that_does_not_open(blob: str) -> None:
     """The first has the point of order 4 for its key: its shared secret would be known to everybody."""
     assert code_of(lambda: open_field(x25519_private(MODEL), blob)) == "AEAD_DECRYPT_FAILED"
+
+
+def test_recorded_keys_can_be_sealed_to(evidence_dir: Path) -> None:
+    recorded = list((evidence_dir / "captures").glob("neardirect_*/responses/*_attestation_report.body"))
+    assert recorded
+    for path in recorded:
+        key = bytes.fromhex(json.loads(path.read_bytes())["signing_public_key"])
+        sealed, _ = NearCipher(key, strict=True, name_key=True, random=os.urandom).seal(CHAT, encoded(chat()), streamed=True)
+        assert dict(sealed.headers)["X-Model-Pub-Key"] == key.hex()
 
 
 # --- requests -----------------------------------------------------------------------------------------------------------

@@ -84,6 +84,11 @@ SUITES: Mapping[str, Suite] = {suite.algo: suite for suite in (X25519, SECP256K1
 
 # --- which fields (§5) --------------------------------------------------------------------------------------------------
 
+CONTENT_IN_CLEAR = (  # for documentation, beside what openai_fields lists; of a request, and of its answer
+    "tools, tool_choice, function_call",
+    "messages[].name, .tool_calls, .function_call, .refusal, .reasoning, .reasoning_content, .audio",
+    "answers: tool_calls, function_call, refusal, logprobs, audio.transcript",
+)
 _TEXTS = Rule(text=True, items=Rule(text=True, tokens=True))
 _MESSAGE = within({"content": Rule(text=True, whole=True)}, "role tool_call_id")
 REQUESTS: Mapping[str, Rule] = {
