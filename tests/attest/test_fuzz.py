@@ -30,7 +30,7 @@ def test_some_damage(target: Target) -> None:
     outcome = hammer(target, examples // 2 if target.heavy else examples * 4, seed=1)
 
     assert not outcome.findings
-    assert len(outcome.checks) > 1  # some of it was noticed, or the mutator does nothing
+    assert target.heavy or len(outcome.checks) > 1  # some of it was noticed, or the mutator does nothing
 
 
 @each
