@@ -78,7 +78,7 @@ def _rims() -> Sequence[bytes]:
 
 
 def _verified(data: bytes) -> object:
-    return rim.verify(rim.parse(data, "RIM"), NOW)
+    return rim.verify(rim.parse(data, "RIM"))
 
 
 def _unsigned_rims() -> Sequence[bytes]:
@@ -109,7 +109,7 @@ def _answered(data: bytes) -> object:
 _RIMS = ("nvidia/*.xml", "nvidia/*.swidtag")
 TARGETS = (
     Target("nvidia-report", layout.parse_report, _reports),
-    Target("nvidia-need", _needed, lambda: _reports()[:1]),
+    Target("nvidia-need", _needed, lambda: _reports()[:1], heavy=True),
     Target("nvidia-report-appraised", _appraised_report, lambda: _reports()[:1], heavy=True),
     Target("nvidia-report-signed", _signed_report, lambda: [_reports()[0][:-_SIGNATURE]], heavy=True),
     Target("nvidia-chain", _chain, lambda: [device.pem.encode() for device in (_gpu(), _switch())], text=True),

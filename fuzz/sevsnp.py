@@ -59,7 +59,7 @@ _RECORDED = ("snp/*.bin",)
 TARGETS = (
     Target("snp-report", layout.parse_report, _reports, recorded=_RECORDED),
     Target("snp-need", need.collateral_need, _reports, recorded=_RECORDED),
-    Target("snp-report-appraised", lambda data: _appraised(data, _collateral()), _reports, recorded=_RECORDED),
+    Target("snp-report-appraised", lambda data: _appraised(data, _collateral()), _reports, recorded=_RECORDED, heavy=True),
     Target("snp-report-signed", _signed, _signed_reports, heavy=True),
     Target("snp-collateral-appraised", lambda data: _appraised(_reports()[0], _damaged_collateral(data)), _collateral_seeds, text=True),
 )

@@ -106,9 +106,9 @@ def _replace_constants(module: types.ModuleType, tree: ast.Module, line: int) ->
         namespace = dict(vars(module))
         exec(compile(ast.Module([node], []), module.__file__ or "", "exec"), namespace)  # noqa: S102  # the project's own code, changed
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-            if isinstance(target, ast.Name):
-                changed.add(target.id)
-                _put(module, target.id, namespace[target.id])
+            for name in (child.id for child in ast.walk(target) if isinstance(child, ast.Name)):
+                changed.add(name)
+                _put(module, name, namespace[name])
 
 
 def _put(module: types.ModuleType, name: str, value: object) -> None:

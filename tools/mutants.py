@@ -11,6 +11,7 @@ mutant, or where `tools/mutants.toml`, which gives a reason for each mutant that
 import argparse
 import fnmatch
 import hashlib
+import json
 import os
 import sys
 import time
@@ -69,13 +70,15 @@ def table(results: Sequence[Result]) -> Iterator[str]:
 
 
 def missed(results: Sequence[Result], known: dict[Key, str]) -> Iterator[str]:
-    """The mutants that no test catches, each with its reason or as an entry to be filled in."""
-    for result in results:
+    """The mutants that no test catches: each with its reason, or as an entry for the file, whose reason is to be found."""
+    for result in (result for result in results if result.outcome == SURVIVED):
         mutant = result.mutant
-        if result.outcome == SURVIVED:
-            yield f"\n{mutant.file}:{mutant.lines[0]} {mutant.function or 'constant'} ({result.tests} tests)"
-            yield f"  - {mutant.before}\n  + {mutant.after}"
-            yield f"  {known.get(mutant.key, 'NO REASON GIVEN')}"
+        yield f"\n# {mutant.file}:{mutant.lines[0]}, {result.tests} tests"
+        if mutant.key in known:
+            yield f"#   - {mutant.before}\n#   + {mutant.after}\n#   {known[mutant.key]}"
+        else:
+            members = zip(("file", "function", "before", "after", "reason"), (*mutant.key, ""), strict=True)
+            yield "\n".join(["[[survivor]]", *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in members)])
 
 
 def stale(results: Sequence[Result], every: Iterable[Mutant], known: dict[Key, str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ declarations (fields of classes) and decorators. What mutates:
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 # Calls with words for people: from which positional argument on.
@@ -99,8 +99,9 @@ def mutants(tree: ast.Module, file: str) -> Iterator[Mutant]:
         if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None and not _is_dunder(statement):
             yield from _inside(_Place(statement.value, statement, "value", None), file, "", statement)
         for name, function in _functions(statement, ""):
+            whole = function.lineno, function.end_lineno or function.lineno  # a default was evaluated long before any test
             for place in _children(function.args, "defaults", "kw_defaults"):
-                yield from _inside(place, file, name, function)
+                yield from (replace(mutant, lines=whole) for mutant in _inside(place, file, name, function))
             yield from _body(function.body, function, "body", file, name)
 
 

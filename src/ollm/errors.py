@@ -3,7 +3,7 @@
     OllmError
     ├── ConfigError            the operator's file or secret is unusable; says the cause and the mend
     ├── EvidenceRefused        evidence is malformed, not genuine or not wanted; names the check, got and want
-    ├── SealError              a sealed body can't be made or opened; carries an EHBP code, never bytes
+    ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     ├── StoreError             the store can't do what was asked
     ├── ApiError               an answer to the client in OpenAI's shape
@@ -43,7 +43,7 @@ class EvidenceRefused(OllmError):
 
 
 class SealError(OllmError):
-    """A sealed body can't be made or opened. `code` is one of EHBP's error classes (SPEC §5.5)."""
+    """A sealed body can't be made or opened. `code` is one of EHBP's error classes (SPEC §5.5) or of those in seal/cipher.py."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(f"{code}: {detail}" if detail else code)

@@ -13,6 +13,8 @@ import pytest
 from ollm.attest.appraise import appraise, appraise_quote, needed_collateral, refused
 from ollm.attest.checks import CHECKS
 from ollm.attest.evidence import CollateralNeed
+from ollm.attest.tdx.appraise import plan as tdx_plan
+from ollm.attest.tdx.layout import parse_quote
 from ollm.errors import EvidenceRefused
 from ollm.sim.breaks import BREAKS
 from ollm.sim.broken import BrokenMachine
@@ -35,6 +37,8 @@ def test_a_service_in_order_is_accepted_and_bound(machine: SimulatedMachine, pol
     assert binding.keyset_digest == KEYSET.digest()
     assert binding.spki_sha256 == SPKI
     assert binding.hpke_public_key == HPKE_KEY
+    quote = bytes.fromhex(report(machine)["attestation"]["evidence"]["quote"])
+    assert binding.quote_identity == parse_quote(quote).identity
     assert appraisal.valid_until == KEYSET.not_after  # ends before any collateral
 
 
@@ -201,7 +205,7 @@ def test_what_a_policy_demands_beyond_a_tdx_quote_is_not_taken_for_given(
     for appraisal in (judged(machine, demanding)[0], appraise_quote(machine.quote(bytes(64)), machine.collateral(), demanding, NOW)):
         assert failing(appraisal) == "policy.level"
         assert appraisal.failure is not None
-        assert match in appraisal.failure.got
+        assert appraisal.failure.got.endswith(match)
 
 
 def test_grace_is_told_to_whoever_accepts_under_it(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
@@ -345,6 +349,42 @@ def test_a_quote_alone_is_compared_with_reference_values_unless_told_not_to(mach
     genuine = appraise_quote(quote, collateral, none_listed, NOW, compare_measurements=False)
     assert genuine.accepted
     assert genuine.claims.os_known_good.status == "unknown"
+
+
+def test_every_result_names_its_policy_and_its_level(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    quote, collateral = machine.quote(bytes(64)), machine.collateral()
+    results = (
+        judged(machine, policy)[0],
+        judged(machine, policy, evidence(machine, report=b""))[0],
+        appraise_quote(quote, collateral, policy, NOW),
+        appraise_quote(b"", collateral, policy, NOW),
+        refused(policy, EvidenceRefused("report.format", "nothing", "a report")),
+    )
+
+    assert {(appraisal.policy, appraisal.level) for appraisal in results} == {(policy.name, Level.SIMULATED)}
+
+
+def test_what_the_log_proves_of_the_boot_is_claimed(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    extra = judged(machine, policy)[0].claims.extra
+
+    assert extra["app_id"] == machine.app_id.hex()
+    assert "which weights the model has" in extra["unproven"]
+
+
+def test_a_quotes_checks_are_planned_before_any_is_made(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    for quote in (machine.quote(bytes(64)), b""):
+        names = [check.name for check in appraise_quote(quote, machine.collateral(), policy, NOW).checks]
+        assert names == ["policy.level", *tdx_plan(policy.tdx), "measurement.reference_values"][: len(names)]
+        assert names[-1] == "measurement.reference_values"
+
+
+def test_the_channel_is_asked_for_unless_told_not_to(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    appraisal, _ = appraise(evidence(machine), machine.collateral(), policy, NOW, require_hpke=False)
+    before = refused(policy, EvidenceRefused("report.format", "nothing", "a report"))
+
+    for names in ([check.name for check in each.checks] for each in (appraisal, before)):
+        assert "channel.spki" in names
+        assert "channel.hpke_key" not in names
 
 
 def test_version_5_quotes_are_accepted_too(machine: SimulatedMachine, policy: AttestationPolicy) -> None:

@@ -108,6 +108,7 @@ def test_a_technology_must_be_listed(evidence: Any, kind: Any) -> None:
 
 def test_more_devices_than_a_machine_can_have_are_not_looked_at() -> None:
     many = MachineEvidence(cpu=TDX, devices=(GPU,) * (composition.MAX_DEVICES + 1))
+    composition.check_technology(MachineEvidence(cpu=TDX, devices=(GPU,) * composition.MAX_DEVICES), policy(nvidia=NvidiaPolicy()))
 
     composition.check_technology(many, policy())  # not demanded, so not judged
     with refused("machine.technology", "65 devices"):
@@ -123,7 +124,7 @@ def test_collateral_is_of_the_kind_of_the_cpu(evidence: Any, collateral: Any) ->
 
     composition.check_collateral(machine, MachineCollateral(cpu=collateral), policy())
     for other in {TDX_COLLATERAL, SNP_COLLATERAL, None} - {collateral}:
-        with refused("machine.collateral"):
+        with refused("machine.collateral", "none" if other is None else rf"collateral of another kind [(]{type(other).__name__}"):
             composition.check_collateral(machine, MachineCollateral(cpu=other), policy())
 
 
@@ -167,6 +168,12 @@ def test_a_nonce_is_one_half_of_the_report_data(report_data: bytes) -> None:
 def test_anything_else_is_no_nonce(nonce: bytes) -> None:
     with refused("binding.nonce"):
         composition.check_nonce(cpu(), nonce)
+
+
+def test_no_nonce_is_not_met_by_none() -> None:
+    for stated in (cpu(KEY), cpu(b"", technology="nitro", nonce=b"")):
+        with refused("binding.nonce"):
+            composition.check_nonce(stated, b"")
 
 
 def test_nitro_states_a_nonce_in_its_own_field_only() -> None:
@@ -227,5 +234,7 @@ def test_a_hash_over_the_evidence_is_what_the_caller_worked_out() -> None:
 
     composition.check_bound(cpu(), (other,), by_hash, Expected(device_commitment=NONCE))
     for commitment in (None, KEY, b""):
-        with refused("devices.bound"):
+        with pytest.raises(EvidenceRefused) as refusal:
             composition.check_bound(cpu(), (other,), by_hash, Expected(device_commitment=commitment))
+        assert refusal.value.check == "devices.bound"
+        assert refusal.value.want == ("a commitment to the devices' evidence" if commitment is None else commitment.hex())

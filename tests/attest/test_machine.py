@@ -1,11 +1,14 @@
 """Whole machines: a CPU of each technology, alone and with devices; what a mixed bundle, a replay or a splice comes to."""
 
+import json
 from functools import cache
 from typing import Any
 
 import msgspec
 import pytest
 
+from ollm.attest.checks import BINDING, MACHINE
+from ollm.attest.composition import MAX_DEVICES
 from ollm.attest.evidence import (
     Expected,
     MachineCollateral,
@@ -18,6 +21,11 @@ from ollm.attest.evidence import (
     TdxEvidence,
 )
 from ollm.attest.machine import appraise_machine
+from ollm.attest.nitro.appraise import plan as nitro_plan
+from ollm.attest.provenance.images import SLSA_PROVENANCE
+from ollm.attest.provenance.reference_values import REFERENCE_VALUES
+from ollm.attest.tdx import appraise as tdx_appraise
+from ollm.sim import reference
 from ollm.sim.machine import SimulatedMachine
 from ollm.testing.mint import nitro, nras, nvidia
 from ollm.testing.mint.provenance import built, verified
@@ -26,7 +34,7 @@ from ollm.testing.mint.snp_certificates import create_pki
 from ollm.values.checks import Appraisal, Outcome
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, NitroPolicy, NitroReferenceValues, NvidiaPolicy
-from ollm.values.provenance import BuildIdentity, ProvenancePolicy
+from ollm.values.provenance import BuildIdentity, ProvenancePolicy, Subject
 from tests.attest.service import failing
 from tests.sim.hardware import NOW
 
@@ -82,8 +90,8 @@ def test_a_tdx_machine_is_accepted_with_its_software(machine: SimulatedMachine, 
     appraisal = judged(MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral()), policy)
 
     assert appraisal.accepted, appraisal.failure
-    assert [check.name for check in appraisal.checks][:3] == ["policy.level", "machine.technology", "machine.collateral"]
-    assert [check.name for check in appraisal.checks][-2:] == ["binding.statement", "binding.nonce"]
+    planned = (*MACHINE, *tdx_appraise.plan(policy.tdx, compare=False), *tdx_appraise.software_plan(policy), *BINDING)
+    assert [check.name for check in appraisal.checks] == list(planned)
     assert appraisal.claims.serving_software_known_good.status == "asserted"
     assert "which weights the model has" in appraisal.claims.extra["unproven"]
     assert appraisal.claims.gpu_attested.status == "unknown"
@@ -322,6 +330,122 @@ def test_images_count_only_where_the_compose_file_is_measured(machine: Simulated
 
     assert failing(judged(evidence, collateral, demanding)) in {"provenance.compose", "provenance.images_pinned", "provenance.images"}
     assert failing(judged(evidence, collateral, changed(demanding, require_compose=False))) == "provenance.compose"
+
+
+def test_images_that_an_admitted_build_vouches_for_are_accepted(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    evidence, collateral = MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral())
+    digest = machine.app_compose.partition("@sha256:")[2][:64]
+    image = verified(SLSA_PROVENANCE, {}, NOW - 60, subjects=[Subject("model-server", digest)])
+    other = verified(SLSA_PROVENANCE, {}, NOW - 60, subjects=[Subject("model-server", "0" * 64)])
+    demanding = vouched(policy, require_images=True)
+
+    assert judged(evidence, collateral, demanding, statements=(image,)).accepted
+    assert failing(judged(evidence, collateral, demanding, statements=(other,))) == "provenance.images"
+
+
+def test_what_a_build_vouches_for_is_judged_now_and_ends(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    evidence, collateral = MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral())
+    values = {"issued_at": NOW - 60, "expires_at": NOW + 60, "tdx": [{"name": "another", "mrtd": "a" * 96}]}
+    release = verified(REFERENCE_VALUES, values, NOW - 60)
+
+    assert judged(evidence, collateral, vouched(policy), statements=(release,)).valid_until == NOW + 60
+    late = judged(evidence, collateral, vouched(policy), statements=(release,), now=NOW + 60)
+    assert failing(late) == "provenance.time"
+
+
+# What a result says
+
+
+def test_every_result_names_its_policy_and_its_level(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    evidence, collateral = MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral())
+    for each in (evidence, changed(evidence, cpu=tdx(machine, bytes(64)))):
+        appraisal = judged(each, collateral, policy)
+        assert (appraisal.policy, appraisal.level) == (policy.name, Level.SIMULATED)
+
+
+def test_what_the_log_proves_of_the_boot_is_claimed(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    appraisal = judged(MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral()), policy)
+
+    assert appraisal.claims.extra["app_id"] == machine.app_id.hex()
+
+
+def test_the_measured_compose_file_is_claimed(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    appraisal = judged(MachineEvidence(cpu=tdx(machine)), MachineCollateral(cpu=machine.collateral()), policy)
+
+    assert appraisal.claims.extra["compose_hash"] == machine.compose_hash.hex()
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_software_is_compared_only_where_that_is_asked(compare: bool) -> None:
+    launched = SnpMachine(create_pki("Genoa", NOW), NOW)
+    unknown = AttestationPolicy(name="snp", level=Level.SIMULATED, cpu=("sev-snp",), snp=launched.policy(reference_values=()))
+    report = MachineEvidence(cpu=SnpEvidence(report=launched.report(report_data=STATEMENT)))
+    refused = judged(report, MachineCollateral(cpu=launched.collateral()), unknown, compare=compare)
+    assert failing(refused) == ("snp.reference_values" if compare else None)
+
+    document, policy = nitro_machine()
+    unknown = changed(policy, nitro=changed(policy.nitro, reference_values=()))
+    assert failing(judged(document, MachineCollateral(cpu=None), unknown, compare=compare)) == ("nitro.reference_values" if compare else None)
+
+
+def test_the_checks_are_those_of_the_policy_in_use() -> None:
+    evidence, policy = nitro_machine()
+    listed = changed(policy, nitro=changed(policy.nitro, modules=(nitro.INSTANCE,)))
+
+    names = [check.name for check in judged(evidence, MachineCollateral(cpu=None), listed).checks]
+
+    assert "nitro.instance" in names
+    assert names[3:-2] == list(nitro_plan(listed.nitro))
+
+
+def test_warnings_about_every_part_are_kept() -> None:
+    milan = SnpMachine(create_pki("Milan", NOW), NOW)
+    unjudged = changed(gpus()[0].evidence(NONCE), report=gpus()[0].report(NONCE, measured={50: b"\x01" * 48}))
+    evidence = MachineEvidence(cpu=SnpEvidence(report=milan.report(report_data=STATEMENT)), devices=(unjudged,))
+    collateral = MachineCollateral(cpu=milan.collateral(), devices=(gpus()[0].collateral(NOW),))
+    both = AttestationPolicy(name="milan", level=Level.SIMULATED, cpu=("sev-snp",), snp=milan.policy(), nvidia=gpu_policy())
+
+    warnings = judged(evidence, collateral, both).warnings
+
+    assert [warning.split()[0] for warning in warnings] == ["AMD", "gpu"]
+
+
+def test_a_script_that_nobody_vouched_for_is_warned_of(machine: SimulatedMachine) -> None:
+    scripted = json.dumps({**json.loads(machine.app_compose), "pre_launch_script": "true"})
+    other = SimulatedMachine(machine.pki, machine.clock, app_compose=scripted)
+    digest = scripted.partition("@sha256:")[2][:64]
+    image = verified(SLSA_PROVENANCE, {}, NOW - 60, subjects=[Subject("model-server", digest)])
+
+    appraisal = judged(
+        MachineEvidence(cpu=tdx(other)),
+        MachineCollateral(cpu=other.collateral()),
+        vouched(reference.policy([other]), require_images=True),
+        statements=(image,),
+    )
+
+    assert appraisal.accepted, appraisal.failure
+    assert any("pre_launch_script" in warning for warning in appraisal.warnings)
+
+
+def test_a_report_and_the_services_word_count_together(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    gpu = gpus()[0]
+    service = nras.create_service(NOW, root=gpu.hierarchy.device_root)
+    evidence = MachineEvidence(cpu=tdx(machine), devices=(gpu.evidence(NONCE), NrasEvidence(token=service.bundle(NOW, NONCE))))
+    collateral = MachineCollateral(cpu=machine.collateral(), devices=(gpu.collateral(NOW), NrasCollateral(jwks=service.jwks())))
+
+    appraisal = judged(evidence, collateral, changed(policy, nvidia=gpu_policy(min_gpus=3, accept=("report", "nras"))))
+
+    assert appraisal.accepted, appraisal.failure
+    assert [appraisal.claims.extra[f"device{index}_kind"] for index in range(3)] == ["gpu"] * 3
+
+
+def test_the_checks_of_devices_that_are_too_many_are_not_even_listed(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    many = MachineEvidence(cpu=tdx(machine), devices=(gpus()[0].evidence(NONCE),) * (MAX_DEVICES + 2))
+
+    refused = judged(many, MachineCollateral(cpu=machine.collateral()), changed(policy, nvidia=gpu_policy()))
+
+    assert failing(refused) == "machine.technology"
+    assert len({check.target for check in refused.checks if check.target}) == MAX_DEVICES
 
 
 # The end of an acceptance

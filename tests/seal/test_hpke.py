@@ -19,6 +19,7 @@ from ollm.seal.hpke import (
     AES_256_GCM,
     CHACHA20_POLY1305,
     Suite,
+    export_only,
     hkdf_expand,
     hkdf_extract,
     setup_recipient,
@@ -89,6 +90,17 @@ def test_official_vectors(suite: Suite, evidence_dir: Path) -> None:
         context = bytes.fromhex(step["exporter_context"])
         assert sender.export(context, step["L"]).hex() == recipient.export(context, step["L"]).hex() == step["exported_value"]
     assert len(vector["encryptions"]) > 250
+
+
+def test_official_vectors_of_contexts_that_only_export(evidence_dir: Path) -> None:
+    vectors: list[dict[str, Any]] = json.loads((evidence_dir / "hpke" / "rfc9180-test-vectors.json").read_text())
+    export_only_ones = [v for v in vectors if (v["mode"], v["kdf_id"], v["aead_id"]) == (0, 0x01, 0xFFFF)]
+    assert {v["kem_id"] for v in export_only_ones} == {0x10, 0x12, 0x20, 0x21}
+    for vector in export_only_ones:
+        shared_secret, info = bytes.fromhex(vector["shared_secret"]), bytes.fromhex(vector["info"])
+        for step in vector["exports"]:
+            exported = export_only(vector["kem_id"], shared_secret, info, bytes.fromhex(step["exporter_context"]), step["L"])
+            assert exported.hex() == step["exported_value"]
 
 
 # --- keys that are refused ----------------------------------------------------------------------------------------------

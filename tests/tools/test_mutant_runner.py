@@ -36,6 +36,9 @@ class C:
         return 6
 def limit():
     return LIMIT, TWICE
+ONE, TWO = 1, 2
+def pair():
+    return ONE, TWO
 """
 
 
@@ -66,6 +69,7 @@ def install(module: types.ModuleType, function: str, before: str, after: str) ->
         (("C.static", "6", "7"), lambda sound: sound.C.static(), (6, 7)),
         (("", "7", "8"), lambda sound: sound.limit(), ((7, 14), (8, 16))),
         (("", "2", "3"), lambda sound: sound.limit(), ((7, 14), (7, 21))),
+        (("", "1", "2"), lambda sound: sound.pair(), ((1, 2), (2, 2))),
     ],
 )
 def test_what_is_loaded_changes(

@@ -93,7 +93,7 @@ def test_a_refusals_words_are_left_alone_but_not_its_check() -> None:
 def test_constants_of_the_module_defaults_and_methods_are_reached() -> None:
     source = "A = 7\ndef f(a=1, *, b=True):\n    pass\nclass C:\n    def m(self):\n        return 3\n"
     found = {(mutant.function, mutant.before, mutant.lines) for mutant in mutants(ast.parse(source), "some.py")}
-    assert found == {("", "7", (1, 1)), ("f", "1", (2, 2)), ("f", "True", (2, 2)), ("C.m", "return 3", (6, 6)), ("C.m", "3", (6, 6))}
+    assert found == {("", "7", (1, 1)), ("f", "1", (2, 3)), ("f", "True", (2, 3)), ("C.m", "return 3", (6, 6)), ("C.m", "3", (6, 6))}
     assert set(functions(ast.parse(source))) == {"f", "C.m"}
 
 

@@ -14,6 +14,13 @@ def parse(*pieces: bytes) -> list[Event]:
     return [event for piece in pieces for event in parser.feed(piece)]
 
 
+@pytest.mark.parametrize(("stream", "cut"), [(b"", False), (b"data: a\n\n", False), (b"data: a\n", True), (b"da", True), (b": comment\n", False)])
+def test_whether_an_end_here_would_cut_an_event(stream: bytes, cut: bool) -> None:
+    parser = EventParser()
+    parser.feed(stream)
+    assert parser.cut is cut
+
+
 @pytest.mark.parametrize(
     ("stream", "events"),
     [

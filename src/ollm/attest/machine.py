@@ -162,7 +162,9 @@ def _cpu(trail: Trail, evidence: MachineEvidence, collateral: MachineCollateral,
             if "measurement.reference_values" not in trail:
                 return facts, base
             software = tdx.wanted_software(trail, quote, explained, policy)
-            return facts, claims.service_claims(base, software.matching, software.compose_hash, software.accepting, simulated=policy.simulated)
+            return facts, claims.service_claims(
+                base, software.matching, software.compose_hash, software.accepting, simulated=policy.simulated, facts=software.facts
+            )
         case SnpEvidence() as report, SnpCollateral() as endorsed:
             facts = sevsnp.genuine_report(trail, report, endorsed, policy.snp, now, compare="snp.reference_values" in trail)
         case NitroEvidence() as document, None:

@@ -16,6 +16,7 @@ share their path: dropped, repeated and reordered ones open. The end is not auth
 sealed, in neither direction; a strict cipher refuses a request that has content in what stays in the clear.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -83,6 +84,11 @@ SUITES: Mapping[str, Suite] = {suite.algo: suite for suite in (X25519, SECP256K1
 
 # --- which fields (§5) --------------------------------------------------------------------------------------------------
 
+CONTENT_IN_CLEAR = (  # for documentation, beside what openai_fields lists; of a request, and of its answer
+    "tools, tool_choice, function_call",
+    "messages[].name, .tool_calls, .function_call, .refusal, .reasoning, .reasoning_content, .audio",
+    "answers: tool_calls, function_call, refusal, logprobs, audio.transcript",
+)
 _TEXTS = Rule(text=True, items=Rule(text=True, tokens=True))
 _MESSAGE = within({"content": Rule(text=True, whole=True)}, "role tool_call_id")
 REQUESTS: Mapping[str, Rule] = {
@@ -155,13 +161,13 @@ def open_field(suite: Suite, own: Any, blob: str, aad: bytes) -> bytes:
 class AciAnswer(JsonAnswer):
     """Opens the answer to one request."""
 
-    __slots__ = ("_binding", "_id", "_own", "_rule", "_suite", "_walk")
+    __slots__ = ("_aad", "_id", "_own", "_rule", "_suite", "_walk")
 
     def __init__(self, suite: Suite, own: Any, binding: Binding, rule: Rule) -> None:
         super().__init__()
         self._suite = suite
         self._own = own
-        self._binding = binding
+        self._aad = functools.lru_cache(maxsize=8)(binding.answer)  # a stream asks for the same few again and again
         self._rule = rule
         self._id = ""
         self._walk = AnswerWalk(self._open)
@@ -171,7 +177,7 @@ class AciAnswer(JsonAnswer):
         return sealed_unless_error(status)
 
     def _open(self, path: str, blob: str) -> bytes:
-        return open_field(self._suite, self._own, blob, self._binding.answer(self._id, path))
+        return open_field(self._suite, self._own, blob, self._aad(self._id, path))
 
     def _document(self, data: bytes) -> bytes:
         members = answer_members(data)

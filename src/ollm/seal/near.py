@@ -4,8 +4,9 @@
     key  = HKDF-SHA256(salt none, X25519(ephemeral, peer), "ed25519_encryption", 32)       no associated data
 
 Each field is sealed on its own, to the X25519 form of an Ed25519 key: the request's to the attested signing key of the model,
-the answer's to a key of ours that lives for one request. `X-Encrypt-All-Fields` is always asked for: without it tool calls and
-log probabilities come back in the clear.
+the answer's to a key of ours that lives for one request. One ephemeral key serves all fields of a request, each with a random
+nonce of 192 bits; the provider draws one for every field. `X-Encrypt-All-Fields` is always asked for: without it tool calls
+and log probabilities come back in the clear.
 
 What it cannot tell. A blob is bound to nothing: not to its sender, its place, its request or its stream. Our key for the answer
 stands in a header, so whoever sees the request (on the way to the machine that ends TLS) can forge, drop, repeat and reorder the
@@ -109,10 +110,19 @@ def _key(own: X25519PrivateKey, peer: X25519PublicKey) -> bytes:
     return hkdf_expand(hkdf_extract(b"", shared), _INFO, 32)
 
 
-def seal_field(peer: X25519PublicKey, plaintext: bytes, nonce: bytes, *, ephemeral: X25519PrivateKey | None = None) -> str:
-    """The blob for `plaintext`; `nonce` is 24 fresh random bytes, `ephemeral` is for test vectors."""
-    own = ephemeral or X25519PrivateKey.generate()
-    return (own.public_key().public_bytes_raw() + nonce + xchacha.seal(_key(own, peer), nonce, plaintext)).hex()
+class FieldSealer:
+    """Seals fields to `peer` under one ephemeral key; giving that key is for test vectors."""
+
+    __slots__ = ("_head", "_key")
+
+    def __init__(self, peer: X25519PublicKey, *, ephemeral: X25519PrivateKey | None = None) -> None:
+        own = ephemeral or X25519PrivateKey.generate()
+        self._head = own.public_key().public_bytes_raw()
+        self._key = _key(own, peer)
+
+    def seal(self, plaintext: bytes, nonce: bytes) -> str:
+        """The blob for `plaintext`; `nonce` is 24 fresh random bytes."""
+        return (self._head + nonce + xchacha.seal(self._key, nonce, plaintext)).hex()
 
 
 def open_field(own: X25519PrivateKey, blob: str) -> bytes:
@@ -133,12 +143,19 @@ def open_field(own: X25519PrivateKey, blob: str) -> bytes:
 class NearAnswer(JsonAnswer):
     """Opens the answer to one request. Content that does not come sealed is refused, in whatever field it is due."""
 
-    __slots__ = ("_rule", "_walk")
+    __slots__ = ("_client_key", "_own", "_rule", "_walk")
 
-    def __init__(self, own: X25519PrivateKey, rule: Rule) -> None:
+    def __init__(self, client_key: Ed25519PrivateKey, rule: Rule) -> None:
         super().__init__()
-        self._walk = AnswerWalk(lambda _, blob: open_field(own, blob))
+        self._client_key = client_key
+        self._own: X25519PrivateKey | None = None  # converted when it is first needed, while nobody waits for the request to leave
+        self._walk = AnswerWalk(self._open)
         self._rule = rule
+
+    def _open(self, path: str, blob: str) -> bytes:
+        if self._own is None:
+            self._own = x25519_private(self._client_key)
+        return open_field(self._own, blob)
 
     def begin(self, status: int, headers: Mapping[bytes, bytes]) -> bool:
         """No header marks a sealed answer: everything but an error's is."""
@@ -167,7 +184,8 @@ class NearCipher:
         rule = REQUESTS.get(path)
         if rule is None:  # the provider would pass such a request on as it is
             raise SealError("UNSUPPORTED_ENDPOINT", "this protocol seals chat completions, completions and embeddings")
-        sealer = RequestSealer(lambda _, plaintext: seal_field(self._peer, plaintext, self._random(xchacha.NONCE_SIZE)), strict=self._strict)
+        fields = FieldSealer(self._peer)
+        sealer = RequestSealer(lambda _, plaintext: fields.seal(plaintext, self._random(xchacha.NONCE_SIZE)), strict=self._strict)
         sealed = sealer.body(request_members(body), rule)
         ours = Ed25519PrivateKey.generate()
         headers = (
@@ -177,4 +195,4 @@ class NearCipher:
             ("X-Encrypt-All-Fields", "true"),
             *self._named,
         )
-        return SealedBody(sealed, headers), NearAnswer(x25519_private(ours), ANSWERS[path])
+        return SealedBody(sealed, headers), NearAnswer(ours, ANSWERS[path])

@@ -166,6 +166,7 @@ def test_an_altered_log_does_not_replay(log: list[dict[str, Any]], report: TdRep
         ({"imr": 4}, "register 4"),
         ({"imr": -1}, "register -1"),
         ({"event_type": 2**32}, "type 4294967296"),
+        ({"event_type": -1}, "type -1"),
         ({"event_type": "134217729"}, "no event log"),
         ({"digest": "AB" * 48}, "malformed digest"),
         ({"digest": "ab" * 32}, "malformed digest"),
@@ -214,6 +215,13 @@ def test_logs_without_end_are_refused(log: list[dict[str, Any]]) -> None:
         parse(" " * (MAX_LOG + 1))
     with refused("event_log.format", f"at most {MAX_EVENTS}"):
         parse(json.dumps([dict(log[0], event_payload="")] * (MAX_EVENTS + 1)))
+
+
+def test_the_largest_log_and_the_types_at_either_end_are_read(log: list[dict[str, Any]]) -> None:
+    events = [dict(log[0], event_payload="")] * MAX_EVENTS
+
+    assert len(parse(json.dumps(events, separators=(",", ":")))) == MAX_EVENTS
+    assert [event.event_type for event in parse(json.dumps([dict(log[0], event_type=kind) for kind in (0, 2**32 - 1)]))] == [0, 2**32 - 1]
 
 
 # Boot events by name

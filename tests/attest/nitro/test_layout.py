@@ -135,6 +135,29 @@ def test_a_field_of_another_kind_or_size_is_refused(changes: dict[str, Any]) -> 
     assert refusal(HYPERVISOR.document(NOW, bend=lambda fields: fields.update(changes))).check == "nitro.format"
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("module_id", "i", "i" * 128),
+        ("public_key", b"k", b"k" * 1024),
+        ("user_data", b"", b"u" * 512),
+        ("nonce", b"", b"n" * 512),
+        ("certificate", b"c", b"c" * 1024),
+        ("cabundle", [b"c"], [b"c"] * 8),
+        ("pcrs", {0: bytes(48)}, {index: bytes(48) for index in range(32)}),
+        ("timestamp", 1, 2**63 - 1),
+    ],
+)
+def test_the_smallest_and_the_largest_of_each_field(name: str, least: Any, most: Any) -> None:
+    def document(value: object) -> bytes:
+        return HYPERVISOR.document(NOW, bend=lambda fields: fields.update({name: value}))
+
+    for value in (least, most):
+        assert len(parse(document(value)).signature) == 96
+    if name not in {"pcrs", "timestamp"}:
+        assert refusal(document(most + most[:1])).check == "nitro.format"
+
+
 @pytest.mark.parametrize("name", ["module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle"])
 def test_a_field_that_is_absent_is_refused(name: str) -> None:
     assert refusal(HYPERVISOR.document(NOW, bend=lambda fields: fields.pop(name))).check == "nitro.format"

@@ -109,6 +109,11 @@ def test_an_answer_about_another_certificate() -> None:
     assert refused(answer(another, device("GB100").parties[3], NOW)).check == "ocsp.responder"
 
 
+def test_an_answer_about_another_certificate_of_the_same_issuer() -> None:
+    sibling = issue("sibling", MODEL, start=NOW - DAY, end=NOW + DAY)
+    assert "about serial number" in refused(answer(sibling, MODEL, NOW)).got
+
+
 def test_an_answer_about_that_serial_number_of_another_issuer() -> None:
     """Name and key of the issuer are compared, and both."""
     named = hashlib.sha384(MODEL.certificate.subject.public_bytes()).digest()

@@ -247,7 +247,19 @@ def test_white_space_and_quotes_are_not_signed_and_name_nothing() -> None:
 
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "signxml", None)
+    rim.parse.cache_clear()  # what was read before is known without it
     assert "pip install 'ollm[nvidia]'" in refused(GENUINE).want
+
+
+def test_what_the_same_bytes_were_found_to_be_is_kept_and_a_refusal_is_not() -> None:
+    kept = rim.parse.cache_info().currsize
+
+    first = rim.parse(GENUINE, "RIM")
+    assert rim.parse(bytes(bytearray(GENUINE)), "RIM") is first
+    for _ in range(2):
+        with pytest.raises(EvidenceRefused):
+            rim.parse(GENUINE[:-1], "RIM")
+    assert rim.parse.cache_info().currsize <= kept + 1
 
 
 def _nothing_passes(data: bytes, at: int) -> None:

@@ -115,6 +115,27 @@ def test_a_file_about_something_else(wrong: Rim, chip: chain.Device) -> None:
     assert caught.value.check == "rim.version"
 
 
+def test_a_hopper_driver_of_that_very_line_states_the_digest() -> None:
+    for runs in (msgspec.structs.replace(RUNS, driver="550"), msgspec.structs.replace(RUNS, driver=None)):
+        with pytest.raises(EvidenceRefused, match=r"^device\.fwid"):
+            wanted.demanded_fwid(None, HOPPER, runs)
+
+
+def test_a_driver_that_is_no_version_is_refused_as_a_driver() -> None:
+    odd = msgspec.structs.replace(RUNS, driver="new")
+    with pytest.raises(EvidenceRefused, match=r"^device\.driver: got version 'new'"):
+        wanted.demanded_fwid(None, HOPPER, odd)
+    with pytest.raises(EvidenceRefused, match=r"^device\.driver: got version 'new'"):
+        wanted.check_driver(odd, NvidiaPolicy(min_driver="550"))
+
+
+def test_sixteen_of_many_differing_measurements_are_named() -> None:
+    report = layout.parse_report(GPU.report(NONCE, measured=dict.fromkeys(range(20), b"\x01" * 48)))
+    with pytest.raises(EvidenceRefused) as caught:
+        wanted.check_measurements(report, (rim("driver RIM", *range(20)),))
+    assert caught.value.got == f"20 other than NVIDIA's: {', '.join(map(str, range(16)))}"
+
+
 def test_two_files_about_one_measurement() -> None:
     wanted.check_disjoint([rim("driver RIM", 1, 2), rim("VBIOS RIM", 3)])
     with pytest.raises(EvidenceRefused) as caught:

@@ -52,6 +52,13 @@ def test_one_named_key_among_several_signatures_is_enough() -> None:
     assert envelope.verify(packed(sealed(PAYLOAD, OTHER, KEY)), (public(KEY),)).by == SigningKey(public_key=public(KEY))
 
 
+def test_a_signature_behind_too_many_others_is_not_looked_for() -> None:
+    for others, taken in ((7, True), (8, False)):
+        document = sealed(PAYLOAD, *[OTHER] * others, KEY)
+        verdict = caught(envelope.verify, packed(document), (public(KEY),))
+        assert (verdict is None) is taken
+
+
 def test_a_key_that_the_policy_does_not_name_is_refused() -> None:
     for signers in ((), (public(OTHER),), ("zz" * 32,), ("00" * 31,)):
         assert refusal(envelope.verify, packed(sealed(PAYLOAD, KEY)), signers).check == "provenance.signature"

@@ -53,6 +53,21 @@ def test_each_service_has_its_image_whatever_its_profile() -> None:
     images.check_pinned(found)
 
 
+@pytest.mark.parametrize("script", ["pre_launch_script", "init_script", "bash_script"])
+def test_every_script_of_the_machine_is_named(script: str) -> None:
+    assert images.read(app_compose(**{script: "docker run x"})).unjudged == (script,)
+
+
+@pytest.mark.parametrize("key", ["version", "name", "networks", "volumes", "configs", "secrets"])
+def test_what_says_nothing_of_images_may_stand_beside_the_services(key: str) -> None:
+    assert len(images.read(app_compose(COMPOSE.replace("\nvolumes:\n  data:", f"\n{key}: x"))).images) == 2
+
+
+@pytest.mark.parametrize("kind", ["volume", "bind", "tmpfs"])
+def test_volumes_that_hold_no_image(kind: str) -> None:
+    assert images.read(service(f"image: {PINNED}\nvolumes: [{{type: {kind}, target: /x}}]")).images
+
+
 @pytest.mark.parametrize(
     "image", ["app", "app:1.2", f"app@sha256:{ONE[1:]}", f"app@sha256:{ONE.replace('1', 'A')}", f"app@sha512:{ONE}", f"@sha256:{ONE}", "1234"]
 )

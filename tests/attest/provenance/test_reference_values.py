@@ -95,6 +95,34 @@ def test_a_file_with_anything_else_is_refused(changes: dict[str, Any]) -> None:
     assert refusal(values.measured, file(**changes), NOW).check == "provenance.reference_values"
 
 
+@pytest.mark.parametrize(
+    ("technology", "least", "name", "length"),
+    [
+        *(("tdx", {"mrtd": A}, name, 96) for name in ("rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_seam", "mr_config_id", "mr_owner", "mr_owner_config")),
+        *(("sev-snp", {"measurement": A}, name, 96) for name in ("id_key_digest", "author_key_digest")),
+        *(("sev-snp", {"measurement": A}, name, length) for name, length in (("host_data", 64), ("family_id", 32), ("image_id", 32))),
+        *(("nitro", {"pcr0": A}, name, 96) for name in ("pcr0", "pcr1", "pcr2", "pcr3", "pcr4", "pcr8", "pcr16")),
+        ("tdx", {}, "mrtd", 96),
+        ("sev-snp", {}, "measurement", 96),
+    ],
+)
+def test_every_value_has_its_length(technology: str, least: dict[str, str], name: str, length: int) -> None:
+    def given(value: str) -> VerifiedStatement:
+        sets = {"tdx": [], "sev-snp": [], "nitro": [], technology: [{"name": "x", **least, name: value}]}
+        return file(**sets)
+
+    values.measured(given("a" * length), NOW)
+    for wrong in ("a" * (length - 1), "a" * (length + 1), "g" * length):
+        assert refusal(values.measured, given(wrong), NOW).check == "provenance.reference_values"
+
+
+def test_the_last_end_that_a_calendar_holds() -> None:
+    assert values.measured(file(expires_at=253_402_300_799), NOW).ends == 253_402_300_799
+    for dates in ({"expires_at": 253_402_300_800}, {"issued_at": 0}):
+        assert refusal(values.measured, file(**dates), NOW).check == "provenance.reference_values"
+    values.measured(file(issued_at=1), NOW)
+
+
 def test_a_file_says_when_it_was_issued() -> None:
     assert values.issued_at(values.REFERENCE_VALUES, FILE) == NOW - 10
     assert "another type" in refusal(values.issued_at, "https://slsa.dev/provenance/v1", FILE).got

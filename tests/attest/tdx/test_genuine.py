@@ -44,6 +44,28 @@ def test_the_vendors_root_is_the_one_compiled_in_and_takes_no_argument() -> None
         VendorRoot("00" * 32)  # type: ignore[call-arg]
 
 
+def test_the_vendors_root_is_named_by_a_digest() -> None:
+    assert VendorRoot.sha256 == INTEL_ROOT_SHA256
+    assert len(bytes.fromhex(INTEL_ROOT_SHA256)) == 32
+
+
+def test_every_link_of_the_platforms_chain_is_checked_here_too(machine: SimulatedMachine) -> None:
+    _, own, _ = read(machine)
+    _, foreign, _ = read(SimulatedMachine(create_pki(NOW), FrozenClock()))
+
+    genuine.check_pck_chain(own, NOW)
+    for mixed in (PckCertificates(own.leaf, foreign.ca, foreign.root), PckCertificates(own.leaf, own.ca, foreign.root)):
+        with refused("chain.pck"):
+            genuine.check_pck_chain(mixed, NOW)
+
+
+def test_the_end_of_every_certificate_counts(machine: SimulatedMachine) -> None:
+    _, chain, _ = read(machine)
+
+    ends = [int(certificate.not_valid_after_utc.timestamp()) for certificate in (chain.leaf, chain.ca, chain.root)]
+    assert [period.end for period in chain.periods] == ends
+
+
 def test_a_pinned_root_makes_the_whole_policy_simulated() -> None:
     root = genuine.root_of(TdxPolicy(simulated_root_sha256="00" * 32))
 

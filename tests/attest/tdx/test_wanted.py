@@ -209,6 +209,10 @@ def test_the_nearest_reference_values_explain_the_refusal(machine: SimulatedMach
 
     with pytest.raises(EvidenceRefused, match="got RTMR2 other than in near"):
         wanted.matching_reference_values(report, (far, near))
+    image = "11" * 32  # the right one counts as equal, so that only what differs is told
+    other = msgspec.structs.replace(near, os_image_hashes=(image,))
+    with pytest.raises(EvidenceRefused, match="got RTMR2 other than in near"):
+        wanted.matching_reference_values(report, (other,), image)
 
 
 def test_an_empty_list_accepts_nothing(report: TdReport) -> None:

@@ -238,6 +238,12 @@ def test_firmware_may_be_rejected_in_either_case() -> None:
         wanted.check_firmware(found, replace(POLICY, rejected_vbios=("96.00.cf.00.02",)))
 
 
+def test_devices_may_be_listed_in_either_case() -> None:
+    found = wanted.devices(bundle(device=setting(ueid=str(0xABCDEF))))
+    for listed in ("abcdef", "ABCDEF"):
+        wanted.check_listed(found[-1:], replace(POLICY, devices=(listed,)))
+
+
 def test_devices_are_listed_or_any() -> None:
     found = wanted.devices(bundle(gpus=2))
     for listed in (None, ("50000000", "50000001")):

@@ -126,7 +126,7 @@ def genuine_rims(trail: Trail, documents: Sequence[rim.Document], policy: Nvidia
         chain.check_chain(document.chain, document.signer_names, "rim.chain")
         certificates.check_periods(chain.periods(document.chain, document.signer_names, "rim.validity"), now, "rim.validity")
     trail.passed("rim.root", "rim.chain", "rim.validity")
-    rims = tuple(rim.verify(document, now) for document in documents)
+    rims = tuple(rim.verify(document) for document in documents)
     trail.passed("rim.signature")
     return rims
 

@@ -23,7 +23,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -37,6 +37,7 @@ from ollm.values.hexes import Hex32
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+_KEPT = 64  # files: of all drivers and VBIOSes that a fleet runs at one time
 MAX_RIM = 256 * 1024  # real ones have 20 to 26 KB
 SIGNER_NAMES = ("signer", "product CA", "chip CA", "root")
 _MAX_ALTERNATIVES = 64
@@ -112,6 +113,8 @@ class Rim(msgspec.Struct, frozen=True):
     identity: Hex32  # SHA-256 of the canonical form that was signed
 
 
+# Files are the same for every device of a model, and for weeks: what the same bytes were found to be is kept, successes only.
+@lru_cache(maxsize=_KEPT)
 def parse(data: bytes | None, name: str) -> Document:
     """Read the form of a file and the certificates in it. Raises: EvidenceRefused with rim.present, rim.format or rim.signature."""
     if data is None:
@@ -128,8 +131,16 @@ def parse(data: bytes | None, name: str) -> Document:
     return Document(name, data, tuple(certificates.load_certificate(_base64(text, _FORMAT), _FORMAT) for text in texts))
 
 
-def verify(document: Document, now: int) -> Rim:
-    """Verify the signature by the first certificate of the chain, and read what is signed. Raises: EvidenceRefused."""
+def verify(document: Document) -> Rim:
+    """Verify the signature by the first certificate of the chain, and read what is signed. Whether that certificate holds now is
+    judged apart (`rim.validity`). Raises: EvidenceRefused.
+    """
+    return _verified(document.data, document.name)
+
+
+@lru_cache(maxsize=_KEPT)
+def _verified(data: bytes, name: str) -> Rim:
+    document = parse(data, name)
     _, signxml = _libraries()
     with _foreign(_SIGNATURE, f"a {document.name} whose signature doesn't verify", "the signer's, of this file"):
         result = signxml.XMLVerifier().verify(
@@ -141,7 +152,7 @@ def verify(document: Document, now: int) -> Rim:
                 location="./",
                 signature_methods=frozenset({signxml.SignatureMethod.ECDSA_SHA384}),
                 digest_algorithms=frozenset({signxml.DigestAlgorithm.SHA384}),
-                verification_time=datetime.fromtimestamp(now, UTC),
+                verification_time=document.chain[0].not_valid_before_utc,  # the library would ask the machine's clock
             ),
         )
     signed: _Element = result.signed_xml
