@@ -102,7 +102,7 @@ def test_a_reader_that_refuses_before_it_judges_is_a_refusal(
         assert (failing(appraisal), bound) == ("machine.collateral", None)
 
 
-CUSTODIES: list[tuple[str, str, bool]] = [
+CUSTODIES: list[tuple[str, str, bool]] = [  # of the sealing key, if any; of the channel; accepted
     ("instance", "unknown", True),  # what is sealed is for the sealing key's holder alone, whoever holds the channel's
     ("app_kms", "instance", True),
     ("unknown", "instance", False),
@@ -112,10 +112,11 @@ CUSTODIES: list[tuple[str, str, bool]] = [
 
 
 @pytest.mark.parametrize("demand", [ACI, SEVERAL], ids=["alone", "among others"])
-@pytest.mark.parametrize(("sealing", "channel", "good"), CUSTODIES)
+@pytest.mark.parametrize("custody", CUSTODIES)
 def test_keys_are_held_by_those_whom_the_policy_accepts(
-    machine: SimulatedMachine, policy: AttestationPolicy, monkeypatch: pytest.MonkeyPatch, demand: Demand, sealing: Any, channel: Any, good: bool
+    machine: SimulatedMachine, policy: AttestationPolicy, monkeypatch: pytest.MonkeyPatch, demand: Demand, custody: tuple[Any, Any, bool]
 ) -> None:
+    sealing, channel, good = custody
     real = door.READERS["aci"].appraise
     keys = (SealingKey(cipher="ehbp", algorithm="x25519", public_key=b"", custody=sealing),) if sealing else ()
 
