@@ -2,12 +2,16 @@
 
 from typing import NamedTuple
 
+# Chutes' model on many instances. The id rather than the model's name, since the API alone says which is behind which.
+_CHUTE = (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a chute, a UUID")
+
 
 class Traits(NamedTuple):
     """`evidence`: its machines are judged under a policy; else its level is zdr. `seals`: what `seal` may say beside nothing.
 
     `certified`: no evidence names the key of the connection, so a CA's word for the host is all there is. `url`: where the provider is, for
     configurations that don't say. `base`: its URL may have a path, the base of its API.
+    `model`: its `model` must be there and look like this pattern; and in words.
     """
 
     evidence: bool
@@ -15,6 +19,7 @@ class Traits(NamedTuple):
     certified: bool = False
     url: str = ""
     base: bool = False
+    model: tuple[str, str] | None = None
 
 
 ADAPTERS: dict[str, Traits] = {
@@ -22,6 +27,7 @@ ADAPTERS: dict[str, Traits] = {
     "near": Traits(evidence=True, seals=("near-e2ee-v2", "tls")),
     "phala": Traits(evidence=True, seals=("tls",)),
     "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),
+    "chutes": Traits(evidence=True, certified=True, url="https://api.chutes.ai", model=_CHUTE),
     "openai": Traits(evidence=False, certified=True, url="https://api.openai.com"),
     "anthropic": Traits(evidence=False, certified=True, url="https://api.anthropic.com"),
     "openrouter": Traits(evidence=False, certified=True, url="https://openrouter.ai"),

@@ -140,6 +140,8 @@ def _check_way(name: str, upstream: UpstreamSettings, traits: Traits) -> None:
         raise ConfigError(f"upstreams.{name}.url is not https", "a prompt leaves over TLS only")
     if upstream.ca is not None:
         _check_ca(name, upstream.ca, traits)
+    if traits.model is not None and not re.fullmatch(traits.model[0], upstream.model or ""):
+        raise ConfigError(f"upstreams.{name}.model is not what {upstream.adapter} needs", traits.model[1])
     for field, url in (("pcs_url", upstream.pcs_url), ("root_crl_url", upstream.root_crl_url)):
         if url is not None:
             _check_source(f"upstreams.{name}.{field}", url)

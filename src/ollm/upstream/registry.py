@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ollm.config.settings import UpstreamSettings
 from ollm.upstream.aci import AciProvider
+from ollm.upstream.chutes import ChutesProvider
 from ollm.upstream.near import NearProvider
 from ollm.upstream.phala import PhalaProvider
 from ollm.upstream.provider import OpenProvider, Provider, Tools
@@ -13,6 +14,7 @@ from ollm.values.secret import Sealed
 
 PROVIDERS: dict[str, Callable[[UpstreamSettings, Sealed | None, Tools], Provider]] = {
     "aci": AciProvider,
+    "chutes": ChutesProvider,
     "near": NearProvider,
     "phala": PhalaProvider,
     "tinfoil": TinfoilProvider,

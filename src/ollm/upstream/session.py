@@ -8,7 +8,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -231,7 +231,7 @@ async def examine(
             gathered = await provider.gather(nonce)
             # 2. Collateral for each machine that it is of, fetched by us from where the configuration says.
             machines = tuple(_judged_parts(machine, policy) for machine in door.machines(gathered.evidence, provider.demand))
-            collateral = tuple([await endorser.collateral(machine) for machine in machines])
+            collateral = await _endorsed(endorser, machines, alternatives=door.alternatives(gathered.evidence, provider.demand))
         # 3. Appraisal, under the policy and nothing else.
         now = clock.now()
         judged = Judged(evidence=gathered.evidence, collateral=collateral, statements=gathered.statements, demand=provider.demand, appraised_at=now)
@@ -250,6 +250,21 @@ async def examine(
         _drop(gathered)
         raise
     return Examined(gathered, judged, appraisal, bound)
+
+
+async def _endorsed(endorser: Endorser, machines: Sequence[MachineEvidence], *, alternatives: bool) -> tuple[MachineCollateral, ...]:
+    """Collateral of each. `alternatives`: one machine is enough, so one that has none is left without, which refuses that one alone.
+
+    Raises: UpstreamError, EvidenceRefused.
+    """
+    if not alternatives:
+        return tuple([await endorser.collateral(machine) for machine in machines])
+    found = await asyncio.gather(*map(endorser.collateral, machines), return_exceptions=True)
+    problems = [each for each in found if isinstance(each, BaseException)]
+    fatal = next((each for each in problems if not isinstance(each, (UpstreamError, EvidenceRefused))), None)
+    if fatal is not None or (problems and len(problems) == len(found)):
+        raise fatal or problems[0]
+    return tuple(MachineCollateral(cpu=None) if isinstance(each, BaseException) else each for each in found)
 
 
 def _judged_parts(machine: MachineEvidence, policy: AttestationPolicy) -> MachineEvidence:

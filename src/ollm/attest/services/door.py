@@ -28,6 +28,7 @@ class Reader(NamedTuple):
 
     machines: Callable[[ServiceEvidence], tuple[MachineEvidence, ...]]  # raises EvidenceRefused
     appraise: Callable[[Question], Verdict]  # may raise EvidenceRefused for what was wrong before any machine was judged
+    alternatives: bool = False  # whether one machine of all that there are is enough
 
 
 ACI: tuple[Shape, ...] = ("aci",)
@@ -36,7 +37,7 @@ READERS: dict[Shape, Reader] = {
     "aci": Reader(aci.machines, aci.appraise),
     "dstack": Reader(dstack_signer.machines, dstack_signer.appraise),
     "near-gateway": Reader(dstack_signer.machines, dstack_signer.appraise),
-    "chutes": Reader(chutes.machines, chutes.appraise),
+    "chutes": Reader(chutes.machines, chutes.appraise, alternatives=True),
     "tinfoil-v2": Reader(tinfoil.machines, tinfoil.appraise),
     "tinfoil-v3-june": Reader(tinfoil.machines, tinfoil.appraise),
     "tinfoil-v3": Reader(tinfoil.machines, tinfoil.appraise),
@@ -46,6 +47,11 @@ READERS: dict[Shape, Reader] = {
 def machines(evidence: ServiceEvidence, demand: Demand) -> tuple[MachineEvidence, ...]:
     """The machines that `evidence` is of. Raises: EvidenceRefused when it can't be read or is of another shape."""
     return _reader(evidence, demand).machines(evidence)
+
+
+def alternatives(evidence: ServiceEvidence, demand: Demand) -> bool:
+    """Whether one of the machines is enough, so that what another lacks is that one's affair. Raises: EvidenceRefused."""
+    return _reader(evidence, demand).alternatives
 
 
 def appraise(question: Question) -> Verdict:

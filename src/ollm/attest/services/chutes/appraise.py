@@ -27,7 +27,7 @@ from ollm.values.hexes import Hex32
 from ollm.values.policy import AttestationPolicy
 
 CIPHER = "chutes-e2ee-v1"
-MAX_JUDGED = 8  # instances; each costs a quote and up to eight GPUs
+MAX_JUDGED = 4  # instances; each costs a quote, up to eight GPUs, and what vendors say about them
 
 _UNPROVEN = "which container the instance runs, and with which arguments: its evidence has no log of what was started after the boot"
 _UNDATED = "that the evidence is not an old one: it is over no nonce of ours, and says no time"
@@ -86,7 +86,9 @@ def appraise(question: Question) -> Verdict:
     for index, candidate in enumerate(found):
         appraisal, bound = _instance(question, chute, candidate, index)
         if bound is not None:
-            return msgspec.structs.replace(appraisal, checks=(*before.completed(), *appraisal.checks), warnings=(*appraisal.warnings, *passed_over)), bound
+            return msgspec.structs.replace(
+                appraisal, checks=(*before.completed(), *appraisal.checks), warnings=(*appraisal.warnings, *passed_over)
+            ), bound
         refusals += appraisal.checks
         passed_over.append(f"instance {candidate.instance.instance_id} was refused: {_reason(appraisal)}")
     return Appraisal(policy.name, policy.level, (*before.completed(), *refusals)), None

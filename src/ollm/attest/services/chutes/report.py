@@ -170,7 +170,9 @@ def _passed(report: _PassedReport) -> Chute:
     if any(each.nonce != report.nonce for each in report.all_attestations):
         raise EvidenceRefused(FORMAT, "instances with nonces of their own", "the nonce of the document")
     return Chute(
-        tuple(_instance(each.instance_id, each.nonce, each.e2e_pubkey, each.intel_quote, each.gpu_evidence, None) for each in report.all_attestations),
+        tuple(
+            _instance(each.instance_id, each.nonce, each.e2e_pubkey, each.intel_quote, each.gpu_evidence, None) for each in report.all_attestations
+        ),
         report.nonce,
     )
 
