@@ -3,7 +3,7 @@
 import pytest
 
 from ollm.errors import ChannelRefused, SealError, UpstreamError, WireError
-from ollm.gateway.faults import from_exception, from_status
+from ollm.gateway.faults import from_exception, from_status, unsealable
 
 SECRET = "Hello there"
 
@@ -63,3 +63,15 @@ def test_the_phase_is_named() -> None:
 def test_what_is_no_failure_of_a_provider_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         from_exception(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("code", ["UNSEALABLE_CONTENT", "UNSUPPORTED_ENDPOINT", "INVALID_INPUT"])
+def test_what_can_not_be_sealed_is_the_requests_fault(code: str) -> None:
+    error = unsealable(SealError(code, SECRET))
+
+    assert (error.status, error.code) == (400, "unsealable_content")
+    assert SECRET not in error.message
+
+
+def test_a_key_that_can_not_be_sealed_to_is_the_providers() -> None:
+    assert unsealable(SealError("INVALID_KEY_CONFIG")).status == 502

@@ -3,6 +3,7 @@
 from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
 from ollm.gateway.attested import unverified
 
+_UNSEALABLE = {"UNSEALABLE_CONTENT", "UNSUPPORTED_ENDPOINT", "INVALID_INPUT"}
 _CLIENT_SIDE = {400, 413, 415, 422}
 
 
@@ -23,6 +24,14 @@ def from_status(status: int, retry_after: str) -> ApiError:
     if status == 404:
         return ApiError(502, "api_error", "upstream_model_missing", "The provider does not have the model that this route names.")
     return ApiError(502, "api_error", "upstream_error", f"The provider failed (HTTP {status}).")
+
+
+def unsealable(problem: SealError) -> ApiError:
+    """The error for a request that the provider's protocol can't seal: part of it would go in the clear, so none of it goes."""
+    if problem.code not in _UNSEALABLE:
+        return from_exception(problem)
+    message = "The provider's protocol has no sealed form for a part of this request, or for this endpoint. The prompt was not forwarded."
+    return ApiError(400, "invalid_request_error", "unsealable_content", message)
 
 
 def from_exception(problem: Exception) -> ApiError:

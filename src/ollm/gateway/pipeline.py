@@ -20,7 +20,7 @@ from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
-from ollm.gateway.faults import from_exception, from_status
+from ollm.gateway.faults import from_exception, from_status, unsealable
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
 from ollm.gateway.relay import relay
 from ollm.gateway.settle import ENDPOINT
@@ -127,7 +127,10 @@ async def _through(exchange: Exchange, ticket: Ticket, name: str, body: bytes, *
 async def _send(exchange: Exchange, session: Route, body: bytes, name: str, *, streamed: bool) -> Answer:
     gateway = exchange.gateway
     body = session.outgoing(body)
-    request = await session.seal(ENDPOINT, body, {}, streamed=streamed)
+    try:
+        request = await session.seal(ENDPOINT, body, {}, streamed=streamed)
+    except SealError as problem:
+        raise unsealable(problem) from None
     exchange.routed(name, session)
     exchange.note(forwarded(sha256_of(body)), _verification(exchange.model or "", name, session))
     if request.sealed:
