@@ -1,16 +1,20 @@
 """From the provider's answer to the client, whole or streamed. Content lives in these frames only."""
 
+import asyncio
+
 from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
 from ollm.gateway.call import Call, Headers
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
 from ollm.gateway.settle import settle
+from ollm.gateway.signatures import note_signature
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
-from ollm.wire.answer import StreamRewriter, rewrite_whole
+from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole
 from ollm.wire.chat import ChatRequest
 from ollm.wire.sse import error_event
 
+_SIGNATURE_SECONDS = 5.0  # for the end of a body behind its [DONE]
 _TRAILING_READS = 64  # after [DONE] only the end of the body is due
 
 
@@ -35,6 +39,7 @@ async def relay(exchange: Exchange, call: Call, request: ChatRequest, answer: An
 async def _whole(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
     data = await answer.read_all()
     exchange.first_us = exchange.since(exchange.sent_at)
+    await note_signature(exchange, answer, answer_id(data) if answer.signed else None)
     answer.close()
     body, exchange.usage = rewrite_whole(data, id="chatcmpl-" + exchange.stem, model=request.model)
     exchange.returned.update(body)
@@ -63,9 +68,24 @@ async def _stream(exchange: Exchange, call: Call, request: ChatRequest, answer: 
         problem = broken
         out = _error_event(from_exception(broken))
     status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
+    if answer.signed and status is Status.COMPLETED:
+        try:
+            await _signed(exchange, answer, rewriter.provider_id)
+        except ApiError as unsigned:
+            out, status = _error_event(unsigned), Status.UPSTREAM_FAILED
     await _last(exchange, call, out, status)
     if status is Status.COMPLETED:
         await _read_out(answer)
+
+
+async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> None:
+    """The machine signs all of the stream's bytes: they are read to their end first. Raises: ApiError where the policy wants a signature."""
+    try:
+        async with asyncio.timeout(_SIGNATURE_SECONDS):
+            await _read_out(answer)
+    except TimeoutError:
+        chat_id = None
+    await note_signature(exchange, answer, chat_id)
 
 
 async def _hand_out(exchange: Exchange, call: Call, out: bytes) -> None:

@@ -30,6 +30,7 @@ RETURNED = "response.returned"
 SEALED = "ollm.sealed"  # ours, like the next: docs/spec/aci-ehbp.md
 CONFIG = "ollm.config"
 EXECUTION = "ollm.execution"
+SIGNED = "ollm.response_signature"
 
 # Steps of verify_receipt in their order, and what each proves. Names are stable: WireError.reason begins with one.
 STEPS = {
@@ -101,6 +102,11 @@ def failed(model_id: str, reason: str, required: bool, upstream_name: str | None
     if upstream_name is not None:
         event["upstream_name"] = upstream_name
     return event
+
+
+def response_signature(result: str, **members: str) -> Event:
+    """What became of the upstream machine's own signature over its answer: verified, missing or failed; who signed, and what."""
+    return {**members, "result": result, "type": SIGNED}
 
 
 def returned(body_hash: Sha256) -> Event:

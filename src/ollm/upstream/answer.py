@@ -32,7 +32,9 @@ class SealedRequest:
 class Answer:
     """A provider's answer. Call `close` when done, whatever happened. `opener` None: it is in the clear."""
 
-    __slots__ = ("_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "retry_after", "status", "streamed")
+    __slots__ = (
+        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "retry_after", "sent_hash", "status", "streamed",
+    )  # fmt: skip
 
     def __init__(self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool) -> None:
         """`idle`: seconds between two reads. `hashed`: the machine signs what it sent, so its bytes are digested as they come."""
@@ -43,6 +45,7 @@ class Answer:
         self._idle = idle
         self._open = True
         self._wire = hashlib.sha256() if hashed else None
+        self.sent_hash: Sha256 | None = None  # of the request's body as it was sent, where the machine signs
         self.key_refused = False  # the machine says that it does not hold the key we sealed to
         self.status = response.status
         self.streamed = response.headers.get(b"content-type", b"").startswith(b"text/event-stream")
@@ -68,6 +71,11 @@ class Answer:
         if self._wire is not None:
             self._wire.update(data)
         return data if self._opener is None else self._opener.whole(data)
+
+    @property
+    def signed(self) -> bool:
+        """Whether the machine that answers signs what it sends."""
+        return self._wire is not None
 
     @property
     def wire_hash(self) -> Sha256 | None:

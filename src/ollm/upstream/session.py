@@ -29,7 +29,7 @@ from ollm.upstream.bundle import MEDIA_TYPE, encode
 from ollm.upstream.provider import Gathered, OpenProvider, Provider, Requests, Transcript, Vouched
 from ollm.upstream.statements import verified_statements
 from ollm.values.checks import Appraisal
-from ollm.values.hexes import Hex32, hex32
+from ollm.values.hexes import Hex32, hex32, sha256_of
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 
@@ -60,6 +60,7 @@ class Route:
     level: Level
     bound: Bound | None = None
     session_id: Hex32 | None = None
+    require_signature = False  # by the policy: an answer that the machine did not sign is a failure
 
     def __init__(self, name: str, provider: Requests, pool: Pool, timeouts: Timeouts) -> None:
         self.upstream = name
@@ -87,6 +88,7 @@ class Route:
                 opener = None  # an error answer in the clear: only its status is believed
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
+            answer.sent_hash = sha256_of(request.body) if signs else None
             answer.key_refused = request.sealed and opener is None and response.status in self._requests.stale_key_status
             return answer
         except BaseException:
@@ -94,8 +96,11 @@ class Route:
             self._pool.release(connection)
             raise
 
-    async def vouch(self, answer: Answer, transcript: Transcript) -> Vouched | None:
-        """The machine's signature over what it answered, on the connection that it answered on. Raises: UpstreamError, EvidenceRefused."""
+    async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:
+        """The machine's signature over `answer`, read to its end, which the provider named `chat_id`; None where it signs nothing.
+
+        Asked for on the connection that was answered on, so before the answer is closed. Raises: UpstreamError, EvidenceRefused.
+        """
         return None
 
     def close(self) -> None:
@@ -154,10 +159,10 @@ class VerifiedSession(Route):
         head = provider.head(sealed.path or path, len(sealed.body), sealed.content_type, named)
         return SealedRequest(head, sealed.body, opener, cipher.name)
 
-    async def vouch(self, answer: Answer, transcript: Transcript) -> Vouched | None:
-        if self.bound.signer is None:
+    async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:
+        if answer.sent_hash is None or answer.wire_hash is None:
             return None
-        return await self._provider.vouch(answer.connection, self.bound, transcript)
+        return await self._provider.vouch(answer.connection, self.bound, Transcript(chat_id, answer.sent_hash, answer.wire_hash))
 
     def __repr__(self) -> str:
         return f"<VerifiedSession {self.upstream} {self.session_id[:12]}>"
@@ -200,6 +205,7 @@ async def establish(
     session = VerifiedSession(_TOKEN, name, provider, pool, timeouts)
     session.appraisal = appraisal
     session.bound = bound
+    session.require_signature = policy.service.require_signature
     session.established_at = now
     session.expires_at = min(now + settings.session_seconds, appraisal.valid_until)
     session.session_id, session.document = build_session(

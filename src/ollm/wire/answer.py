@@ -21,6 +21,7 @@ _MAX_TOKENS = 2**40  # a larger count is nonsense, and must not reach the ledger
 _Members = dict[str, msgspec.Raw]
 _members = msgspec.json.Decoder(_Members).decode
 _encode = msgspec.json.Encoder().encode
+_string = msgspec.json.Decoder(str).decode
 
 
 class _PromptDetails(msgspec.Struct):
@@ -83,16 +84,30 @@ def rewrite_whole(body: bytes, *, id: str, model: str) -> tuple[bytes, Usage | N
     return _encode(members), parse_usage(usage) if usage is not None else None
 
 
+def answer_id(body: bytes) -> str | None:
+    """The provider's own id of a whole answer; None when it has none. Raises: WireError when `body` is no JSON object."""
+    return _text(_object(body).get("id"))
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    try:
+        return _string(raw) if raw is not None else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 class StreamRewriter:
     """Rewrites one chat stream. After `done` or `failed`, whatever else comes is ignored.
 
     `done`: [DONE] was seen; it is then the last thing that `feed` returned, so that a caller can hold `DONE` back.
     `failed`: the provider sent an error; the last thing that `feed` returned is our own error event.
+    `provider_id`: how the provider names the answer, as the first event has it.
     `usage`: the last counts seen. `content_events`: events with choices, the estimate of tokens for a cut stream.
     """
 
     def __init__(self, *, id: str, model: str, include_usage: bool) -> None:
         self.usage: Usage | None = None
+        self.provider_id: str | None = None
         self.done = False
         self.failed = False
         self.content_events = 0
@@ -158,6 +173,8 @@ class StreamRewriter:
                     return b""
             if not self._include_usage:
                 del members["usage"]
+        if self.provider_id is None:
+            self.provider_id = _text(members.get("id"))
         members["id"] = self._id
         members["model"] = self._model
         return b"data: " + _encode(members) + b"\n\n"
