@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-ANSWER = "The answer is forty-two."
+ANSWER = "The answer to everything is forty-two, as far as anyone knows."
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
