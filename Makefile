@@ -29,7 +29,7 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
 .PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-attest fuzz mutants engine tutorial
-.PHONY: evidence docs
+.PHONY: evidence captures docs
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -97,6 +97,9 @@ mutants: $(DEV)  ## small defects put into attest/ on purpose: the tests must ca
 
 evidence: $(DEV)  ## every recorded case of real evidence gets its verdict (OLLM_EVIDENCE_DIR names their folder); WRITE=1 writes the page
 	@$(PY) -m tools.evidence $(if $(WRITE),--write)
+
+captures: $(DEV)  ## every recorded verification of a live provider ends as docs/providers/ says, and changed it is refused (OLLM_EVIDENCE_DIR has captures/)
+	@$(PY) -m tools.captures
 
 docs: $(DEV)  ## write the pages that are made from the source
 	$(PY) -m tools.checks_page

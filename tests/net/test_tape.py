@@ -71,6 +71,19 @@ def test_another_url_has_no_answer(tmp_path: Path, url: str) -> None:
     assert f"no answer to GET {url}" in problem.value.reason
 
 
+def test_vendors_parameters_are_compared_by_what_they_say(tmp_path: Path) -> None:
+    pcs, kds = "https://pcs.example/tcb?fmspc=90c06f000000", "https://kds.example/vcek?blSPL=4&teeSPL=0&ucodeSPL=115"
+    kept = Recorder()
+    for url in (pcs, kds):
+        kept.keep(exchange_of("GET", url, 200, {}), url.encode())
+    tape = saved(tmp_path / "new", kept)
+    assert tape.answer("GET", "https://pcs.example/tcb?fmspc=90C06F000000").body == pcs.encode()
+    assert tape.answer("GET", "https://kds.example/vcek?blSPL=04&teeSPL=00&ucodeSPL=115").body == kds.encode()
+    for other in (pcs.replace("90c0", "90c1"), pcs.replace("fmspc=9", "x=9"), kds.replace("=115", "=116"), kds.replace("vcek", "VCEK"), kds + "&a=1"):
+        with pytest.raises(UpstreamError):
+            tape.answer("GET", other)
+
+
 def test_a_request_that_is_repeated_is_answered_in_order_and_then_as_last(tmp_path: Path) -> None:
     kept = Recorder()
     for body in (b"1", b"2"):

@@ -6,7 +6,8 @@
 
 Requests' headers are not kept, so no credential is; an answer that repeats one is not recorded at all. Bodies are kept as they were read:
 a compression of the transport's is undone, and its header left out. A tape answers a request only with what was answered to the very same
-one: method, URL (query and its order included) and body, of which JSON is compared by its values. Asked again, it gives the next answer
+one: method, URL (query and its order included) and body, of which JSON is compared by its values. Two parameters of vendors' services that
+have several spellings are compared by what they say. Asked again, it gives the next answer
 that was recorded to that request, and the last one from then on.
 """
 
@@ -28,6 +29,9 @@ from ollm.values.hexes import Hex32, hex32
 MAX_EXCHANGES = 2048
 MAX_FILE = 32 * 1024 * 1024  # bytes; the largest body of a recording seen has half a megabyte
 _T = TypeVar("_T")
+# Parameters that vendors' services take in more than one spelling, and clients write as they like: an FMSPC in hex (Intel PCS), decimal
+# numbers of security versions (AMD KDS).
+_SPELLED = re.compile(r"(?<=[?&])(?:fmspc=[0-9A-Fa-f]{12}|(?:bl|tee|snp|ucode|fmc)SPL=[0-9]{1,3})(?=&|$)")
 _UNRECORDED = {"set-cookie", "content-encoding", "transfer-encoding"}
 _UNSAFE = re.compile(r"[^a-z0-9.-]+")
 
@@ -141,12 +145,12 @@ class Tape:
         self._keys: dict[str, bytes | None] = {}
         for each in recorded:
             exchange = each.exchange
-            self._answers.setdefault((exchange.method, exchange.url, _same(exchange.sent)), []).append(each)
+            self._answers.setdefault((exchange.method, _asked(exchange.url), _same(exchange.sent)), []).append(each)
             self._keys.setdefault(_origin(exchange.url), exchange.peer_key)
 
     def answer(self, method: str, url: str, body: bytes = b"") -> Recorded:
         """What was answered to this request. Raises: UpstreamError for one that was not recorded."""
-        answers = self._answers.get((method, url, _same(body)))
+        answers = self._answers.get((method, _asked(url), _same(body)))
         if not answers:
             raise UpstreamError("connect", f"the recording has no answer to {method} {url[:300]}")
         return answers.pop(0) if len(answers) > 1 else answers[0]
@@ -158,6 +162,11 @@ class Tape:
 
 def open_tape(folder: Path) -> Tape:
     """The recording in `folder`. Raises: ConfigError."""
+    return Tape(*recorded_in(folder))
+
+
+def recorded_in(folder: Path) -> tuple[Manifest, list[Recorded]]:
+    """What `folder` holds, in the order of recording. Raises: ConfigError."""
     manifest = _decoded(folder / "manifest.json", Manifest)
     try:
         files = sorted((folder / "responses").glob("*.json"))
@@ -165,8 +174,7 @@ def open_tape(folder: Path) -> Tape:
         raise ConfigError(f"can't read {folder}: {problem.strerror}", "name the folder of a recording") from None
     if len(files) > MAX_EXCHANGES:
         raise ConfigError(f"{folder} has more than {MAX_EXCHANGES} exchanges", "name the folder of one recording")
-    recorded = [Recorded(_exchange(file), _bytes(file.with_suffix(".body"))) for file in files]
-    return Tape(manifest, recorded)
+    return manifest, [Recorded(_exchange(file), _bytes(file.with_suffix(".body"))) for file in files]
 
 
 class RecordingFetch:
@@ -254,6 +262,16 @@ def _document(value: msgspec.Struct) -> bytes:
 def _stem(number: int, url: str) -> str:
     split = urlsplit(url)
     return f"{number:04}_" + _UNSAFE.sub("_", f"{split.netloc}{split.path}".lower())[:80]
+
+
+def _asked(url: str) -> str:
+    """`url` in one spelling."""
+
+    def spelled(found: re.Match[str]) -> str:
+        name, _, value = found[0].partition("=")
+        return f"{name}={value.lower() if name == 'fmspc' else int(value)}"
+
+    return _SPELLED.sub(spelled, url)
 
 
 def _same(body: bytes) -> bytes:
