@@ -46,8 +46,8 @@ class EhbpExchange:
 class EhbpRecipient:
     """An enclave with an X25519 key."""
 
-    def __init__(self) -> None:
-        self._key = X25519PrivateKey.generate()
+    def __init__(self, key: X25519PrivateKey | None = None) -> None:
+        self._key = key or X25519PrivateKey.generate()
         self.public_key = self._key.public_key().public_bytes_raw()
 
     def open(self, path: str, headers: Mapping[str, str], body: bytes) -> EhbpExchange:

@@ -1,0 +1,240 @@
+"""An enclave of Tinfoil's in memory: its documents of every generation, EHBP, and every way of lying about either.
+
+    async with TinfoilServer(form="v3") as server:       server.policy admits it
+
+TLS ends at the key that it attests, or doesn't where it lies. Plaintext bodies are answered in plaintext, as Tinfoil's proxy does.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+
+from ollm.attest.evidence import NvidiaEvidence
+from ollm.net.clock import SystemClock
+from ollm.seal.ehbp import ENCAPSULATED_KEY, KEY_PROBLEM, PROBLEM_MEDIA_TYPE
+from ollm.serving.http import Receive, Scope, Send, query, read_body
+from ollm.serving.server import Server
+from ollm.serving.tls import TlsIdentity
+from ollm.sim import reference
+from ollm.sim.control import Control
+from ollm.sim.enclave import Counters
+from ollm.sim.machine import SimulatedMachine
+from ollm.sim.pki import create_pki
+from ollm.testing.mint import tinfoil as mint
+from ollm.testing.providers import openai_shaped
+from ollm.testing.sealing.cheats import DONE, Cheat, Refused
+from ollm.testing.sealing.ehbp import EhbpRecipient
+from ollm.values.hexes import Hex32, hex32
+from ollm.values.policy import AttestationPolicy, ServicePolicy, TdxReferenceValues
+from ollm.values.secret import Sealed
+
+_MAX_BODY = 8 * 1024 * 1024
+
+
+class Lie(Enum):
+    """What the enclave is wrong about in its evidence."""
+
+    NONE = "none"
+    OTHER_NONCE = "the document answers another nonce than was asked with"
+    REPLAYED = "an old document with our nonce written into it"
+    BOOT = "the report that was made when it booted (v2), though a nonce was sent"
+    SWAPPED_KEY = "the sealing key was exchanged after it was signed"
+    OTHER_MACHINE = "the fresh document of another enclave is passed on"
+    OTHER_SOFTWARE = "software that the policy doesn't list"
+    FORGED = "measurements changed after they were signed"
+    UNREADABLE = "a member that no form has"
+    KEY_NOT_HELD = "the sealing key that it attests is not the one that it holds"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request as it came, and its body opened (as it came, where it wasn't sealed)."""
+
+    path: str
+    headers: dict[str, str]
+    wire: bytes
+    body: bytes
+
+
+class TinfoilServer:
+    """`asked` keeps every prompt that came. `lie` and `cheat` can be changed while it runs."""
+
+    def __init__(
+        self,
+        *,
+        form: Literal["v2", "june", "v3"] = "v3",
+        lie: Lie = Lie.NONE,
+        cheat: Cheat = Cheat.NONE,
+        gpus: Sequence[NvidiaEvidence] = (),
+        collateral: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """`collateral` goes into documents of v3. `gpus` answered one nonce alone, so they serve for as long as that one is asked with."""
+        clock = SystemClock()
+        now = clock.now()
+        self.form = form
+        self.lie = lie
+        self.cheat = cheat
+        self.gpus = gpus
+        self.collateral = collateral
+        self.asked: list[Asked] = []
+        self.reports = 0
+        pki = create_pki(now)
+        self.guest = mint.TdxGuest(SimulatedMachine(pki, clock))
+        self._other_build = mint.TdxGuest(SimulatedMachine(pki, clock, build="other"))
+        self.keys = mint.create_keys(now)
+        self._elsewhere = mint.create_keys(now)
+        self._recipient = EhbpRecipient(self.keys.sealing)
+        self._old = self._document(Hex32("00" * 32), Lie.NONE)
+        self._server = Server(self._serve, host="127.0.0.1", port=0, tls=_identity(self.keys))
+        self._pcs = Server(Control(self.guest.machine, Counters(), ""), host="127.0.0.1", port=0)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._server.port}"
+
+    @property
+    def pcs_url(self) -> str:
+        return f"http://127.0.0.1:{self._pcs.port}"
+
+    @property
+    def root_crl_url(self) -> str:
+        return self.pcs_url + "/IntelSGXRootCA.der"
+
+    @property
+    def policy(self) -> AttestationPolicy:
+        """Admits the genuine enclave by what it measures."""
+        state = self.guest.state
+        values = TdxReferenceValues(
+            name="router",
+            source="minted for a test",
+            mrtd=state.mrtd.hex(),
+            rtmr0=state.rtmr0.hex(),
+            rtmr1=state.rtmr1.hex(),
+            rtmr2=state.rtmr2.hex(),
+            rtmr3=state.rtmr3.hex(),
+        )
+        simulated = reference.policy((self.guest.machine,))
+        service = ServicePolicy(freshness="server" if self.form == "v2" else "client", custody=("instance",), terminates_at="router")
+        tdx = msgspec.structs.replace(simulated.tdx, reference_values=(values,))
+        return msgspec.structs.replace(simulated, tdx=tdx, require_event_log=False, require_compose=False, service=service)
+
+    def rotate(self) -> None:
+        """Another sealing key from now on, as after a boot; the key of TLS stays."""
+        self.keys = msgspec.structs.replace(self.keys, sealing=mint.create_keys(SystemClock().now()).sealing)
+        self._recipient = EhbpRecipient(self.keys.sealing)
+
+    async def __aenter__(self) -> "TinfoilServer":
+        await self._pcs.start()
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._server.drain(0)
+        await self._pcs.drain(0)
+
+    # Evidence
+
+    def _document(self, nonce: Hex32, lie: Lie) -> bytes:
+        guest = self._other_build if lie is Lie.OTHER_SOFTWARE else self.guest
+        keys = self._elsewhere if lie is Lie.OTHER_MACHINE else self.keys
+        if lie is Lie.KEY_NOT_HELD:
+            keys = msgspec.structs.replace(keys, sealing=self._elsewhere.sealing)
+        if self.form == "v2" or lie is Lie.BOOT:
+            return mint.v2(guest, keys)
+        asked = Hex32("00" * 32) if lie is Lie.OTHER_NONCE else nonce
+        if self.form == "june":
+            return mint.june(guest, keys, asked, gpus=self.gpus, change=self._june_change(lie, nonce))
+        return mint.v3(guest, keys, asked, gpus=self.gpus, collateral=self.collateral, change=self._v3_change(lie, nonce))
+
+    def _v3_change(self, lie: Lie, nonce: Hex32) -> mint.Change | None:
+        def replayed(document: mint.Document) -> None:
+            document.update(json.loads(self._old))
+            document["challenge"]["nonce"] = nonce
+
+        def swapped(document: mint.Document) -> None:
+            other = json.loads(mint.v3(self.guest, msgspec.structs.replace(self.keys, sealing=self._elsewhere.sealing), nonce))
+            document["cpu_evidence"] = {**other["cpu_evidence"], "report_base64": document["cpu_evidence"]["report_base64"]}
+            document.update({name: other[name] for name in ("challenge", "crypto_material")})
+
+        def forged(document: mint.Document) -> None:
+            document["cpu_evidence"]["report_base64"] = mint.flipped(document["cpu_evidence"]["report_base64"], 48 + 136)
+
+        return {Lie.REPLAYED: replayed, Lie.SWAPPED_KEY: swapped, Lie.FORGED: forged, Lie.UNREADABLE: _unreadable}.get(lie)
+
+    def _june_change(self, lie: Lie, nonce: Hex32) -> mint.Change | None:
+        def replayed(document: mint.Document) -> None:
+            document["cpu"] = json.loads(self._old)["cpu"]
+            document["report_data"]["nonce"] = nonce
+
+        def swapped(document: mint.Document) -> None:
+            document["report_data"]["hpke_key"] = self._elsewhere.hpke.hex()
+
+        def forged(document: mint.Document) -> None:
+            document["cpu"]["report"] = mint.flipped(document["cpu"]["report"], 48 + 136)
+
+        return {Lie.REPLAYED: replayed, Lie.SWAPPED_KEY: swapped, Lie.FORGED: forged, Lie.UNREADABLE: _unreadable}.get(lie)
+
+    # HTTP
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if scope["method"] == "GET" and path == "/.well-known/tinfoil-attestation":
+            self.reports += 1
+            await _answer(send, 200, self._document(hex32(query(scope).get("nonce", "00" * 32)), self.lie))
+        elif scope["method"] == "POST":
+            await self._chat(scope, receive, send)
+        else:
+            await _answer(send, 404, b"{}")
+
+    async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wire = await read_body(scope, receive, _MAX_BODY)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if ENCAPSULATED_KEY not in headers:
+            self.asked.append(Asked(scope["path"], headers, wire, wire))
+            request = json.loads(wire)
+            pieces = list(openai_shaped.events(request["model"])) if request.get("stream") else [openai_shaped.whole(request["model"])]
+            await _stream(send, pieces, streamed=bool(request.get("stream")))
+            return
+        try:
+            exchange = self._recipient.open(scope["path"], headers, wire)
+        except Refused as refusal:
+            self.asked.append(Asked(scope["path"], headers, wire, b""))
+            await _answer(send, refusal.status, KEY_PROBLEM, PROBLEM_MEDIA_TYPE)
+            return
+        request = exchange.request
+        self.asked.append(Asked(scope["path"], headers, wire, json.dumps(request).encode()))
+        if request.get("stream"):
+            events = [event for event in openai_shaped.events(request["model"]) if event != DONE]
+            pieces = exchange.stream([json.loads(event.removeprefix(b"data: ")) for event in events], self.cheat)
+        else:
+            pieces = [exchange.whole(json.loads(openai_shaped.whole(request["model"])), self.cheat)]
+        # An enclave names itself; nobody believes it.
+        named = {**exchange.headers(self.cheat), "tinfoil-enclave": "elsewhere.example"}
+        await _stream(send, pieces, streamed=bool(request.get("stream")), headers=named)
+
+
+def _unreadable(document: mint.Document) -> None:
+    document["generated_at"] = 1
+
+
+def _identity(keys: mint.Keys) -> TlsIdentity:
+    key = keys.tls.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return TlsIdentity(keys.pem.encode(), Sealed(key))
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: str = "application/json") -> None:
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}) -> None:
+    kind = "text/event-stream" if streamed else "application/json"
+    named = [(name.encode(), value.encode()) for name, value in {"content-type": kind, **headers}.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": named})
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
