@@ -15,6 +15,8 @@ from ollm.config.load import Loaded, load
 from ollm.errors import ConfigError
 from ollm.net.tape import open_tape
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.testing.providers.chutes import CHUTE, ChutesServer
+from ollm.testing.providers.tinfoil import TinfoilServer
 from ollm.values.checks import Appraisal
 from ollm.values.hexes import Hex32
 from tests.stage import configuration, toml
@@ -159,3 +161,22 @@ async def test_a_folder_that_is_used_is_refused_before_anything_is_asked(tmp_pat
     with pytest.raises(ConfigError, match="not empty"):
         await record(loaded, "enclave", tmp_path)
     assert enclave.counters.reports == 0
+
+
+@pytest.mark.parametrize("form", ["v2", "june", "v3"])
+async def test_tinfoil_recorded_and_repeated(tmp_path: Path, form: Any) -> None:
+    async with TinfoilServer(form=form) as server:
+        loaded = load(initialise(tmp_path, toml(configuration({"enclave": server}, upstream={"adapter": "tinfoil"}))))
+        first = (await record(loaded, "enclave", tmp_path / "tape")).appraisal
+    assert first.accepted, first.failure
+    assert await replayed(loaded, tmp_path / "tape") == first
+
+
+async def test_chutes_recorded_and_repeated(tmp_path: Path) -> None:
+    """The key of its API is nobody's to attest; all that sealing rests on is in the recording."""
+    async with ChutesServer() as server:
+        upstream = {"adapter": "chutes", "model": CHUTE, "ca": server.ca}
+        loaded = load(initialise(tmp_path, toml(configuration({"enclave": server}, upstream=upstream))))
+        first = (await record(loaded, "enclave", tmp_path / "tape")).appraisal
+    assert first.accepted, first.failure
+    assert await replayed(loaded, tmp_path / "tape") == first
