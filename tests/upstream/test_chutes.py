@@ -1,20 +1,31 @@
 """Chutes through a whole gateway: real sockets, real sealing, the real `openai` client, and an API that cheats."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
+from ollm.attest.services.chutes.appraise import nras_role
 from ollm.config.load import parse
+from ollm.config.settings import UpstreamSettings
 from ollm.errors import ChannelRefused, ConfigError, SealError, UpstreamError
+from ollm.net.clock import SystemClock
+from ollm.ports import Fetched
 from ollm.receipts.session import verify_session
+from ollm.testing.mint import nvidia
 from ollm.testing.providers.chutes import CHUTE, ApiCheat, ChutesServer
 from ollm.testing.providers.openai_shaped import ANSWER
 from ollm.testing.sealing.cheats import Cheat
-from ollm.upstream.chutes import NoncePool, _Once
+from ollm.upstream.asking import asking
+from ollm.upstream.chutes import ChutesProvider, NoncePool, _Once
+from ollm.upstream.provider import Tools
+from ollm.values.hexes import Hex32
 from tests.stage import MODEL, Stage, configuration, error_of, opened, policy_table
 from tests.wiretap import tapped
 
@@ -160,6 +171,43 @@ async def test_events_that_the_cipher_can_tell_break_the_stream(cheat: Cheat, so
         server.answers = cheat
         response = await stage.chat(CANARY, stream=True)
         assert response.status_code == 502 or b"data: [DONE]" not in response.content
+
+
+async def test_a_nonce_that_is_not_taken_any_more_leads_to_a_new_verification(socket_dir: Path) -> None:
+    async with ChutesServer(instances=1) as server, opened(socket_dir, tree(server)) as stage:
+        assert await told(stage) == ANSWER
+        before = stage.gateway.keepers["chutes"].state().session_id
+        server.instances[0].recipient._nonces.clear()
+        assert await told(stage) == ANSWER
+        assert stage.gateway.keepers["chutes"].state().session_id != before
+        assert len(server.nonces_used) == 3 and len(server.asked) == 2
+
+
+async def test_nvidias_service_is_asked_about_each_instances_gpus_with_what_they_signed() -> None:
+    hierarchy, server = nvidia.create(SystemClock().now()), ChutesServer()
+    for instance in server.instances:
+        instance.devices = (hierarchy.device(),)
+    asked: list[dict[str, Any]] = []
+
+    class Nras:
+        async def get(self, url: str) -> Fetched:
+            raise NotImplementedError
+
+        async def post(self, url: str, body: bytes, media_type: str) -> Fetched:
+            asked.append(json.loads(body))
+            return Fetched(200, {}, b"[token]")
+
+    policy = msgspec.structs.replace(server.policy, nvidia=hierarchy.policy(accept=("nras",)))
+    async with server:
+        provider = ChutesProvider(UpstreamSettings(url=server.url, model=CHUTE, ca=server.ca), None, Tools(asking, Nras(), "https://nras", policy))
+        gathered = await provider.gather(Hex32("a5" * 32))
+        assert gathered.connection is not None
+        gathered.connection.abort("close", "done")
+    roles = [nras_role(instance.instance_id) for instance in server.instances]
+    assert set(gathered.evidence.documents) == {"instances", "report", *roles}
+    statements = [hashlib.sha256(("a5" * 32 + instance.key).encode()).hexdigest() for instance in server.instances]
+    assert [each["nonce"] for each in asked] == statements
+    assert [each["arch"] for each in asked] == ["HOPPER"] * 2
 
 
 # Nonces alone

@@ -20,7 +20,7 @@ def test_every_adapter_of_the_configuration_has_its_provider() -> None:
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_each_is_made_from_its_settings(name: str, api_key: Sealed | None) -> None:
     for seal in (None, *ADAPTERS[name].seals):
-        settings = UpstreamSettings(url="https://a.example", adapter=name, seal=seal)
+        settings = UpstreamSettings(url="https://a.example", adapter=name, seal=seal, model="m")
         provider: Requests = OPEN[name](settings, api_key) if name in OPEN else PROVIDERS[name](settings, api_key, tools(HttpFetch()))
         assert provider.path("/v1/chat/completions").startswith("/")
         head = provider.head("/path", 0, "application/json", {})

@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from ollm.attest.evidence import MachineCollateral, MachineEvidence, SnpCollateral, TdxEvidence
 from ollm.config.settings import Timeouts
-from ollm.errors import SealError, UpstreamError
+from ollm.errors import EvidenceRefused, SealError, UpstreamError
 from ollm.receipts.session import verify_session
 from ollm.sim.breaks import BREAKS
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.upstream.answer import SealedRequest
 from ollm.upstream.bundle import decode, from_data_uri
-from ollm.upstream.session import Unverified, VerifiedSession, establish
+from ollm.upstream.session import Unverified, VerifiedSession, _endorsed, establish
 from ollm.values.level import Level
 from tests.scripted_enclave import Asked, answer, raw, reset, scripted_enclave, stream
 from tests.stage import chat_body, eventually
@@ -226,3 +227,40 @@ async def test_the_clock_that_judges_is_the_one_that_is_given(enclave: SimEnclav
 
 def test_the_way_in_is_one() -> None:
     assert establish.__module__ == "ollm.upstream.session"
+
+
+# Several machines of which one is enough
+
+
+class Endorsing:
+    """Collateral for some machines; `problems` are raised for the first ones."""
+
+    def __init__(self, *problems: BaseException | None) -> None:
+        self._problems = list(problems)
+
+    async def collateral(self, evidence: MachineEvidence) -> MachineCollateral:
+        problem = self._problems.pop(0)
+        if problem is not None:
+            raise problem
+        return MachineCollateral(cpu=SnpCollateral(leaf=b"", chain=""))
+
+
+MACHINES = (MachineEvidence(cpu=TdxEvidence(quote=b"1")), MachineEvidence(cpu=TdxEvidence(quote=b"2")))
+
+
+async def test_of_alternatives_one_without_collateral_is_left_without() -> None:
+    first, second = await _endorsed(Endorsing(UpstreamError("connect", "x"), None), MACHINES, alternatives=True)
+    assert first.cpu is None and second.cpu is not None
+
+
+@pytest.mark.parametrize("problem", [UpstreamError("connect", "x"), EvidenceRefused("quote.format", "x", "y")])
+async def test_when_none_has_any_that_is_the_reason(problem: Exception) -> None:
+    with pytest.raises(type(problem)):
+        await _endorsed(Endorsing(problem, problem), MACHINES, alternatives=True)
+    with pytest.raises(type(problem)):
+        await _endorsed(Endorsing(problem, None), MACHINES, alternatives=False)
+
+
+async def test_an_error_of_our_own_is_never_an_alternatives_lack() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await _endorsed(Endorsing(ZeroDivisionError(), None), MACHINES, alternatives=True)

@@ -70,6 +70,7 @@ class ChutesProvider:
 
     async def gather(self, nonce: Hex32) -> Gathered:
         """Fetch the list of instances, their evidence over `nonce`, and NVIDIA's word where it is asked for. Raises: UpstreamError."""
+        self._nonces.drop()  # whatever led to this: those at hand may be the reason
         async with self._tools.asking(self._heads, self.tls) as asker:
             listing = await asker.get(f"/e2e/instances/{self._chute}", limit=_MAX_LISTING, credential=True)
             found = await asker.get(f"/chutes/{self._chute}/evidence?nonce={nonce}", limit=MAX_REPORT, credential=True)
@@ -161,6 +162,10 @@ class NoncePool:
             nonce = self._kept.pop()
             self._used.append(nonce)
             return nonce
+
+    def drop(self) -> None:
+        """Forget those that are left."""
+        self._kept = []
 
 
 class _Once:
