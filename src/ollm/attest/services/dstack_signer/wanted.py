@@ -99,9 +99,14 @@ def check_key_provider(events: tuple[RuntimeEvent, ...], accepted: tuple[str, ..
     return found
 
 
+def count_gpus(claims: Claims) -> int:
+    """How many GPUs were attested."""
+    return sum(kind == "gpu" for name, kind in claims.extra.items() if _GPU.fullmatch(name))
+
+
 def check_gpus(report: SignerReport, claims: Claims) -> None:
     """As many GPUs were attested as the machine has, by its configuration. Raises: EvidenceRefused with signer.gpus."""
-    found = sum(kind == "gpu" for name, kind in claims.extra.items() if _GPU.fullmatch(name))
+    found = count_gpus(claims)
     if report.gpus is None or found != report.gpus:
         raise EvidenceRefused("signer.gpus", f"evidence of {found} GPUs", "as many as the machine's configuration names" + _number(report.gpus))
 
