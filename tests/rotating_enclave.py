@@ -19,7 +19,7 @@ from ollm.serving.attestation import AttestationService
 from ollm.sim import adversary
 from ollm.sim.identity import EnclaveIdentity, create_identity
 from ollm.values.aci import EHBP_VERSION
-from tests.scripted_enclave import END, Asked, ScriptedEnclave
+from tests.scripted_enclave import END, Asked, ScriptedEnclave, silent
 
 _KINDS = {"whole": "application/json", "stream": "text/event-stream"}
 
@@ -43,7 +43,7 @@ class RotatingEnclave(ScriptedEnclave):
 
     def __init__(self, *, seconds: float) -> None:
         """`seconds`: how long an answer takes."""
-        super().__init__(self._answer)
+        super().__init__(silent)
         self.arrivals: list[Arrival] = []
         self.rotations = 0
         self._seconds = seconds
@@ -83,25 +83,25 @@ class RotatingEnclave(ScriptedEnclave):
         asked = _opened(current.identity, fields[ehbp.ENCAPSULATED_KEY], head, body)
         opened_by = current.identity.hpke_public_key if asked is not None else None
         self.arrivals.append(Arrival(asyncio.get_running_loop().time(), shown.identity.spki_sha256, opened_by))
+        last = shown is not current
         if asked is not None:
-            await self.script(asked, reader, writer)
+            await self._tell(asked, writer, last=last)
         else:
-            kind = ehbp.PROBLEM_MEDIA_TYPE
-            start = f"HTTP/1.1 422 Unprocessable Content\r\ncontent-type: {kind}\r\ncontent-length: {len(ehbp.KEY_PROBLEM)}\r\n\r\n"
+            kind, closing = ehbp.PROBLEM_MEDIA_TYPE, "connection: close\r\n" if last else ""
+            start = f"HTTP/1.1 422 Unprocessable Content\r\ncontent-type: {kind}\r\n{closing}content-length: {len(ehbp.KEY_PROBLEM)}\r\n\r\n"
             writer.write(start.encode() + ehbp.KEY_PROBLEM)
             await writer.drain()
-        return shown is self._current
+        return not last
 
-    async def _answer(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _tell(self, asked: Asked, writer: asyncio.StreamWriter, *, last: bool) -> None:
         streamed = json.loads(asked.body).get("stream", False)
         pieces = _STREAM if streamed else (_WHOLE,)
-        writer.write(asked.start(kind=_KINDS["stream" if streamed else "whole"]))
+        writer.write(asked.start(kind=_KINDS["stream" if streamed else "whole"], extra="connection: close\r\n" if last else ""))
         for piece in pieces:
             await asyncio.sleep(self._seconds / len(pieces))
             writer.write(asked.part(piece))
         writer.write(END)
         await writer.drain()
-        return True
 
 
 def _opened(identity: EnclaveIdentity, key: str, head: bytes, body: bytes) -> Asked | None:

@@ -82,6 +82,14 @@ def unverified(enclave: RotatingEnclave, archive: Noting) -> list[str]:
     return found
 
 
+async def test_keys_that_change_every_second(socket_dir: Path) -> None:
+    async with rotating_enclave(seconds=0.02) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
+        load, archive = await rotated(stage, enclave, 3.0, 1.0)
+    assert unverified(enclave, archive) == []
+    assert any(arrival.opened_by is None for arrival in enclave.arrivals), "some were sealed to a key that was gone: they came again"
+    assert len(load.failures) < 0.05 * load.requests, (len(load.failures), load.requests, load.failures[:5])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 3 * SECONDS)
 async def test_keys_that_change_every_five_seconds(socket_dir: Path) -> None:
