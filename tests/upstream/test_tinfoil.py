@@ -144,6 +144,22 @@ async def test_nor_to_one_that_lies_in_the_form_of_june(lie: Lie, check: str) ->
         assert refusal.value.appraisal.failure.name == check
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("lie", "check"),
+    [(Lie.NONE, None), (Lie.OTHER_SOFTWARE, "snp.reference_values"), (Lie.FORGED, "snp.signature")],
+    ids=["honest", "software", "forged"],
+)
+async def test_enclaves_on_sev_snp(form: Any, lie: Lie, check: str | None) -> None:
+    async with TinfoilServer(form=form, platform="sev-snp", lie=lie) as server:
+        if check is None:
+            assert (await examined(server)).appraisal.accepted
+            return
+        with pytest.raises(Unverified) as refusal:
+            await examined(server)
+        assert check in refusal.value.reason
+
+
 async def test_a_key_that_is_not_held_opens_nothing_and_is_verified_anew(socket_dir: Path) -> None:
     async with TinfoilServer(lie=Lie.KEY_NOT_HELD) as server, opened(socket_dir, tree(server)) as stage:
         assert (await stage.chat(CANARY)).status_code >= 500
@@ -268,6 +284,7 @@ class Releases:
         self.sigstore = Sigstore(now)
         code, hardware = built(repository=mint.REPOSITORY), built(repository=mint.PLATFORMS)
         speaker = built(repository=WITNESS.repository, workflow=WITNESS.workflow, ref=WITNESS.ref, trigger="schedule")
+        assert isinstance(server.guest, mint.TdxGuest)
         self.code = self.sigstore.bundle(
             statement("https://tinfoil.sh/predicate/snp-tdx-multiplatform/v1", mint.build_predicate(server.guest)), now, claims=extensions(code)
         )

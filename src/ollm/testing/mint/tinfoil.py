@@ -223,13 +223,6 @@ def vcek_entry(leaf: bytes, chain: str) -> Document:
     return {"id": "cpu-endorsement", "role": "endorsement", "format": document_v3.VCEK, "subjects": ["cpu"], "data": data}
 
 
-def flipped(text: str, at: int) -> str:
-    """Base64 `text` with one bit of byte `at` changed."""
-    data = bytearray(base64.b64decode(text))
-    data[at] ^= 1
-    return _b64(bytes(data))
-
-
 def _collected(entries: Sequence[NvidiaEvidence], nonce: str, arch: str) -> Document:
     return {"evidences": [_entry(device, nonce, arch) for device in entries]}
 

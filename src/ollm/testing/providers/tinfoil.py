@@ -25,14 +25,18 @@ from ollm.sim.enclave import Counters
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
 from ollm.testing.mint import tinfoil as mint
+from ollm.testing.mint.snp import SnpMachine
+from ollm.testing.mint.snp_certificates import create_pki as create_snp_pki
 from ollm.testing.providers import openai_shaped
 from ollm.testing.sealing.cheats import DONE, Cheat, Refused
 from ollm.testing.sealing.ehbp import EhbpRecipient
 from ollm.values.hexes import Hex32, hex32
+from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, ServicePolicy, TdxReferenceValues
 from ollm.values.secret import Sealed
 
 _MAX_BODY = 8 * 1024 * 1024
+_MEASUREMENT = {"tdx": 48 + 136, "sev-snp": 0x90}  # where a byte of what was measured stands in the evidence
 
 
 class Lie(Enum):
@@ -66,6 +70,7 @@ class TinfoilServer:
         self,
         *,
         form: Literal["v2", "june", "v3"] = "v3",
+        platform: Literal["tdx", "sev-snp"] = "tdx",
         lie: Lie = Lie.NONE,
         cheat: Cheat = Cheat.NONE,
         gpus: Sequence[NvidiaEvidence] = (),
@@ -82,14 +87,16 @@ class TinfoilServer:
         self.asked: list[Asked] = []
         self.reports = 0
         pki = create_pki(now)
-        self.guest = mint.TdxGuest(SimulatedMachine(pki, clock))
-        self._other_build = mint.TdxGuest(SimulatedMachine(pki, clock, build="other"))
+        machine = SimulatedMachine(pki, clock)
+        tdx, snp = mint.TdxGuest(machine), None if platform == "tdx" else mint.SnpGuest(SnpMachine(create_snp_pki("Genoa", now), now))
+        self.guest: mint.TdxGuest | mint.SnpGuest = snp or tdx
+        self._other_build: mint.Guest = mint.TdxGuest(SimulatedMachine(pki, clock, build="other")) if snp is None else _Other(snp)
         self.keys = mint.create_keys(now)
         self._elsewhere = mint.create_keys(now)
         self._recipient = EhbpRecipient(self.keys.sealing)
         self._old = self._document(Hex32("00" * 32), Lie.NONE)
         self._server = Server(self._serve, host="127.0.0.1", port=0, tls=_identity(self.keys))
-        self._pcs = Server(Control(self.guest.machine, Counters(), ""), host="127.0.0.1", port=0)
+        self._pcs = Server(Control(machine, Counters(), ""), host="127.0.0.1", port=0)
 
     @property
     def url(self) -> str:
@@ -106,6 +113,10 @@ class TinfoilServer:
     @property
     def policy(self) -> AttestationPolicy:
         """Admits the genuine enclave by what it measures."""
+        service = ServicePolicy(freshness="server" if self.form == "v2" else "client", custody=("instance",), terminates_at="router")
+        accepted = AttestationPolicy(name="tinfoil", level=Level.SIMULATED, require_event_log=False, require_compose=False, service=service)
+        if isinstance(self.guest, mint.SnpGuest):
+            return msgspec.structs.replace(accepted, cpu=("sev-snp",), snp=self.guest.machine.policy())
         state = self.guest.state
         values = TdxReferenceValues(
             name="router",
@@ -116,10 +127,7 @@ class TinfoilServer:
             rtmr2=state.rtmr2.hex(),
             rtmr3=state.rtmr3.hex(),
         )
-        simulated = reference.policy((self.guest.machine,))
-        service = ServicePolicy(freshness="server" if self.form == "v2" else "client", custody=("instance",), terminates_at="router")
-        tdx = msgspec.structs.replace(simulated.tdx, reference_values=(values,))
-        return msgspec.structs.replace(simulated, tdx=tdx, require_event_log=False, require_compose=False, service=service)
+        return msgspec.structs.replace(accepted, tdx=msgspec.structs.replace(reference.policy((self.guest.machine,)).tdx, reference_values=(values,)))
 
     def rotate(self) -> None:
         """Another sealing key from now on, as after a boot; the key of TLS stays."""
@@ -138,7 +146,7 @@ class TinfoilServer:
     # Evidence
 
     def _document(self, nonce: Hex32, lie: Lie) -> bytes:
-        guest = self._other_build if lie is Lie.OTHER_SOFTWARE else self.guest
+        guest: mint.Guest = self._other_build if lie is Lie.OTHER_SOFTWARE else _Forging(self.guest) if lie is Lie.FORGED else self.guest
         keys = self._elsewhere if lie is Lie.OTHER_MACHINE else self.keys
         if lie is Lie.KEY_NOT_HELD:
             keys = msgspec.structs.replace(keys, sealing=self._elsewhere.sealing)
@@ -159,10 +167,7 @@ class TinfoilServer:
             document["cpu_evidence"] = {**other["cpu_evidence"], "report_base64": document["cpu_evidence"]["report_base64"]}
             document.update({name: other[name] for name in ("challenge", "crypto_material")})
 
-        def forged(document: mint.Document) -> None:
-            document["cpu_evidence"]["report_base64"] = mint.flipped(document["cpu_evidence"]["report_base64"], 48 + 136)
-
-        return {Lie.REPLAYED: replayed, Lie.SWAPPED_KEY: swapped, Lie.FORGED: forged, Lie.UNREADABLE: _unreadable}.get(lie)
+        return {Lie.REPLAYED: replayed, Lie.SWAPPED_KEY: swapped, Lie.UNREADABLE: _unreadable}.get(lie)
 
     def _june_change(self, lie: Lie, nonce: Hex32) -> mint.Change | None:
         def replayed(document: mint.Document) -> None:
@@ -172,10 +177,7 @@ class TinfoilServer:
         def swapped(document: mint.Document) -> None:
             document["report_data"]["hpke_key"] = self._elsewhere.hpke.hex()
 
-        def forged(document: mint.Document) -> None:
-            document["cpu"]["report"] = mint.flipped(document["cpu"]["report"], 48 + 136)
-
-        return {Lie.REPLAYED: replayed, Lie.SWAPPED_KEY: swapped, Lie.FORGED: forged, Lie.UNREADABLE: _unreadable}.get(lie)
+        return {Lie.REPLAYED: replayed, Lie.SWAPPED_KEY: swapped, Lie.UNREADABLE: _unreadable}.get(lie)
 
     # HTTP
 
@@ -214,6 +216,30 @@ class TinfoilServer:
         # An enclave names itself; nobody believes it.
         named = {**exchange.headers(self.cheat), "tinfoil-enclave": "elsewhere.example"}
         await _stream(send, pieces, streamed=bool(request.get("stream")), headers=named)
+
+
+class _Forging:
+    """A machine whose measurements are changed after it signed."""
+
+    def __init__(self, guest: mint.Guest) -> None:
+        self.platform = guest.platform
+        self.collateral = guest.collateral
+        self._guest = guest
+
+    def sign(self, report_data: bytes) -> bytes:
+        report = bytearray(self._guest.sign(report_data))
+        report[_MEASUREMENT[self.platform]] ^= 1
+        return bytes(report)
+
+
+class _Other(mint.SnpGuest):
+    """The same chip with other software."""
+
+    def __init__(self, guest: mint.SnpGuest) -> None:
+        super().__init__(guest.machine)
+
+    def sign(self, report_data: bytes) -> bytes:
+        return self.machine.report(report_data=report_data, measurement=b"\xb7" * 48)
 
 
 def _unreadable(document: mint.Document) -> None:
