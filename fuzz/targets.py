@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from fuzz import general, nitro, nvidia, provenance, sevsnp, tdx, tokens
+from fuzz import chutes, general, nitro, nvidia, provenance, sevsnp, tdx, tokens
 from fuzz.target import Target
 
 TARGETS: tuple[Target, ...] = (
@@ -12,6 +12,7 @@ TARGETS: tuple[Target, ...] = (
     *tokens.TARGETS,
     *nitro.TARGETS,
     *provenance.TARGETS,
+    *chutes.TARGETS,
     *general.TARGETS,
 )
 

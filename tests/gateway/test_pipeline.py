@@ -12,6 +12,7 @@ from ollm.sim.breaks import BREAKS, Break
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
+from ollm.values.level import Level
 from tests.scripted_enclave import Asked, Script, answer, raw, reset, scripted_enclave, silent, stalling
 from tests.stage import CHAT, MODEL, PROMPT, Stage, asking, chat_body, configuration, error_of, eventually, last_entry, opened, staged, stem
 from tests.wiretap import tapped
@@ -262,6 +263,20 @@ async def test_a_sealing_key_that_is_never_held_is_a_refusal(socket_dir: Path) -
         assert "request.forwarded" not in log
         assert "ollm.sealed" in log
         assert stage.under_way == 0
+
+
+async def test_nor_does_it_lead_to_a_lower_level(socket_dir: Path) -> None:
+    async with (
+        scripted_enclave(key_problem(9)) as enclave,
+        SimEnclave(SimOptions()) as lower,
+        opened(socket_dir, configuration({"enclave": enclave, "lower": lower})) as stage,
+    ):
+        stage.gateway.levels["enclave"] = Level.TEE
+        assert (await stage.chat()).status_code == 503
+        assert lower.counters.prompt_bytes == 0
+        stage.gateway.levels["enclave"] = Level.SIMULATED
+        assert (await stage.chat()).status_code == 200
+        assert lower.counters.prompt_requests == 1
 
 
 def port_of(url: str) -> int:
