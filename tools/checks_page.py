@@ -74,7 +74,11 @@ SECTIONS = (
     ),
     Section("Report of an ACI service", "", checks.REPORT),
     Section("Tinfoil's attestation document", "Which are made depends on its form: v2, v3 as of June 2026, v3.", tinfoil.CHECKS),
-    Section("Instances of a chute", "`chutes.nonce` only where a gateway passed the evidence on. Machines are named `instance0` and so on.", chutes.CHECKS),
+    Section(
+        "Instances of a chute",
+        "`chutes.nonce` only where a gateway passed the evidence on. Machines are named `instance0` and so on.",
+        chutes.CHECKS,
+    ),
     Section("Machine", "What is demanded of the parts that were sent, before any of them is judged.", checks.MACHINE),
     Section("Intel TDX", "", tdx.CHECKS),
     Section("AMD SEV-SNP", "", sevsnp.CHECKS),
