@@ -289,3 +289,10 @@ def test_a_ca_is_a_certificate_and_stands_where_no_evidence_names_the_key() -> N
     assert parse(f'{OPEN}ca = """{ca}"""'.encode()).upstreams["o"].ca == ca
     assert refused(OPEN + 'ca = "none"').cause == "upstreams.o.ca is no certificate"
     assert refused(f'{POLICY}{UPSTREAM}ca = """{ca}"""').cause.startswith("upstreams.u.ca is set")
+
+
+def test_an_adapter_may_know_how_long_its_evidence_takes() -> None:
+    chutes = '[upstreams.c]\nadapter = "chutes"\npolicy = "p"\nmodel = "00000000-0000-4000-8000-000000000000"\n'
+    assert parse((POLICY + UPSTREAM).encode()).upstreams["u"].verify_seconds is None
+    assert parse((POLICY + chutes).encode()).upstreams["c"].verify_seconds == 60
+    assert parse((POLICY + chutes + "verify_seconds = 5").encode()).upstreams["c"].verify_seconds == 5

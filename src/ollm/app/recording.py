@@ -43,7 +43,7 @@ async def record(loaded: Loaded, name: str, folder: Path) -> Verdict:
         # Out of the gateway's collateral nothing is taken: what the verification rests on has to be in the recording.
         async with _collateral(Collateral(loaded, RecordingFetch(fetch, recorder), clock, read_only=True, shelved=False)) as collateral:
             used = verification(loaded, name, collateral, clock.now(), recording(recorder), api_key)
-            found = await _examined(used, nonce, clock, loaded.settings.gateway.timeouts.verify)
+            found = await _examined(used, nonce, clock, upstream.verify_seconds or loaded.settings.gateway.timeouts.verify)
     finally:
         await fetch.close()
     manifest = Manifest(

@@ -12,6 +12,7 @@ class Traits(NamedTuple):
     `certified`: no evidence names the key of the connection, so a CA's word for the host is all there is. `url`: where the provider is, for
     configurations that don't say. `base`: its URL may have a path, the base of its API.
     `model`: its `model` must be there and look like this pattern; and in words.
+    `verify_seconds`: how long its evidence is known to take, with room, where that is longer than a request waits.
     """
 
     evidence: bool
@@ -20,6 +21,7 @@ class Traits(NamedTuple):
     url: str = ""
     base: bool = False
     model: tuple[str, str] | None = None
+    verify_seconds: float | None = None
 
 
 ADAPTERS: dict[str, Traits] = {
@@ -27,7 +29,7 @@ ADAPTERS: dict[str, Traits] = {
     "near": Traits(evidence=True, seals=("near-e2ee-v2", "tls")),
     "phala": Traits(evidence=True, seals=("tls",)),
     "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),
-    "chutes": Traits(evidence=True, certified=True, url="https://api.chutes.ai", model=_CHUTE),
+    "chutes": Traits(evidence=True, certified=True, url="https://api.chutes.ai", model=_CHUTE, verify_seconds=60.0),
     "openai": Traits(evidence=False, certified=True, url="https://api.openai.com"),
     "anthropic": Traits(evidence=False, certified=True, url="https://api.anthropic.com"),
     "openrouter": Traits(evidence=False, certified=True, url="https://openrouter.ai"),

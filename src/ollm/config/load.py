@@ -71,9 +71,11 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
 
 
 def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
-    """`upstream` with its adapter's URL where it names none."""
+    """`upstream` with its adapter's URL and patience where it names none."""
     traits = ADAPTERS.get(upstream.adapter)
-    return upstream if upstream.url or traits is None else msgspec.structs.replace(upstream, url=traits.url)
+    if traits is None:
+        return upstream
+    return msgspec.structs.replace(upstream, url=upstream.url or traits.url, verify_seconds=upstream.verify_seconds or traits.verify_seconds)
 
 
 def _check(settings: Settings) -> None:

@@ -85,6 +85,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     root_crl_url: str | None = None
     model: str | None = None  # where evidence is of one model: as the provider names it
     session_seconds: Count = 3600  # a verification is used no longer than this
+    verify_seconds: Seconds | None = None  # how long fetching evidence and collateral may take; absent: the adapter's, or gateway.timeouts.verify
     api_key: str | None = None  # file: or env:
     max_connections: Count = 256
 

@@ -12,15 +12,24 @@ from ollm.net.connection import Connection, Origin, open_connection
 from ollm.values.hexes import Hex32, hex32
 from ollm.values.secret import Sealed
 
-_TIMEOUT = 10.0  # seconds: for connecting, and for each answer
+_TIMEOUT = 10.0  # seconds: for connecting, and for all answers where the provider isn't known to be slower
 
 
 class Heads:
     """Request heads to one origin. Nothing of the client's own headers goes on: they are a fingerprint."""
 
-    def __init__(self, url: str, api_key: Sealed | None, *, authorization: str = "authorization: Bearer ", more: Mapping[str, str] = {}) -> None:
-        """`authorization` is what stands before the key; `more` are headers of every request."""
+    def __init__(
+        self,
+        url: str,
+        api_key: Sealed | None,
+        *,
+        authorization: str = "authorization: Bearer ",
+        more: Mapping[str, str] = {},
+        patience: float = _TIMEOUT,
+    ) -> None:
+        """`authorization` is what stands before the key; `more` are headers of every request; `patience`: seconds for all that is asked at once."""
         self.origin = origin_of(url)
+        self.patience = patience
         lines = f"host: {self.origin.authority}\r\nuser-agent: ollm\r\naccept: application/json, text/event-stream\r\n"
         self._lines = (lines + "".join(f"{name}: {value}\r\n" for name, value in more.items())).encode()
         self._credential = authorization.encode() + api_key.expose() + b"\r\n" if api_key else b""
@@ -114,7 +123,7 @@ async def asking(heads: Heads, tls: ssl.SSLContext) -> AsyncIterator[LiveAsker]:
     connection = await open_connection(heads.origin, tls, timeout=_TIMEOUT, pinned=None)
     asker = LiveAsker(heads, connection)
     try:
-        async with asyncio.timeout(_TIMEOUT):  # no pool sweeps this connection yet
+        async with asyncio.timeout(heads.patience):  # no pool sweeps this connection yet
             yield asker
     except TimeoutError:
         connection.abort("headers", "timed out")

@@ -36,6 +36,7 @@ from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
 from ollm.values.structs import resolved
 
+_PATIENCE = 60.0  # seconds; evidence of all instances was recorded to take up to 20
 _MAX_LISTING = 1024 * 1024
 _NONCE_SECONDS = 55.0  # of the 60 that they are good for when they are handed out
 _MARGIN_SECONDS = 5.0
@@ -64,6 +65,7 @@ class ChutesProvider:
         self._chute = settings.model or ""  # its form is checked where the configuration is read
         self._tools = tools
         self._heads = Heads(settings.url, api_key)
+        self._patient = Heads(settings.url, api_key, patience=settings.verify_seconds or _PATIENCE)
         self._nonces = NoncePool()
         self.demand = Demand(shapes=("chutes",), channel=False, seal=True)
         self.tls: ssl.SSLContext = certified_tls(settings.ca)
@@ -71,7 +73,7 @@ class ChutesProvider:
     async def gather(self, nonce: Hex32) -> Gathered:
         """Fetch the list of instances, their evidence over `nonce`, and NVIDIA's word where it is asked for. Raises: UpstreamError."""
         self._nonces.drop()  # whatever led to this: those at hand may be the reason
-        async with self._tools.asking(self._heads, self.tls) as asker:
+        async with self._tools.asking(self._patient, self.tls) as asker:
             listing = await asker.get(f"/e2e/instances/{self._chute}", limit=_MAX_LISTING, credential=True)
             found = await asker.get(f"/chutes/{self._chute}/evidence?nonce={nonce}", limit=MAX_REPORT, credential=True)
             peer, connection = asker.peer_spki, asker.keep()

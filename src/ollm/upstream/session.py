@@ -194,7 +194,8 @@ async def establish(
     nonce has been sent then.
     """
     nonce = hex32(secrets.token_hex(32))
-    found = await examine(nonce, policy, provider, endorser, clock=clock, trust_root=trust_root, seconds=timeouts.verify)
+    seconds = settings.verify_seconds or timeouts.verify  # a request gives up after the latter; the verification goes on for the next
+    found = await examine(nonce, policy, provider, endorser, clock=clock, trust_root=trust_root, seconds=seconds)
     gathered, judged, appraisal, bound = found
     now = judged.appraised_at
     # 4. The session: bound to the key of that connection and, where sealing is asked for, to the attested key.
