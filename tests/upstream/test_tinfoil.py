@@ -1,7 +1,8 @@
 """Tinfoil's enclaves through a whole gateway: real sockets, real TLS, the real `openai` client; and every way of lying to it."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from ollm.testing.mint.provenance import DIGEST, Sigstore, built, extensions, pa
 from ollm.testing.providers.openai_shaped import ANSWER
 from ollm.testing.providers.tinfoil import Lie, TinfoilServer
 from ollm.testing.sealing.cheats import Cheat
-from ollm.upstream.asking import asking
+from ollm.upstream.asking import Heads, Told, asking
 from ollm.upstream.provider import Tools, Transcript
 from ollm.upstream.session import Examined, Unverified, examine
 from ollm.upstream.tinfoil import ATTESTATION, TinfoilProvider
 from ollm.values.hexes import Hex32, Sha256
 from ollm.values.ledger import Status
-from ollm.values.policy import AttestationPolicy, NvidiaPolicy
+from ollm.values.policy import AttestationPolicy, NvidiaPolicy, ServicePolicy
 from ollm.values.provenance import BuildIdentity, ProvenancePolicy
 from tests.stage import MODEL, Stage, configuration, error_of, opened
 from tests.wiretap import tapped
@@ -377,6 +378,28 @@ async def test_a_mirror_that_answers_something_else_is_as_good_as_none(url: str,
             await provider(server, released(server.policy), mirror).gather(NONCE)
 
 
+async def test_a_repeated_verification_has_no_connection_to_close() -> None:
+    async with TinfoilServer(form="june") as server:
+        told = Told(server._document(NONCE, Lie.NONE), "application/json", {})
+
+        class Replayed:
+            peer_spki = None
+
+            async def get(self, target: str, *, limit: int, credential: bool = False) -> Told:
+                return told
+
+            def keep(self) -> None:
+                return None
+
+        @contextlib.asynccontextmanager
+        async def replaying(heads: Heads, tls: object) -> AsyncIterator[Any]:
+            yield Replayed()
+
+        made = TinfoilProvider(UpstreamSettings(url=server.url, policy="p"), None, Tools(replaying, Mirror(), "", released(server.policy)))
+        with pytest.raises(UpstreamError, match="answered 404"):
+            await made.gather(NONCE)
+
+
 async def test_a_policy_of_very_many_repositories_is_not_asked_about() -> None:
     async with TinfoilServer(form="june") as server:
         builds = tuple(BuildIdentity(repository=f"a/{at}", workflow="x") for at in range(9))
@@ -395,6 +418,26 @@ async def test_a_document_that_cant_be_read_is_left_to_its_reader() -> None:
                 NONCE, server.policy, provider(server, released(server.policy)), Endorser(server), clock=SystemClock(), trust_root=None, seconds=5
             )
         assert "tinfoil.format" in refusal.value.reason
+
+
+async def test_a_machine_that_speaks_v2_is_asked_for_its_certificate_where_v2_is_taken() -> None:
+    async with TinfoilServer(form="v2") as server:
+        found = await examined(server)
+        assert found.appraisal.claims is not None
+        assert found.appraisal.claims.extra["certificate"] == "sealing key: named; report: not named"
+        strict = msgspec.structs.replace(server.policy, service=ServicePolicy())
+        gathered = await provider(server, strict).gather(NONCE)
+        assert gathered.connection is not None
+        gathered.connection.abort("close", "done")
+        assert set(gathered.evidence.documents) == {"report"}
+
+
+async def test_it_is_no_failure_that_the_certificate_is_not_served() -> None:
+    async with TinfoilServer(lie=Lie.BOOT) as server:
+        lax = msgspec.structs.replace(server.policy, service=ServicePolicy(freshness="server"))
+        found = await examined(server, lax)
+        assert found.appraisal.claims is not None
+        assert "certificate" not in found.appraisal.claims.extra
 
 
 # Devices

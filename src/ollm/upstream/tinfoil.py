@@ -1,6 +1,7 @@
 """Tinfoil's enclaves, direct or behind its router: whichever the configured URL names, it is judged as what the policy says that it is.
 
     GET /.well-known/tinfoil-attestation?nonce=    the document, of whichever generation the machine speaks
+    GET /.well-known/tinfoil-certificate           only of a machine that speaks v2: what its certificate says of it, for people
 
 It is asked for on a connection whose key the document then has to name; prompts follow on it, sealed with EHBP to the key that the
 document binds. `/.well-known/hpke-keys` is not asked: nothing authenticates it. Headers by which an answer tells of itself
@@ -35,11 +36,13 @@ from ollm.values.secret import Sealed
 
 SHAPES: tuple[Shape, ...] = ("tinfoil-v3", "tinfoil-v3-june", "tinfoil-v2")
 ATTESTATION = "/.well-known/tinfoil-attestation"
+CERTIFICATE = "/.well-known/tinfoil-certificate"
 RELEASES = "https://api-github-proxy.tinfoil.sh"  # GitHub's API
 DOWNLOADS = "https://github-proxy.tinfoil.sh"  # files of releases
 BUNDLES = "https://gh-attestation-proxy.tinfoil.sh"  # GitHub's attestations API
 
 _MAX_REPORT = 4 * 1024 * 1024
+_MAX_CERTIFICATE = 64 * 1024
 _MAX_REPOSITORIES = 8
 _MAX_WITNESSES = 4  # of one release; the newest come first
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -78,6 +81,7 @@ class TinfoilProvider:
             peer, connection = asker.peer_spki, asker.keep()
         documents = {REPORT: report}
         try:
+            documents |= await self._certificate(report)
             statements = await self._statements(report)
             if nras.is_asked(self._tools.policy):
                 documents |= await self._judged_devices(report, nonce)
@@ -105,6 +109,17 @@ class TinfoilProvider:
 
     def _evidence(self, documents: dict[str, bytes], nonce: Hex32, peer: Hex32 | None) -> ServiceEvidence:
         return ServiceEvidence(documents=documents, nonce=nonce, host=self._heads.origin.host, peer_spki_sha256=peer)
+
+    async def _certificate(self, report: bytes) -> dict[str, bytes]:
+        """The certificate of a machine that speaks v2, whose names say more; nothing where the policy refuses v2, or where it isn't had."""
+        policy = self._tools.policy
+        if policy is None or policy.service.freshness != "server" or shape_of({REPORT: report}) != "tinfoil-v2":
+            return {}
+        try:  # on a connection of its own: after a refusal the first one could carry no prompt
+            async with self._tools.asking(self._heads, self.tls) as asker:
+                return {appraise.CERTIFICATE: (await asker.get(CERTIFICATE, limit=_MAX_CERTIFICATE)).body}
+        except UpstreamError:
+            return {}
 
     async def _judged_devices(self, report: bytes, nonce: Hex32) -> dict[str, bytes]:
         """NVIDIA's word about the GPUs in the document; nothing where there are none. Raises: EvidenceRefused, UpstreamError."""

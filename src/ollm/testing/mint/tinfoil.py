@@ -63,6 +63,18 @@ def create_keys(now: int, *, curve: ec.EllipticCurve | None = None) -> Keys:
     return Keys(key, certificate.certificate, X25519PrivateKey.generate())
 
 
+def named_certificate(keys: Keys, now: int, **payloads: bytes) -> bytes:
+    """The answer with a certificate for the keys' TLS key whose names spell `payloads`, by their kind (hpke, hatt)."""
+    names = [x509.DNSName("enclave.example")]
+    for kind, payload in payloads.items():
+        text = base64.b32encode(payload).decode().lower().rstrip("=")
+        size = 63 - len(f".{kind}.tinfoil.sh") - 2
+        names += [x509.DNSName(f"{at:02}{text[at * size : (at + 1) * size]}.{kind}.tinfoil.sh") for at in range(-(-len(text) // size))]
+    extensions = [(x509.SubjectAlternativeName(names), False)]
+    leaf = issue("enclave.example", None, start=now - DAY, end=now + 90 * DAY, authority=False, key=keys.tls, extensions=extensions)
+    return json.dumps({"certificate": leaf.certificate.public_bytes(serialization.Encoding.PEM).decode()}).encode()
+
+
 class Guest(Protocol):
     """A machine that signs report data."""
 

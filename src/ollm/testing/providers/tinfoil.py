@@ -186,6 +186,8 @@ class TinfoilServer:
         if scope["method"] == "GET" and path == "/.well-known/tinfoil-attestation":
             self.reports += 1
             await _answer(send, 200, self._document(hex32(query(scope).get("nonce", "00" * 32)), self.lie))
+        elif scope["method"] == "GET" and path == "/.well-known/tinfoil-certificate" and self.form == "v2":
+            await _answer(send, 200, mint.named_certificate(self.keys, SystemClock().now(), hpke=self.keys.hpke))
         elif scope["method"] == "POST":
             await self._chat(scope, receive, send)
         else:

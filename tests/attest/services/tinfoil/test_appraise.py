@@ -79,6 +79,16 @@ def test_a_document_of_v2_is_accepted_only_where_the_policy_takes_what_is_not_fo
     assert "that the evidence is not an old one" in appraisal.claims.extra["unproven"]
 
 
+@pytest.mark.parametrize(("form", "told"), [(mint.v2, "sealing key: named; report: not named"), (mint.v3, None)], ids=["v2", "v3"])
+def test_what_a_certificate_says_is_told_of_v2(form: Any, told: str | None) -> None:
+    fetched = evidence(form(snp(), keys()) if told else form(snp(), keys(), NONCE))
+    answer = mint.named_certificate(keys(), NOW, hpke=keys().hpke)
+    fetched = msgspec.structs.replace(fetched, documents={**fetched.documents, appraise.CERTIFICATE: answer})
+    appraisal, _ = judged(fetched, snp(), accepted=policy(snp(), service=SERVER))
+    assert appraisal.claims is not None
+    assert appraisal.claims.extra.get("certificate") == told
+
+
 @pytest.mark.parametrize(
     ("ends", "said", "unproven"),
     [

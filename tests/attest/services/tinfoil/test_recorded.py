@@ -45,10 +45,16 @@ class Recorded(msgspec.Struct, frozen=True):
     chain: str
     bundle: bytes
     at: int
+    certificate: bytes
 
     def judged(self, report: bytes | None = None, policy: AttestationPolicy = ROUTER, spki: Hex32 | None = None) -> Appraisal:
         statement = verify_bundle(self.bundle, embedded_trust_root())
-        evidence = ServiceEvidence(documents={"report": report or self.report}, nonce=Hex32("00" * 32), host="x", peer_spki_sha256=spki or self.spki)
+        evidence = ServiceEvidence(
+            documents={"report": report or self.report, "certificate": self.certificate},
+            nonce=Hex32("00" * 32),
+            host="x",
+            peer_spki_sha256=spki or self.spki,
+        )
         collateral = (MachineCollateral(cpu=SnpCollateral(leaf=self.leaf, chain=self.chain)),)
         return door.appraise(Question(evidence, collateral, (statement,), policy, self.at, V2))[0]
 
@@ -67,6 +73,7 @@ def recorded(evidence_dir: Path) -> Recorded:
         chain=chain.read_text(),
         bundle=(sigstore if isinstance(sigstore, str) else json.dumps(sigstore)).encode(),
         at=int(certificate.not_valid_before_utc.timestamp()) + 86_400,
+        certificate=json.dumps({"certificate": bundle["enclaveCert"]}).encode(),
     )
 
 
@@ -75,6 +82,7 @@ def test_a_routers_document_of_v2_with_its_release_on_sigstore(recorded: Recorde
     assert appraisal.accepted, appraisal.failure
     assert appraisal.claims is not None
     assert appraisal.claims.os_known_good.status == "asserted"
+    assert appraisal.claims.extra["certificate"] == "sealing key: named; report: named"
     assert "tinfoilsh/confidential-model-router v" in str(appraisal.claims.os_known_good.reason)
 
 

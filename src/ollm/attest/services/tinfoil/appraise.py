@@ -14,7 +14,7 @@ from ollm.attest.services.course import Course
 from ollm.attest.services.evidence import Bound, Demand, SealingKey, ServiceEvidence, Shape
 from ollm.attest.services.question import Question, Verdict
 from ollm.attest.services.shapes import REPORT, shape_of
-from ollm.attest.services.tinfoil import document_june, document_v2, document_v3
+from ollm.attest.services.tinfoil import certificate, document_june, document_v2, document_v3
 from ollm.attest.services.tinfoil.bound import Stated
 from ollm.attest.services.tinfoil.document_june import June
 from ollm.attest.services.tinfoil.document_v3 import V3
@@ -24,6 +24,7 @@ from ollm.values.checks import Claims
 from ollm.values.hexes import Hex32
 from ollm.values.policy import AttestationPolicy
 
+CERTIFICATE = "certificate"  # role of the answer with the machine's TLS certificate
 NRAS = "nras"  # role of NVIDIA's word about the devices, where it was asked for instead of judging their reports
 
 _PLANS: dict[Shape, tuple[str, ...]] = {
@@ -77,7 +78,7 @@ def appraise(question: Question) -> Verdict:
         # 3. The channel ends there.
         if demand.channel:
             course.after.step("channel.spki", check_spki, spki, evidence.peer_spki_sha256)
-        course.accept(_bound(spki, sealing, evidence.host), _claims(found.claims, shape, policy))
+        course.accept(_bound(spki, sealing, evidence.host), _claims(found.claims, shape, policy, _named(stated, evidence)))
     return course.verdict
 
 
@@ -161,10 +162,16 @@ def _bound(spki: Hex32, sealing: SealingKey | None, host: str) -> Bound:
     return Bound(spkis=(spki,), sealing=() if sealing is None else (sealing,), identity={"tls_key": str(spki), "host": host})
 
 
-def _claims(base: Claims, shape: Shape, policy: AttestationPolicy) -> Claims:
+def _named(stated: Stated, evidence: ServiceEvidence) -> dict[str, str]:
+    """What the certificate of a machine that spoke v2 says of it, where it was fetched."""
+    answer = evidence.documents.get(CERTIFICATE)
+    return {} if answer is None or stated.nonce is not None else {"certificate": certificate.fact(answer, evidence.documents[REPORT], stated)}
+
+
+def _claims(base: Claims, shape: Shape, policy: AttestationPolicy, named: Mapping[str, str]) -> Claims:
     """What the evidence showed, with where encryption ends by the policy's word."""
     ends = policy.service.terminates_at
-    extra = {**base.extra, "document": shape, "terminates_at": f"{ends}: {_ENDS[ends]}" if ends is not None else _UNSTATED}
+    extra = {**base.extra, **named, "document": shape, "terminates_at": f"{ends}: {_ENDS[ends]}" if ends is not None else _UNSTATED}
     if ends != "enclave":
         extra["unproven"] = "; ".join((extra["unproven"], "which machine runs the model"))
     if shape == "tinfoil-v2":
