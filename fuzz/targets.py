@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from fuzz import chutes, general, nitro, nvidia, provenance, sevsnp, tdx, tokens
+from fuzz import chutes, general, nitro, nvidia, provenance, sevsnp, tdx, tinfoil, tokens
 from fuzz.target import Target
 
 TARGETS: tuple[Target, ...] = (
@@ -13,6 +13,7 @@ TARGETS: tuple[Target, ...] = (
     *nitro.TARGETS,
     *provenance.TARGETS,
     *chutes.TARGETS,
+    *tinfoil.TARGETS,
     *general.TARGETS,
 )
 
