@@ -13,7 +13,7 @@ from ollm.errors import EvidenceRefused
 from ollm.sim.machine import SimulatedMachine
 from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.policy import AttestationPolicy
-from tests.attest.service import evidence, failing, kept, refused_check, service_evidence
+from tests.attest.service import SPKI, evidence, failing, kept, refused_check, service_evidence
 from tests.sim.hardware import NOW
 
 ACI = Demand(shapes=("aci",))
@@ -121,10 +121,10 @@ def test_keys_are_held_by_those_whom_the_policy_accepts(
     keys = (SealingKey(cipher="ehbp", algorithm="x25519", public_key=b"", custody=sealing),) if sealing else ()
 
     def reading(asked: Question) -> Verdict:
-        return real(asked)[0], Bound(spkis=(), channel_custody=channel, sealing=keys)
+        return real(asked)[0], Bound(spkis=(SPKI,), channel_custody=channel, sealing=keys)
 
     monkeypatch.setitem(door.READERS, "aci", door.READERS["aci"]._replace(appraise=reading))
-    appraisal, bound = door.appraise(question(machine, policy, demand))
+    appraisal, bound = door.appraise(question(machine, policy, msgspec.structs.replace(demand, channel=False, seal=bool(sealing))))
     assert (appraisal.accepted, bound is not None) == (good, good)
     assert failing(appraisal) == (None if good else "key.custody")
     assert (appraisal.valid_until > NOW) is good
@@ -142,3 +142,32 @@ def test_a_policy_may_accept_any_holder_or_only_the_machine_itself(machine: Simu
 
 def test_every_reader_is_of_a_shape() -> None:
     assert set(door.READERS) <= set(get_args(Shape))
+
+
+@pytest.mark.parametrize(
+    ("demand", "spkis", "check"),
+    [
+        (Demand(shapes=("dstack", "aci"), seal=False), (SPKI,), None),
+        (Demand(shapes=("dstack", "aci"), seal=False), (), "channel.spki"),
+        (Demand(shapes=("dstack", "aci"), seal=False), ("00" * 32,), "channel.spki"),
+        (Demand(shapes=("dstack", "aci")), (SPKI,), "key.custody"),
+        (Demand(shapes=("dstack", "aci"), seal=False, channel=False), (), None),
+    ],
+    ids=["bound", "no channel", "another channel", "no key to seal to", "neither demanded"],
+)
+def test_what_the_route_demands_is_bound_whatever_a_reader_forgets(
+    machine: SimulatedMachine, policy: AttestationPolicy, monkeypatch: pytest.MonkeyPatch, demand: Demand, spkis: tuple[Any, ...], check: str | None
+) -> None:
+    """Otherwise the connection that the evidence came over would carry prompts, wherever it ends."""
+    accepted, _ = door.appraise(question(machine, policy, ACI))
+    monkeypatch.setitem(door.READERS, "aci", door.READERS["aci"]._replace(appraise=lambda asked: (accepted, Bound(spkis=spkis))))
+    appraisal, bound = door.appraise(question(machine, policy, demand))
+    assert (failing(appraisal), bound is not None) == (check, check is None)
+
+
+def test_no_peer_is_no_channel(machine: SimulatedMachine, policy: AttestationPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted, bound = door.appraise(question(machine, policy, ACI))
+    monkeypatch.setitem(door.READERS, "aci", door.READERS["aci"]._replace(appraise=lambda asked: (accepted, bound)))
+    asked = question(machine, policy, SEVERAL)
+    appraisal, _ = door.appraise(asked._replace(evidence=msgspec.structs.replace(asked.evidence, peer_spki_sha256=None)))
+    assert failing(appraisal) == "channel.spki"

@@ -32,7 +32,7 @@ class Reader(NamedTuple):
 
 
 ACI: tuple[Shape, ...] = ("aci",)
-CUSTODY = "key.custody"
+CHANNEL, CUSTODY = "channel.spki", "key.custody"
 READERS: dict[Shape, Reader] = {
     "aci": Reader(aci.machines, aci.appraise),
     "dstack": Reader(dstack_signer.machines, dstack_signer.appraise),
@@ -62,7 +62,20 @@ def appraise(question: Question) -> Verdict:
         return refused(question.policy, refusal, question.demand), None
     if bound is None or not appraisal.accepted:
         return appraisal, None
+    lacking = _lacking(bound, question)
+    if lacking is not None:
+        return Appraisal(appraisal.policy, appraisal.level, (*appraisal.checks, lacking)), None
     return _custody(appraisal, bound, question)
+
+
+def _lacking(bound: Bound, question: Question) -> Check | None:
+    """What the route demands to be bound and the evidence doesn't bind, whatever its reader looked at: a shape may have no such key at all."""
+    demand, peer = question.demand, question.evidence.peer_spki_sha256
+    if demand.channel and (peer is None or peer not in bound.spkis):
+        return Check(CHANNEL, Outcome.FAILED, peer or "no TLS peer", " or ".join(bound.spkis) or "evidence that names the key of the channel")
+    if demand.seal and not bound.sealing:
+        return Check(CUSTODY, Outcome.FAILED, "no key to seal to", "one, as the route seals")
+    return None
 
 
 def _custody(appraisal: Appraisal, bound: Bound, question: Question) -> Verdict:

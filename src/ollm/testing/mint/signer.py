@@ -1,8 +1,8 @@
 """A signer in a dstack machine that is software: reports in the true form of NEAR's inference proxy and of dstack's, with every defect to be had.
 
-    signer = FakeSigner(machine, ed25519())               or ecdsa()
-    signer.report(nonce, fingerprint)                      what it answers, a JSON object to bend before it is sent
-    signer.reply(model, sent, answered)                    its signature over an exchange
+signer = FakeSigner(machine, ed25519())               or ecdsa()
+signer.report(nonce, fingerprint)                      what it answers, a JSON object to bend before it is sent
+signer.reply(model, sent, answered)                    its signature over an exchange
 """
 
 import base64

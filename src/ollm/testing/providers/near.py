@@ -1,8 +1,8 @@
 """NEAR AI in memory: a model's machine, alone or behind a gateway's, and the ways in which either can cheat. Also as dstack's vLLM proxy.
 
-    async with NearServer() as server:                        a machine
-    async with NearServer(behind=True) as server:             a gateway before it
-    async with NearServer(key=ecdsa(), sealed=False) …        dstack's vLLM proxy
+async with NearServer() as server:                        a machine
+async with NearServer(behind=True) as server:             a gateway before it
+async with NearServer(key=ecdsa(), sealed=False) …        dstack's vLLM proxy
 """
 
 import enum
