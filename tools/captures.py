@@ -43,7 +43,7 @@ from ollm.errors import ConfigError, EvidenceRefused, UpstreamError
 from ollm.net.clock import StandingClock
 from ollm.net.tape import Manifest, Recorded, ReplayingFetch, Tape, recorded_in
 from ollm.upstream.taped import replaying
-from ollm.values.checks import Appraisal, Outcome
+from ollm.values.checks import Appraisal
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 from tools.capture_changes import Change, changed
@@ -161,31 +161,37 @@ def results(place: Path, root: Path) -> list[Result]:
         rows = [row for row in expected if row.folder == folder.name]
         if not rows:
             found.append(Result(folder.name, "a row in docs/providers", "none"))
+        asked: set[str] = set()  # by any of the policies that judge the recording
         for row in rows:
-            found += _row(folder, row, root)
+            found += _row(folder, row, root, asked)
+        found += _lines(folder, rows, asked, root)
     names = {folder.name for folder in place.iterdir()}
     found += [Result(f"{row.page}: {row.folder}", "a recording of this name", "none") for row in expected if row.folder not in names]
     return found
 
 
-def _row(folder: Path, row: Expected, root: Path) -> list[Result]:
+def _row(folder: Path, row: Expected, root: Path, asked: set[str]) -> list[Result]:
     name = f"{row.folder}@{row.upstream}" if row.upstream else row.folder
     try:
         case = case_of(folder, root, row.upstream)
     except ConfigError as problem:
         return [Result(name, row.check or "accept", f"unusable: {problem.cause}")]
     appraisal = case.appraisal()
+    asked.update(check.name for check in appraisal.checks)
     found = [Result(name, row.check or "accept", *_verdict(appraisal))]
-    page = (root / "docs/providers" / row.page).read_text(encoding="utf-8")
-    reached = {check.name for check in appraisal.checks if check.outcome is not Outcome.NOT_REACHED or not appraisal.accepted}
-    report = folder / "report.txt"
-    if report.is_file() and row.upstream is None:
-        found += [
-            Result(f"{name}: {line}", "a check, or its reason in the page", "neither") for line in missing_lines(report.read_text(), reached, page)
-        ]
     if appraisal.accepted:
         found += [_changed(case, change, name) for change in changes_of(root, case.manifest.provider) if change.applies(row.folder, row.upstream)]
     return found
+
+
+def _lines(folder: Path, rows: Sequence[Expected], asked: set[str], root: Path) -> list[Result]:
+    """What another verifier enforced of the recording, and neither a check nor a page of ours answers."""
+    report = folder / "report.txt"
+    if not report.is_file() or not rows:
+        return []
+    pages = "".join((root / "docs/providers" / row.page).read_text(encoding="utf-8") for row in rows)
+    missing = missing_lines(report.read_text(encoding="utf-8"), asked, pages)
+    return [Result(f"{folder.name}: {line}", "a check, or its reason in the page", "neither") for line in missing]
 
 
 def _changed(case: Case, change: Change, name: str) -> Result:
