@@ -15,7 +15,8 @@ from ollm.errors import ConfigError, StoreError
 from ollm.net.clock import SystemClock
 from ollm.net.fetch import HttpFetch
 from ollm.sim.service import SimEnclave, SimOptions
-from ollm.upstream.session import Unverified, VerifiedSession
+from ollm.upstream.keeper import OpenRoute
+from ollm.upstream.session import UnattestedRoute, Unverified, VerifiedSession
 from ollm.values.ledger import Entry, Status
 from ollm.values.level import Level
 from ollm.values.usage import Usage
@@ -123,6 +124,20 @@ async def test_every_upstream_has_its_keeper_and_level(tmp_path: Path) -> None:
         session = await gateway.keepers["one"].session(5)
         assert isinstance(session, VerifiedSession)
         assert await gateway.sessions.get(session.session_id) == session.document
+
+
+async def test_an_upstream_without_evidence_is_an_open_route(tmp_path: Path) -> None:
+    async with SimEnclave(SimOptions()) as enclave:
+        tree = configuration({"one": enclave})
+        tree["upstreams"]["open"] = {"adapter": "openai"}
+        loaded = load(initialise(tmp_path, toml(tree)))
+        async with Assembly(loaded) as gateway:
+            assert gateway.levels == {"one": Level.SIMULATED, "open": Level.ZDR}
+            assert isinstance(gateway.keepers["open"], OpenRoute)
+            assert isinstance(await gateway.keepers["open"].session(0), UnattestedRoute)
+        with pytest.raises(ConfigError, match="no evidence to verify"):
+            async with provider_session(loaded, "open"):
+                pass
 
 
 async def test_a_session_without_a_store(tmp_path: Path) -> None:

@@ -37,3 +37,11 @@ def test_an_upstream_that_is_not_there_is_refused_not_an_error(ollm: Ollm, confi
 def test_no_models_yet(ollm: Ollm, config: Path) -> None:
     assert ollm("models", "-c", config).stdout == 'No models yet. Add [models."NAME"] to the configuration.\n'
     assert json.loads(ollm("models", "--json", "-c", config).stdout) == []
+
+
+def test_an_upstream_without_evidence_is_not_asked_for_any(ollm: Ollm, config: Path) -> None:
+    config.write_text('[upstreams.u]\nadapter = "openai"\n[models.m]\nupstreams = ["u"]\n')
+    (row,) = json.loads(ollm("models", "--json", "-c", config).stdout)
+    assert (row["level"], row["verified"], row["session_id"], row["reason"]) == ("zdr", False, None, None)
+    (line,) = ollm("models", "-c", config).stdout.splitlines()
+    assert "not attested" in line and "refused" not in line
