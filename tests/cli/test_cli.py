@@ -33,6 +33,7 @@ def test_the_verbs() -> None:
         "keys create",
         "keys list",
         "keys revoke",
+        "verify evidence",
         "verify provider",
         "verify gateway",
         "verify receipt",
@@ -40,6 +41,10 @@ def test_the_verbs() -> None:
         "policy explain",
         "policy pin",
         "policy from-evidence",
+        "collateral list",
+        "collateral fetch",
+        "collateral export",
+        "collateral import",
         "sim enclave",
     }
 
