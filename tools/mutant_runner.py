@@ -174,7 +174,10 @@ class Runner:
         tests = self._first_run(session.items)
         sys.stderr.write(f"{len(session.items)} tests once, {time.monotonic() - begun:.0f} s; then {len(self.mutants)} mutants\n")
         gc.freeze()  # forks then share pages for longer
-        self.results = list(self._all(tests))
+        for result in self._all(tests):
+            self.results.append(result)
+            if not len(self.results) % 250:
+                sys.stderr.write(f"{len(self.results)} mutants, {time.monotonic() - begun:.0f} s\n")
         session._setupstate.teardown_exact(None)
         return True
 
