@@ -29,7 +29,7 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
 .PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-attest fuzz mutants engine tutorial
-.PHONY: evidence captures docs
+.PHONY: evidence captures docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -41,20 +41,23 @@ demo: $(DEV)  ## a verified chat, end to end, printed step by step; no account, 
 	@$(PY) -m ollm demo
 
 test: $(DEV) $(NODE)  ## all tests but the slow ones (Python, SQLite, node)
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow and not exhaustive"
 
 SERVERS := $(addprefix --ignore tests/,gateway net serving sim system)
 
 test-fast: $(DEV)  ## in well under a minute: all that needs no server, with fewer made-up examples
-	OLLM_EXAMPLES=quick $(PY) -m pytest -q -m "not slow and not process" $(SERVERS)
+	OLLM_EXAMPLES=quick $(PY) -m pytest -q -m "not slow and not exhaustive and not process" $(SERVERS)
 
 test-full: test test-slow  ## everything: the tests of make test, then the slow ones
 
 test-slow: $(DEV) $(NODE)  ## the slow tests alone
 	$(PY) -m pytest -m slow
 
+test-exhaustive: $(DEV)  ## every byte of signed evidence changed three ways, 50,000 damaged inputs for each parser: half an hour
+	$(PY) -m pytest -m exhaustive --timeout 1800
+
 coverage: $(DEV) $(NODE)  ## branch coverage; fails where a pure package is not covered whole
-	$(PY) -m coverage run -m pytest -m "not slow" -q
+	$(PY) -m coverage run -m pytest -m "not slow and not exhaustive" -q
 	$(PY) -m tools.check_coverage
 
 check: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs  ## everything that needs no run of the code; make -k check goes on after a failure

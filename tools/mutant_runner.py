@@ -14,7 +14,7 @@ import sys
 import time
 import types
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,9 @@ def install(module: types.ModuleType, tree: ast.Module, mutant: Mutant) -> None:
     try:
         if mutant.function:
             _replace_function(module, functions(tree)[mutant.function], mutant.function)
+            _replace_constants(module, tree, changed={mutant.function})
         else:
-            _replace_constants(module, tree, mutant.lines[0])
+            _replace_constants(module, tree, line=mutant.lines[0])
     finally:
         mutant.undo()
     for name, other in list(sys.modules.items()):
@@ -94,13 +95,13 @@ def _function(module: types.ModuleType, name: str) -> types.FunctionType:
     return found
 
 
-def _replace_constants(module: types.ModuleType, tree: ast.Module, line: int) -> None:
-    """Evaluate the statement at `line` anew, and those after it that build on it; put the values wherever the old ones were imported."""
-    changed: set[str] = set()
+def _replace_constants(module: types.ModuleType, tree: ast.Module, *, line: int = 0, changed: Iterable[str] = ()) -> None:
+    """Evaluate anew the statement at `line`, and what builds on it or on `changed`; put the values wherever the old ones were imported."""
+    changed = set(changed)
     for node in tree.body:
-        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.lineno < line:
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
             continue
-        read = {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+        read = {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load)}
         if node.lineno != line and not read & changed:
             continue
         namespace = dict(vars(module))
@@ -131,10 +132,12 @@ class _Tests:
     by_line: dict[str, dict[int, set[str]]] = field(default_factory=dict)
 
     def of(self, mutant: Mutant, path: Path) -> list[pytest.Item]:
-        """Those that execute the mutant's lines; for a constant, those that execute anything of its module."""
+        """Those that execute the mutant's lines; for what ran at import already, those that execute anything of its module."""
         lines = self.by_line.get(str(path), {})
         wanted = range(mutant.lines[0], mutant.lines[1] + 1) if mutant.function else lines.keys()
         names = {name for line in wanted for name in lines.get(line, ())}
+        if not names:
+            names = {name for line in lines.values() for name in line}
         own = f"tests/{Path(mutant.file).parent}/test_{path.stem}.py::"
         mine = [item for item in self.items if item.nodeid in names and item.nodeid.startswith(own)]
         others = sorted((item for item in self.items if item.nodeid in names and not item.nodeid.startswith(own)), key=self._nearness(own))
@@ -174,7 +177,10 @@ class Runner:
         tests = self._first_run(session.items)
         sys.stderr.write(f"{len(session.items)} tests once, {time.monotonic() - begun:.0f} s; then {len(self.mutants)} mutants\n")
         gc.freeze()  # forks then share pages for longer
-        self.results = list(self._all(tests))
+        for result in self._all(tests):
+            self.results.append(result)
+            if not len(self.results) % 250:
+                sys.stderr.write(f"{len(self.results)} mutants, {time.monotonic() - begun:.0f} s\n")
         session._setupstate.teardown_exact(None)
         return True
 

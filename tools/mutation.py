@@ -143,7 +143,8 @@ def _inside(place: _Place, file: str, function: str, statement: ast.stmt) -> Ite
 def _mutant(place: _Place, replacement: ast.AST, file: str, function: str, statement: ast.stmt) -> Mutant:
     ast.copy_location(replacement, place.node)
     ast.fix_missing_locations(replacement)
-    before, after = _text(place.node), _text(replacement)
+    left_out = getattr(replacement, "left_out", None)  # of a collection, what it lost is told and not the whole twice
+    before, after = (_text(place.node), _text(replacement)) if left_out is None else (left_out, "left out")
     lines = (statement.lineno, _header_end(statement))
     return Mutant(file, function, before, after, lines, lambda: place.put(replacement), lambda: place.put(place.node))
 
@@ -162,8 +163,6 @@ def _text(node: ast.AST) -> str:
         return "pass"
     if isinstance(node, ast.ExceptHandler):
         return f"except {ast.unparse(node.type) if node.type else ''}".strip()
-    if isinstance(node, ast.Match):
-        return f"match {ast.unparse(node.subject)}: " + " | ".join(ast.unparse(case.pattern) for case in node.cases)
     if isinstance(node, ast.Raise):
         call = node.exc
         words = call.args[0] if isinstance(call, ast.Call) and call.args else None  # the others are for people and change often
@@ -334,7 +333,7 @@ def _loop(node: ast.For) -> Iterator[ast.AST]:
 @_replacements.register
 def _cases(node: ast.Match) -> Iterator[ast.AST]:
     for index in range(len(node.cases) if len(node.cases) > 1 else 0):
-        yield ast.Match(node.subject, [*node.cases[:index], *node.cases[index + 1 :]])
+        yield _without(f"case {ast.unparse(node.cases[index].pattern)}", ast.Match(node.subject, [*node.cases[:index], *node.cases[index + 1 :]]))
 
 
 @_replacements.register
@@ -354,13 +353,20 @@ def _caught(node: ast.ExceptHandler) -> Iterator[ast.AST]:
 def _elements(node: ast.Tuple | ast.List | ast.Set) -> Iterator[ast.AST]:
     for index in range(len(node.elts) if len(node.elts) > 1 else 0):
         rest = [*node.elts[:index], *node.elts[index + 1 :]]
-        yield ast.Set(rest) if isinstance(node, ast.Set) else type(node)(rest, ast.Load())
+        yield _without(ast.unparse(node.elts[index]), ast.Set(rest) if isinstance(node, ast.Set) else type(node)(rest, ast.Load()))
 
 
 @_replacements.register
 def _members(node: ast.Dict) -> Iterator[ast.AST]:
     for index in range(len(node.keys)):
-        yield ast.Dict([*node.keys[:index], *node.keys[index + 1 :]], [*node.values[:index], *node.values[index + 1 :]])
+        key, value = node.keys[index], ast.unparse(node.values[index])
+        rest = ast.Dict([*node.keys[:index], *node.keys[index + 1 :]], [*node.values[:index], *node.values[index + 1 :]])
+        yield _without(f"**{value}" if key is None else f"{ast.unparse(key)}: {value}", rest)
+
+
+def _without(left_out: str, rest: ast.AST) -> ast.AST:
+    rest.left_out = left_out  # type: ignore[attr-defined]  # read by `_mutant`
+    return rest
 
 
 @_replacements.register

@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import NameOID
 
 from ollm.attest import certificates
 from ollm.attest.certificates import Period
@@ -119,6 +120,16 @@ def test_a_signature_is_spelled_in_one_way() -> None:
         certificates.check_issued(certificate, pki.root.certificate, "some.check", "CA")
     with pytest.raises(EvidenceRefused, match="1 unused bits"):
         certificates.check_crl(bent, root.certificate, "some.check", "CRL")
+
+
+def test_a_crl_by_the_same_key_under_another_name_is_refused() -> None:
+    root = OTHER.root.certificate
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(OTHER.root.key.public_key()).serial_number(1)
+    renamed = builder.not_valid_before(root.not_valid_before_utc).not_valid_after(root.not_valid_after_utc).sign(OTHER.root.key, hashes.SHA256())
+
+    with refused("some.check"):
+        certificates.check_crl(crl(OTHER.root), renamed, "some.check", "CRL")
 
 
 def test_an_issuer_with_another_kind_of_key_signs_no_crl() -> None:

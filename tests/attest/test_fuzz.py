@@ -34,7 +34,7 @@ def test_some_damage(target: Target) -> None:
 
 
 @each
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.process
 @pytest.mark.timeout(900)
 def test_much_damage(target: Target) -> None:

@@ -84,7 +84,7 @@ def test_some_damage(machine: SimulatedMachine, policy: AttestationPolicy, mutat
     mutate(machine, policy, 300, 1)  # type: ignore[operator]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("mutate", "count"), [(_mutate_quotes, 14_000), (_mutate_reports, 3_000), (_mutate_logs, 3_000)])
 def test_much_damage(machine: SimulatedMachine, policy: AttestationPolicy, mutate: object, count: int) -> None:
@@ -110,7 +110,7 @@ def test_no_changed_byte_of_a_minted_quote_is_accepted(machine: SimulatedMachine
 
 
 @masks
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 def test_no_change_to_any_byte_of_a_minted_quote_is_accepted(machine: SimulatedMachine, policy: AttestationPolicy, mask: int) -> None:
     _every(machine, policy, mask, 1)

@@ -15,6 +15,7 @@ from ollm.values.policy import (
     NitroPolicy,
     NitroReferenceValues,
     NvidiaPolicy,
+    ServicePolicy,
     SnpGrace,
     SnpPolicy,
     SnpReferenceValues,
@@ -105,6 +106,35 @@ REFUSED: dict[str, tuple[AttestationPolicy, str, str]] = {
         ),
         "p.tdx lists OS images, which only the event log names, and demands no event log",
         "require_event_log = true",
+    ),
+    "a gateway's applications without a gateway": (
+        policy(service=ServicePolicy(gateway_app_ids=("00" * 20,))),
+        "p.service lists applications of a gateway, and admits no gateway",
+        "gateway_tdx",
+    ),
+    "a gateway's grace without an end": (
+        policy(
+            service=ServicePolicy(
+                gateway_tdx=TdxPolicy(accepted_tcb_status=("OutOfDate",), grace=(Grace(status="OutOfDate", until=DAY, reason="r"),))
+            )
+        ),
+        "p.service.gateway.tdx.grace is for OutOfDate, which accepted_tcb_status accepts without an end",
+        "so that the grace can end",
+    ),
+    "a simulated gateway before real hardware": (
+        policy(service=ServicePolicy(gateway_tdx=SIMULATED_TDX)),
+        "p pins simulated roots for some of its technologies, not for all",
+        "each of cpu",
+    ),
+    "applications without a log": (
+        policy(require_event_log=False, require_compose=False, service=ServicePolicy(app_ids=("00" * 20,))),
+        "p.service.app_ids names what only the event log proves",
+        "require_event_log = true",
+    ),
+    "a manager's files without its statement": (
+        policy(service=ServicePolicy(manager_files=(ROOT,))),
+        "p.service.manager_files compares a statement that need not be there",
+        "require_manager = true",
     ),
     "unknown line of firmware": (snp(min_tcb={"Rome": TURIN}), "p.snp.min_tcb is for 'Rome'", "Milan, Genoa, Turin"),
     "fmc elsewhere": (snp(min_tcb={"Genoa": SnpTcb(fmc=1)}), "p.snp demands fmc of Genoa", "only Turin has it"),

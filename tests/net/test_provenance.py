@@ -156,7 +156,7 @@ def test_each_part_is_verified(bundle: Bundle, bend: Callable[[Bundle], None], c
     assert refused(bent).check in checks
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bundle", [V1, V2], ids=["rekor 1", "rekor 2"])
 def test_no_byte_of_what_is_signed_can_change(bundle: Bundle) -> None:

@@ -39,6 +39,11 @@ def limit():
 ONE, TWO = 1, 2
 def pair():
     return ONE, TWO
+def early():
+    return 10
+EARLY = early()
+def constant():
+    return EARLY
 """
 
 
@@ -70,6 +75,7 @@ def install(module: types.ModuleType, function: str, before: str, after: str) ->
         (("", "7", "8"), lambda sound: sound.limit(), ((7, 14), (8, 16))),
         (("", "2", "3"), lambda sound: sound.limit(), ((7, 14), (7, 21))),
         (("", "1", "2"), lambda sound: sound.pair(), ((1, 2), (2, 2))),
+        (("early", "10", "11"), lambda sound: sound.constant(), (10, 11)),
     ],
 )
 def test_what_is_loaded_changes(

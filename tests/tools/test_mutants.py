@@ -64,7 +64,7 @@ def test_every_reason_is_about_a_mutant_that_exists() -> None:
     assert [key for key in known if key not in every] == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.process
 @pytest.mark.timeout(600)
 def test_mutants_of_one_file_are_caught() -> None:

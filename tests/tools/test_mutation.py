@@ -47,8 +47,8 @@ def inside(body: str) -> list[tuple[str, str]]:
         ("a += b", ("a += b", "a = b")),
         ("check(a)", ("check(a)", "pass")),
         ("raise ValueError('words', a)", ("raise ValueError('words', ...)", "pass")),
-        ("a = b, c", ("(b, c)", "(c,)")),
-        ("a = {b: c}", ("{b: c}", "{}")),
+        ("a = b, c", ("b", "left out")),
+        ("a = {b: c}", ("b: c", "left out")),
         ("a = [b for b in c if b]", ("for b in c if b", "for b in c")),
         ("if a: pass", ("if a:", "if not a:")),
         ("for a in b: pass", ("for a in b:", "for a in ():")),
@@ -61,7 +61,7 @@ def test_each_kind(body: str, change: tuple[str, str]) -> None:
 
 def test_cases_and_exceptions_are_left_out_one_at_a_time() -> None:
     match = "def f(a):\n    match a:\n        case 1:\n            return a\n        case _:\n            return b\n"
-    assert ("match a: 1 | _", "match a: 1") in changes(match)
+    assert ("case _", "left out") in changes(match)
     caught = "def f():\n    try:\n        a()\n    except (TypeError, ValueError):\n        pass\n"
     assert ("except (TypeError, ValueError)", "except (ValueError,)") in changes(caught)
 

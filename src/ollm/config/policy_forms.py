@@ -132,7 +132,6 @@ FORMS: dict[type[msgspec.Struct], dict[str, Form | Range]] = {
     },
     policy.ServicePolicy: {
         "freshness": _ANY,
-        "max_age_seconds": _SECONDS,
         **dict.fromkeys(("custody", "terminates_at"), _ANY),
         **dict.fromkeys(("app_ids", "gateway_app_ids"), _hex(40, "a dstack application's id")),
         "key_providers": Form("the id of a key service in lowercase hexadecimal", re.compile(r"(?:[0-9a-f]{2}){1,1024}")),

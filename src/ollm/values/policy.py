@@ -158,7 +158,6 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     # client: the evidence is over our nonce. server: it may be over one of the service's own, so that an old one can be replayed.
     freshness: Literal["client", "server"] = "client"
-    max_age_seconds: int = 300  # with freshness `server`: of what in the evidence says when it was made
     custody: tuple[Literal["instance", "app_kms", "unknown"], ...] = ("instance", "app_kms")  # accepted holders of the keys
     app_ids: tuple[str, ...] | None = None  # dstack applications, 40 hex each; None: any
     key_providers: tuple[str, ...] | None = None  # ids in hex of key services (dstack: the root CA's key); None: any KMS

@@ -113,7 +113,7 @@ def test_a_refusal_names_the_steps_before_it_as_passed() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
-@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_no_flipped_byte_is_accepted(stride: int) -> None:
     document = HYPERVISOR.document(NOW, nonce=b"nonce", user_data=b"data", tagged=True)
     assert failing(document) is None

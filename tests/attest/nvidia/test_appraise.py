@@ -251,7 +251,7 @@ def test_nothing_to_fetch_for_what_can_not_be_read(evidence: NvidiaEvidence) -> 
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
-@pytest.mark.parametrize("stride", [37, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("stride", [37, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(600)])])
 def test_no_flipped_byte_of_a_report_is_accepted(stride: int) -> None:
     endorsed = NvidiaCollateral(driver_rim=ENDORSED.driver_rim, vbios_rim=ENDORSED.vbios_rim)
     judge(EVIDENCE, endorsed, WITHOUT_OCSP)

@@ -217,7 +217,7 @@ def test_caps() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_no_flipped_byte_changes_what_an_answer_says(stride: int) -> None:
     for at in range(0, len(GOOD), stride):
         for mask in (0x01, 0x80, 0xFF):

@@ -272,7 +272,7 @@ def _nothing_passes(data: bytes, at: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
-@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("stride", [101, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(600)])])
 def test_no_flipped_byte_changes_what_a_file_says(stride: int) -> None:
     for at in range(0, len(GENUINE), stride):
         for mask in (0x01, 0x80, 0xFF):

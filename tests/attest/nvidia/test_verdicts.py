@@ -127,7 +127,7 @@ def test_recorded_answers_stand_for_no_other_certificate() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
-@pytest.mark.parametrize("stride", [41, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("stride", [41, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(600)])])
 def test_no_flipped_byte_of_a_real_report_is_accepted(stride: int) -> None:
     case = recorded.find(FOLDER, HOPPER)
     (evidence,) = recorded.evidence(FOLDER, case)
@@ -143,7 +143,7 @@ def test_no_flipped_byte_of_a_real_report_is_accepted(stride: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-@pytest.mark.parametrize("stride", [997, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("stride", [997, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])])
 def test_no_flipped_byte_changes_what_a_real_reference_file_says(stride: int) -> None:
     case = recorded.find(FOLDER, "gonv_rim_NV_GPU_DRIVER_GH100_550.90.07.xml")
     data = (FOLDER / case["file"]).read_bytes()

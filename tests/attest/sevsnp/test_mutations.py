@@ -39,14 +39,14 @@ def verdict(product: str, *, report: bytes | None = None, collateral: SnpCollate
 # A byte anywhere. The quick tests take some of them, the slow ones all.
 
 
-@pytest.mark.parametrize("stride", [19, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("stride", [19, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(300)])])
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_no_flipped_byte_of_a_report_is_accepted(product: str, stride: int) -> None:
     """All 1184 bytes: what is not signed must be zero."""
     assert [(at, mask) for at, mask, data in flips(REPORTS[product], stride) if verdict(product, report=data) is None] == []
 
 
-@pytest.mark.parametrize("stride", [19, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("stride", [19, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(300)])])
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_no_flipped_byte_of_a_certificate_is_accepted(product: str, stride: int) -> None:
     whole = COLLATERAL[product]
@@ -58,7 +58,7 @@ def test_no_flipped_byte_of_a_certificate_is_accepted(product: str, stride: int)
     assert found == []
 
 
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_no_flipped_byte_of_a_crl_is_accepted(product: str, stride: int) -> None:
     whole = COLLATERAL[product]
@@ -109,7 +109,7 @@ def test_bent_chains_raise_nothing_else(product: str, changes: Edits) -> None:
     verdict(product, collateral=SnpCollateral(leaf=whole.leaf, chain=chain, crl=whole.crl))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_much_damage() -> None:
     """50,000 reports and certificates, bent, cut and lengthened. Seeded, so that a finding repeats."""

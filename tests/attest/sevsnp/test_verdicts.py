@@ -118,7 +118,7 @@ def _accepted_flips(data: bytes, file: str, *, leaf: bool, places: range) -> lis
     return found
 
 
-@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(300)])])
 @pytest.mark.parametrize("file", FLIPPED)
 def test_no_flipped_byte_of_a_real_report_is_accepted(file: str, stride: int) -> None:
     """Every byte of all 1184, signed or not; the quick cases take one in thirteen."""
@@ -127,7 +127,7 @@ def test_no_flipped_byte_of_a_real_report_is_accepted(file: str, stride: int) ->
     assert _accepted_flips(data, file, leaf=False, places=range(0, len(data), stride)) == []
 
 
-@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=[pytest.mark.exhaustive, pytest.mark.timeout(300)])])
 @pytest.mark.parametrize("file", FLIPPED)
 def test_no_flipped_byte_of_a_real_certificate_is_accepted(file: str, stride: int) -> None:
     collateral = recorded.collateral(_folder(), recorded.find(_folder(), file))

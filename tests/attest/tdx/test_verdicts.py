@@ -126,9 +126,9 @@ def test_recorded_answers_of_providers_replay_and_state_one_compose_file() -> No
     [
         ("tdx/q_v4_dcapqvl_a.dat", 29),
         ("tdx/q_v5_gotdx_sample.dat", 29),
-        pytest.param("tdx/q_v4_dcapqvl_a.dat", 1, marks=pytest.mark.slow),
-        pytest.param("tdx/q_v5_gotdx_sample.dat", 1, marks=pytest.mark.slow),
-        pytest.param("tdx/q_oak_tdx_oc_evidence.dat", 1, marks=pytest.mark.slow),
+        pytest.param("tdx/q_v4_dcapqvl_a.dat", 1, marks=pytest.mark.exhaustive),
+        pytest.param("tdx/q_v5_gotdx_sample.dat", 1, marks=pytest.mark.exhaustive),
+        pytest.param("tdx/q_oak_tdx_oc_evidence.dat", 1, marks=pytest.mark.exhaustive),
     ],
 )
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF], ids=lambda mask: f"{mask:02x}")

@@ -183,7 +183,7 @@ def test_a_refusal_names_the_steps_before_it_as_passed() -> None:
     assert found["nras.listed"].outcome is Outcome.NOT_REACHED
 
 
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_no_flipped_byte_is_accepted(stride: int) -> None:
     bundle = bent(gpus=1, version="2.0")
     assert failing(bundle) is None

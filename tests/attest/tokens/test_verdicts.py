@@ -72,7 +72,7 @@ def _payloads(evidence: NrasEvidence) -> list[bytes]:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-@pytest.mark.parametrize("stride", [31, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [31, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_no_flipped_byte_of_a_real_bundle_is_accepted(stride: int) -> None:
     responses = next(path for path in CAPTURES if "tinfoil" in str(path))
     evidence, collateral, nonce, now = recorded.captured(responses)

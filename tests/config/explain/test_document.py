@@ -67,7 +67,6 @@ Policy "acme" accepts a machine when all of this holds:
   - a TDX guest's event log is there, and replays to what its registers RTMR0 to RTMR3 hold
   - a TDX guest's app-compose file is there, is the one that was measured, and is listed below
   - a service's evidence is over a nonce of ours
-  - evidence over a nonce of the service's own is at most 5 minutes old
   - keys of a service that prompts are sealed to are held by the verified machine alone, or every machine to which a key
     service gives an application's keys
   - a machine behind the provider's own gateway is refused

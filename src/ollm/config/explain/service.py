@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ollm.config.explain.points import Context, Said, Sentence, Table, exposes, flag, given, holds, note, nothing, shown, span, told, weakens
+from ollm.config.explain.points import Context, Said, Sentence, Table, exposes, flag, given, holds, note, nothing, shown, told, weakens
 from ollm.config.explain.tdx import TDX
 from ollm.values.policy import TdxPolicy
 
@@ -19,7 +19,7 @@ def _freshness(whose: str, context: Context) -> Iterable[Said]:
     if whose == "client":
         yield holds("a service's evidence is over a nonce of ours")
     else:
-        yield weakens("a service's evidence may be over a nonce of its own: an old one can be shown again, within max_age_seconds")
+        yield weakens("a service's evidence may be over a nonce of its own: an old one can be shown again, and nothing bounds its age")
 
 
 def _custody(holders: tuple[str, ...], context: Context) -> Iterable[Said]:
@@ -71,7 +71,6 @@ def _listed(what: str) -> Sentence:
 
 SERVICE: Table = {
     "freshness": _freshness,
-    "max_age_seconds": lambda value, context: (holds(f"evidence over a nonce of the service's own is at most {span(value)} old"),),
     "custody": _custody,
     "app_ids": _listed("dstack application"),
     "key_providers": _listed("dstack key service"),
