@@ -1,8 +1,8 @@
 """Services whose machine signs with a dstack key: NEAR AI's model endpoints and gateway, and dstack's vLLM proxy (Phala, RedPill).
 
-    GET /v1/attestation/report?…nonce=      the report, on the connection that prompts follow on
-    GET /v1/signature/{id}?signing_algo=    the machine's signature over an answer, on the connection that it answered on: the machine keeps
-                                            signatures itself, for some minutes, and another one knows nothing of them
+GET /v1/attestation/report?…nonce=      the report, on the connection that prompts follow on
+GET /v1/signature/{id}?signing_algo=    the machine's signature over an answer, on the connection that it answered on: the machine keeps
+                                        signatures itself, for some minutes, and another one knows nothing of them
 """
 
 import asyncio

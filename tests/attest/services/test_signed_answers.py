@@ -47,7 +47,9 @@ def test_forms_that_hold_as_well(kind: str) -> None:
     check(who, legacy(who))
     reply = who.reply("anything", SENT, ANSWERED)
     assert check(who, reply, model=None).text.startswith("anything:")
-    check(who, {**reply, "signing_address": reply["signing_address"].upper().replace("0X", "0x"), "signature": reply["signature"].upper()}, model=None)
+    check(
+        who, {**reply, "signing_address": reply["signing_address"].upper().replace("0X", "0x"), "signature": reply["signature"].upper()}, model=None
+    )
 
 
 def test_an_ethereum_wallets_older_v() -> None:

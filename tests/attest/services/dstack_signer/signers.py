@@ -100,7 +100,9 @@ def judged(document: dict[str, Any], accepted: AttestationPolicy | None = None, 
     endorsed = {device.pem: device.collateral(NOW) for device in signer("two GPUs").devices}
     cpu = signer("genuine").machine.collateral()
     collateral = tuple(
-        MachineCollateral(cpu=cpu, devices=tuple(endorsed[device.certificate_chain] for device in machine.devices if isinstance(device, NvidiaEvidence)))
+        MachineCollateral(
+            cpu=cpu, devices=tuple(endorsed[device.certificate_chain] for device in machine.devices if isinstance(device, NvidiaEvidence))
+        )
         for machine in machines
     )
     return door.appraise(Question(fetched, collateral, (), used, NOW, demand))

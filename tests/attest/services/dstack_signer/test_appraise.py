@@ -65,7 +65,7 @@ def test_each_check_is_made_and_named_for_its_machine() -> None:
         "signer.gpus"
     }
     assert ("compose-manager", "quote.signature") in made
-    assert ("", "key.custody") == made[-1]
+    assert made[-1] == ("", "key.custody")
     assert not any(name.startswith("gateway.") for _, name in made)
 
 

@@ -117,7 +117,11 @@ def test_no_bytes_escape_as_another_error(data: bytes) -> None:
         report.parse_report(report.parse_document(data))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+    )
+)
 def test_no_member_escapes_as_another_error(value: Any) -> None:
     for name in direct():
         try:
