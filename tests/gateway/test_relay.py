@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ollm.gateway import relay
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
 from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, stream
@@ -221,3 +222,25 @@ async def test_a_client_that_does_not_read_holds_the_provider_back(socket_dir: P
                 await asyncio.sleep(0.3)
         await asyncio.wait_for(enclave.gone.wait(), 1)
         assert (await last_entry(stage)).status is Status.CLIENT_GONE
+
+
+class Endless:
+    """A signed answer whose body does not end behind its [DONE]."""
+
+    signed = True
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(60)
+        return b""
+
+
+async def test_a_body_that_does_not_end_is_not_waited_for_and_has_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_SIGNATURE_SECONDS", 0.01)
+    asked: list[str | None] = []
+
+    async def note(exchange: object, answered: object, chat_id: str | None) -> None:
+        asked.append(chat_id)
+
+    monkeypatch.setattr(relay, "note_signature", note)
+    await relay._signed(None, Endless(), "theirs")  # type: ignore[arg-type]  # an answer as far as it is read
+    assert asked == [None]

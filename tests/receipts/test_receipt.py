@@ -20,6 +20,7 @@ from ollm.receipts.receipt import (
     issue,
     policy,
     received,
+    response_signature,
     returned,
     sealed,
     verified,
@@ -182,6 +183,8 @@ def test_events_say_what_the_specification_names() -> None:
         "reason": "no_attestation",
     }
     assert failed("m", "quote.debug", True, "demo")["upstream_name"] == "demo"
+    assert response_signature("missing") == {"type": "ollm.response_signature", "result": "missing"}
+    assert response_signature("verified", kind="model") == {"type": "ollm.response_signature", "result": "verified", "kind": "model"}
 
 
 def test_a_refusal_receipt_verifies() -> None:

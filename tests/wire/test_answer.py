@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ollm.errors import WireError
 from ollm.values.usage import Usage
-from ollm.wire.answer import DONE, StreamRewriter, parse_usage, rewrite_whole
+from ollm.wire.answer import DONE, StreamRewriter, answer_id, parse_usage, rewrite_whole
 from ollm.wire.sse import MAX_EVENT
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -261,3 +261,23 @@ def test_the_openai_sdk_raises_on_our_error_event() -> None:
     with pytest.raises(openai.APIError) as caught:
         next(pieces)
     assert caught.value.code == "upstream_stream_failed"
+
+
+# The provider's own id
+
+
+@pytest.mark.parametrize(("body", "named"), [(b'{"id":"theirs"}', "theirs"), (b"{}", None), (b'{"id":7}', None), (b'{"id":null}', None)])
+def test_how_the_provider_names_a_whole_answer(body: bytes, named: str | None) -> None:
+    assert answer_id(body) == named
+
+
+def test_what_is_no_answer_has_no_id() -> None:
+    with pytest.raises(WireError):
+        answer_id(b"[]")
+
+
+def test_a_stream_is_named_by_its_first_event_that_has_a_name() -> None:
+    stream = rewriter()
+    assert stream.provider_id is None
+    stream.feed(sse({"choices": []}, {"id": 7, "choices": []}, chunk(), {**chunk(), "id": "prov-2"}, b"[DONE]"))
+    assert stream.provider_id == "prov-1"
