@@ -92,3 +92,13 @@ async def test_no_event_where_the_upstream_signs_receipts_of_its_own(socket_dir:
     async with staged(socket_dir) as stage:
         response = await stage.chat()
         assert "ollm.response_signature" not in {event["type"] for event in (await stage.receipt(response))["event_log"]}
+
+
+async def test_a_provider_that_has_no_signatures_to_give_does_not_meet_a_demand_for_one() -> None:
+    """Its evidence binds a key for them, so silence is no answer."""
+    heard = Heard(Session(None, required=True))
+
+    with pytest.raises(ApiError) as error:
+        await noted(heard)
+    assert error.value.code == "upstream_unsigned"
+    assert heard.events == []

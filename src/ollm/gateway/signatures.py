@@ -22,20 +22,19 @@ async def note_signature(exchange: Exchange, answer: Answer, chat_id: str | None
     except EvidenceRefused:
         exchange.note(response_signature("failed"))
     else:
-        if vouched is None:
-            return
-        exchange.note(
-            response_signature(
-                "verified",
-                kind=vouched.kind,
-                algorithm=vouched.algorithm,
-                address=vouched.address,
-                text_hash=sha256_of(vouched.text.encode()),
-                body_hash=answer.wire_hash or "",
-                signature=vouched.signature,
+        if vouched is not None:
+            exchange.note(
+                response_signature(
+                    "verified",
+                    kind=vouched.kind,
+                    algorithm=vouched.algorithm,
+                    address=vouched.address,
+                    text_hash=sha256_of(vouched.text.encode()),
+                    body_hash=answer.wire_hash or "",
+                    signature=vouched.signature,
+                )
             )
-        )
-        return
+            return
     if session.require_signature:
         message = "The provider's machine did not sign this answer, or its signature does not hold; the policy demands one. The answer was discarded."
         raise ApiError(502, "api_error", "upstream_unsigned", message)

@@ -78,7 +78,9 @@ def test_recorded_fields_are_read_as_recorded(case: recorded.Case) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # a flip can make a serial number negative
-@pytest.mark.parametrize(("file", "stride"), [("d_marlin_aws", 29), ("d_dstack_nsm", 29), pytest.param("d_marlin_aws", 1, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    ("file", "stride"), [("d_marlin_aws", 29), ("d_dstack_nsm", 29), pytest.param("d_marlin_aws", 1, marks=pytest.mark.exhaustive)]
+)
 def test_no_flipped_byte_of_a_real_document_is_accepted(file: str, stride: int) -> None:
     case = next(case for case in ACCEPTED if Path(case["file"]).stem == file)
     document, now, policy = recorded.evidence(_folder(), case).document, _seconds(case["at"]), recorded.policy(case)
