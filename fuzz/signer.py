@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Literal
 
 import msgspec
 
@@ -14,7 +15,7 @@ from ollm.attest.services.dstack_signer import appraise, manager, report
 from ollm.attest.services.evidence import AnswerSigner, Demand, ServiceEvidence
 from ollm.attest.services.question import Question
 from ollm.sim.reference import policy
-from ollm.testing.mint.signer import MODEL, FakeSigner, KmsMachine, ecdsa, ed25519
+from ollm.testing.mint.signer import MODEL, FakeSigner, Key, KmsMachine, ecdsa, ed25519
 from ollm.values.checks import Appraisal
 from ollm.values.hexes import Hex32, sha256_of
 from ollm.values.policy import AttestationPolicy, ServicePolicy
@@ -53,9 +54,23 @@ def _statement() -> bytes:
 
 
 @cache
-def _reply(kind: Callable[[], object]) -> bytes:
-    key = ecdsa() if kind is ecdsa else ed25519()
-    return json.dumps(msgspec.structs.replace(_signer(), key=key).reply(MODEL, b"", b"")).encode()
+def _signing(kind: Callable[[], Key]) -> FakeSigner:
+    return msgspec.structs.replace(_signer(), key=kind())
+
+
+def _answer(name: str, kind: Callable[[], Key], algorithm: Literal["ed25519", "ecdsa"]) -> Target:
+    """Signatures of one kind; whatever isn't taken for a missing one is judged."""
+
+    def judged(data: bytes) -> object:
+        signer = AnswerSigner(algorithm, _signing(kind).key.address.hex())
+        return signed_answers.is_missing(data) or signed_answers.check(data, signer, model=None, request=sha256_of(b""), response=sha256_of(b""))
+
+    return Target(name, judged, lambda: _seeds(json.dumps(_signing(kind).reply(MODEL, b"", b"")).encode()), text=True)
+
+
+def _read(data: bytes) -> object:
+    appraise.gpu_payload(data, MODEL)  # never refuses: what can't be read gives nothing
+    return report.parse_report(report.parse_document(data))
 
 
 def _appraised(data: bytes) -> Appraisal:
@@ -64,22 +79,14 @@ def _appraised(data: bytes) -> Appraisal:
     return door.appraise(Question(evidence, collateral, (), _policy(), NOW, _DEMAND))[0]
 
 
-def _signed(data: bytes) -> object:
-    return [
-        signed_answers.check(data, signer, model=None, request=sha256_of(b""), response=sha256_of(b""))
-        for signer in (AnswerSigner("ecdsa", "00" * 20), AnswerSigner("ed25519", _signer().key.address.hex()))
-        if not signed_answers.is_missing(data)
-    ]
-
-
 def _seeds(*seeds: bytes) -> Sequence[bytes]:
     return seeds
 
 
 TARGETS = (
-    Target("signer-report", lambda data: report.parse_report(report.parse_document(data)), lambda: _seeds(_report()), text=True),
+    Target("signer-report", _read, lambda: _seeds(_report()), text=True),
     Target("signer-manager", lambda data: manager.parse(report.parse_document(data), None), lambda: _seeds(_statement()), text=True),
-    Target("signer-answer", _signed, lambda: _seeds(_reply(ed25519), _reply(ecdsa)), text=True),
-    Target("signer-gpu-payload", lambda data: appraise.gpu_payload(data, MODEL), lambda: _seeds(_report(), _gateway()), text=True),
+    _answer("signer-answer-ed25519", ed25519, "ed25519"),
+    _answer("signer-answer-ecdsa", ecdsa, "ecdsa"),
     Target("signer-appraised", _appraised, lambda: _seeds(_report(), _gateway()), text=True, heavy=True),
 )
