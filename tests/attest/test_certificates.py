@@ -189,6 +189,8 @@ def issued(**changes: Any) -> x509.Certificate:
 def test_an_authority_may_issue_as_deep_as_it_says() -> None:
     certificates.check_authority(AUTHORITY.certificate, 9, "some.check", "root")
     certificates.check_authority(issued(path_length=1), 1, "some.check", "CA")
+    with refused("some.check"):
+        certificates.check_authority(issued(authority=False, certifying=True), 0, "some.check", "CA")
     for defect in (issued(path_length=0), issued(authority=False), issued(path_length=1, certifying=False), issued(path_length=1, key_usage=False)):
         with refused("some.check"):
             certificates.check_authority(defect, 1, "some.check", "CA")

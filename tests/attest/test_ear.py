@@ -76,6 +76,27 @@ def test_a_refusal_has_its_value(check: str, status: str, claim: str, value: int
     assert found[1][claim] == value
 
 
+@pytest.mark.parametrize(
+    ("checks", "claim", "value"),
+    [
+        ("quote.format snp.format nitro.format device.format nras.format", "hardware", 1),
+        ("collateral.validity snp.validity nitro.validity device.validity nras.validity", "hardware", 1),
+        ("policy.level platform.marker quote.header snp.product device.architecture nras.architecture nras.accepted", "hardware", 97),
+        ("quote.signature snp.signature nitro.signature device.signature nras.signature", "hardware", 99),
+        ("chain.pck snp.chain nitro.chain device.chain nras.key_chain", "hardware", 99),
+        ("tcb.level snp.tcb device.driver nras.driver", "hardware", 96),
+        ("quote.debug snp.debug nitro.debug device.mode nras.debug", "runtime-opaque", 96),
+        ("platform.listed snp.chip_listed nitro.instance device.listed nras.listed", "instance-identity", 97),
+        ("chain.revocation snp.revocation ocsp.status", "instance-identity", 96),
+        ("binding.nonce nitro.age device.nonce nras.nonce", "instance-identity", 97),
+    ],
+)
+def test_one_kind_of_refusal_has_one_value_whatever_the_technology(checks: str, claim: str, value: int) -> None:
+    for check in checks.split():
+        aspect = ear.aspect(check)
+        assert (aspect.claim, aspect.refused) == (claim, value), check
+
+
 def test_no_refusal_is_affirmed_whatever_passed_before() -> None:
     for name in ALL_CHECKS:
         status, _ = result(appraisal(*refused(name, before=PASSED)))

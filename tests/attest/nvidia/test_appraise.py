@@ -46,6 +46,8 @@ def test_a_genuine_device_of_each_architecture(chip: str, kind: str, model: str)
     assert facts.device_id == f"{made.leaf.certificate.serial_number:x}"
     assert facts.facts["chip_serial"] == f"{made.chip.certificate.serial_number:x}"
     assert facts.facts["vbios"] == made.bios and facts.facts.get("driver") == made.driver
+    assert facts.facts["chip"] == made.hierarchy.chip.replace("_", "")
+    assert None not in facts.facts.values()
     assert facts.identity == layout.parse_report(made.report(NONCE)).identity
     assert facts.valid_until == NOW + 23 * 3600  # the revocation answers end first
     assert facts.warnings == ()
@@ -208,6 +210,18 @@ def test_a_chip_on_hold_is_refused_whatever_the_policy_asks(policy: NvidiaPolicy
 
 def test_stale_answers_do_no_harm_where_none_is_demanded() -> None:
     judge(EVIDENCE, ENDORSED, WITHOUT_OCSP, now=NOW + 2 * DAY)
+    judge(EVIDENCE, ENDORSED, WITHOUT_OCSP, now=NOW + 100 * DAY)  # by now the responders have ended too
+
+
+def test_a_stale_answer_that_says_revoked_is_heard_all_the_same() -> None:
+    stale = mint.answer(GPU.chip, HIERARCHY.provisioner, NOW, status=x509_ocsp.OCSPCertStatus.REVOKED, hours=(-48, -24))
+    assert refusal(EVIDENCE, msgspec.structs.replace(ENDORSED, ocsp=(*ENDORSED.ocsp, stale)), WITHOUT_OCSP).check == "ocsp.status"
+
+
+def test_where_answers_are_demanded_a_stale_one_is_judged_too() -> None:
+    other = mint.answer(device("GB100").chip, device("GB100").hierarchy.provisioner, NOW, hours=(-48, -24))
+    assert refusal(EVIDENCE, msgspec.structs.replace(ENDORSED, ocsp=(*ENDORSED.ocsp, other))).check == "ocsp.responder"
+    judge(EVIDENCE, msgspec.structs.replace(ENDORSED, ocsp=(other,)), WITHOUT_OCSP)
 
 
 def test_protected_pcie_is_said() -> None:
@@ -233,6 +247,7 @@ def test_an_old_drivers_report_has_no_firmware_digest() -> None:
 def test_what_to_fetch(chip: str) -> None:
     made = device(chip)
     need = appraise.collateral_need(made.evidence(NONCE))
+    assert need.model == {"GH100": "Hopper", "GB100": "Blackwell", "LS_10": "LS10"}[chip]
     assert (need.kind, need.driver_rim_id is None) == (("switch", True) if chip == "LS_10" else ("gpu", False))
     assert need.certificates == tuple(party.der for party in made.parties)
 

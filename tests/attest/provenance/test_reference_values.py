@@ -56,6 +56,11 @@ def test_a_file_under_a_key_names_the_key_as_its_source() -> None:
     assert values.measured(statement, NOW).nitro[0].source == f"key {'ab' * 32}, signed 2026-09-21T14:13:10Z"
 
 
+def test_a_build_under_a_key_is_named_by_the_key() -> None:
+    found = values.measured(verified(values.TINFOIL_BUILD, TINFOIL, NOW, by=SigningKey(public_key="ab" * 32)), NOW)
+    assert found.snp[0].name == f"key {'ab' * 32}"
+
+
 def test_a_file_ends() -> None:
     assert values.measured(file(), NOW + 9).ends == NOW + 10
     refused = refusal(values.measured, file(), NOW + 10)

@@ -23,7 +23,8 @@ def test_a_statement_is_read() -> None:
 
 
 def test_a_subject_may_lack_a_name_and_have_what_a_resource_has() -> None:
-    subject = {"digest": {"sha256": DIGEST, "gitCommit": "c0" * 20}, "mediaType": "x/y", "annotations": {}}
+    resource = {"uri": "urn:x", "content": "eA==", "downloadLocation": "urn:y", "mediaType": "x/y", "annotations": {}}
+    subject = {"digest": {"sha256": DIGEST, "gitCommit": "c0" * 20}, **resource}
     assert statement.parse(minted("urn:x", {}, subject=[subject])).subjects == (Subject("", DIGEST),)
 
 

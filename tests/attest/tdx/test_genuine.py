@@ -45,8 +45,8 @@ def test_the_vendors_root_is_the_one_compiled_in_and_takes_no_argument() -> None
 
 
 def test_the_vendors_root_is_named_by_a_digest() -> None:
-    assert VendorRoot.sha256 == INTEL_ROOT_SHA256
-    assert len(bytes.fromhex(INTEL_ROOT_SHA256)) == 32
+    assert VendorRoot.sha256 == genuine.INTEL_ROOT_SHA256
+    assert len(bytes.fromhex(genuine.INTEL_ROOT_SHA256)) == 32
 
 
 def test_every_link_of_the_platforms_chain_is_checked_here_too(machine: SimulatedMachine) -> None:
