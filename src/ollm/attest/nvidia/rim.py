@@ -37,7 +37,7 @@ from ollm.values.hexes import Hex32
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_KEPT = 64  # files: of all drivers and VBIOSes that a fleet runs at one time
+_KEPT = 16  # files, at most MAX_RIM each: two for each model of device that a fleet runs at one time
 MAX_RIM = 256 * 1024  # real ones have 20 to 26 KB
 SIGNER_NAMES = ("signer", "product CA", "chip CA", "root")
 _MAX_ALTERNATIVES = 64
