@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from fuzz.limits import LIMIT_MEMORY, peak_memory
+from fuzz.limits import allowed_memory, peak_memory
 from fuzz.mutate import damaged
 from fuzz.target import Target, judge
 from fuzz.targets import by_name
@@ -69,9 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", UserWarning)  # cryptography warns of odd certificates, and damage makes them: negative serial numbers, long names
-    outcome = hammer(by_name()[options.name], options.runs, options.seed)
+    target = by_name()[options.name]
+    outcome = hammer(target, options.runs, options.seed)
     print(json.dumps(asdict(outcome), indent=1))
-    return 1 if outcome.findings or outcome.memory > LIMIT_MEMORY else 0
+    return 1 if outcome.findings or outcome.memory > allowed_memory(options.runs, target.keeps) else 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from fuzz.limits import LIMIT_MEMORY, peak_memory
+from fuzz.limits import allowed_memory, peak_memory
 from fuzz.mutate import damaged
 
 _OWN_SHARE = 0.5  # of the inputs that our mutator damages; libFuzzer damages the others
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> None:
         result: bytes = atheris.Mutate(data, max_size)
         return result
 
-    limit = (peak_memory() + LIMIT_MEMORY) >> 20
+    runs = next(int(flag.removeprefix("-runs=")) for flag in flags if flag.startswith("-runs="))
+    limit = (peak_memory() + allowed_memory(runs, target.keeps)) >> 20
     corpora = folders(seeds, Path(fresh), None if evidence else Path(kept))
     atheris.Setup(["fuzz", *flags, f"-rss_limit_mb={limit}", *corpora], one, custom_mutator=mutated)
     print(f"fuzzing from {time.monotonic()}", flush=True)

@@ -106,6 +106,8 @@ def _answered(data: bytes) -> object:
     return _appraised(NvidiaEvidence(report=_reports()[0], certificate_chain=_gpu().pem), collateral)
 
 
+# libxml2 keeps every name that it ever read, one dictionary for each thread, and damage makes new names: 110 bytes an input were seen.
+_NAMES = 256
 _RIMS = ("nvidia/*.xml", "nvidia/*.swidtag")
 TARGETS = (
     Target("nvidia-report", layout.parse_report, _reports),
@@ -114,8 +116,8 @@ TARGETS = (
     Target("nvidia-report-signed", _signed_report, lambda: [_reports()[0][:-_SIGNATURE]], heavy=True),
     Target("nvidia-chain", _chain, lambda: [device.pem.encode() for device in (_gpu(), _switch())], text=True),
     Target("nvidia-chain-appraised", _appraised_chain, lambda: [_gpu().pem.encode()], text=True, heavy=True),
-    Target("nvidia-rim", _verified, _rims, text=True, recorded=_RIMS),
-    Target("nvidia-rim-signed", _signed_rim, _unsigned_rims, text=True, heavy=True),
+    Target("nvidia-rim", _verified, _rims, text=True, recorded=_RIMS, keeps=_NAMES),
+    Target("nvidia-rim-signed", _signed_rim, _unsigned_rims, text=True, heavy=True, keeps=_NAMES),
     Target("nvidia-ocsp", lambda data: ocsp.parse((data,)), lambda: _collateral().ocsp, recorded=("nvidia/*ocsp_response.dat",)),
     Target("nvidia-ocsp-appraised", _answered, _answer_seeds, heavy=True),
 )

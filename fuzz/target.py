@@ -19,6 +19,7 @@ class Target:
     text: bool = False  # JSON, XML, PEM: damage tokens too
     recorded: tuple[str, ...] = ()  # patterns of files of recorded evidence, where a folder of it is given
     heavy: bool = False  # milliseconds of signatures for each input that gets past the format: the tests try fewer
+    keeps: int = 0  # bytes of each input that a library below keeps for good, where that is known and the reason stands beside it
     slowed: float = 1.0  # how much longer than LIMIT_SECONDS an input may take
 
 
