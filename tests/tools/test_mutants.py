@@ -58,6 +58,7 @@ def test_reasons_that_no_longer_hold_are_told() -> None:
     assert list(tool.stale([], MUTANTS, known)) == []  # not in this sample
 
 
+@pytest.mark.exhaustive  # whoever changes such a line learns of it from make mutants
 def test_every_reason_is_about_a_mutant_that_exists() -> None:
     every = {mutant.key for file, module in tool.modules().items() for mutant in mutants(module.tree, file)}
     known = tool.reasons(tool.REASONS.read_text(encoding="utf-8"))

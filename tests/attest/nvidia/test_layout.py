@@ -42,6 +42,11 @@ def test_a_switch_reports_fewer_measurements() -> None:
     assert len(parse_report(device("LS_10").report(NONCE)).measurements) == 31
 
 
+def test_a_measurement_may_be_empty() -> None:
+    report = mint.report(NONCE, [b"", measurement(1)], GPU.opaque(), GPU.leaf.key)
+    assert parse_report(report).measurements == (b"", measurement(1))
+
+
 def test_the_identity_is_of_the_signed_bytes_alone() -> None:
     again = GPU.report(NONCE)
     assert again != REPORT  # ECDSA draws a new number for each signature
