@@ -125,6 +125,10 @@ def test_accepted_with_known_flaws_is_a_warning(members: dict[str, object]) -> N
     assert (found[0], found[1]["hardware"]) == ("warning", 32)
 
 
+def test_what_affirms_nothing_is_no_affirmation() -> None:
+    assert result(appraisal(*passed("binding.statement"))) == ("none", {})
+
+
 def test_each_device_has_its_own_result() -> None:
     checks = (*passed(), *passed("device.signature", target="device0"), *refused("device.mode", target="device1"))
     found = appraisal(*checks)

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ollm.attest.checks import BINDING, MACHINE
+from ollm.attest import machine as door
+from ollm.attest.checks import BINDING, MACHINE, Trail
 from ollm.attest.composition import MAX_DEVICES
 from ollm.attest.evidence import (
     Expected,
@@ -25,6 +26,7 @@ from ollm.attest.nitro.appraise import plan as nitro_plan
 from ollm.attest.provenance.images import SLSA_PROVENANCE
 from ollm.attest.provenance.reference_values import REFERENCE_VALUES
 from ollm.attest.tdx import appraise as tdx_appraise
+from ollm.errors import EvidenceRefused
 from ollm.sim import reference
 from ollm.sim.machine import SimulatedMachine
 from ollm.testing.mint import nitro, nras, nvidia
@@ -198,6 +200,18 @@ def test_no_root_vouches_for_another_technology(machine: SimulatedMachine) -> No
         assert failing(judged(MachineEvidence(cpu=cpu), MachineCollateral(cpu=collateral), hardware)) == "platform.marker"
     evidence, _ = nitro_machine()
     assert failing(judged(evidence, MachineCollateral(cpu=None), hardware)) == "nitro.root"
+
+
+def test_collateral_of_another_kind_is_never_used_whatever_was_checked_before(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    """Each step has its own guard: not even a door that forgot the check of kinds would take one for the other."""
+    evidence, collateral, demanding = with_gpus(machine, policy)
+    mixed = changed(collateral, cpu=None, devices=(NrasCollateral(jwks=b""),) * 2)
+
+    with pytest.raises(EvidenceRefused, match=r"^machine\.collateral"):
+        door._cpu(Trail(()), evidence, mixed, demanding, NOW)
+    assert demanding.nvidia is not None
+    with pytest.raises(EvidenceRefused, match=r"^machine\.collateral"):
+        door._devices(door._Course(()), evidence, mixed, demanding.nvidia, NOW, NONCE)
 
 
 # Devices

@@ -87,7 +87,7 @@ def _trails(evidence: MachineEvidence, policy: AttestationPolicy, expected: Expe
             yield Trail(sevsnp.plan(policy.snp, compare=compare))
         case NitroEvidence():
             yield Trail(nitro.plan(policy.nitro, compare=compare))
-        case TdxEvidence():
+        case _:
             yield Trail((*tdx.plan(policy.tdx, compare=False), *(tdx.software_plan(policy) if compare else ())))
     asked = {"binding.statement": expected.report_data is not None, "binding.nonce": expected.nonce is not None}
     yield Trail(name for name in BINDING if asked[name])

@@ -6,6 +6,7 @@ certificate around it comes with the collateral, signed by that key.
 """
 
 import hashlib
+from functools import lru_cache
 
 import msgspec
 from cryptography import x509
@@ -87,8 +88,9 @@ class Endorsements(msgspec.Struct, frozen=True):
     periods: tuple[Period, ...]
 
 
+@lru_cache(maxsize=16)
 def read_collateral(collateral: SnpCollateral) -> Endorsements:
-    """Parse `collateral`. Raises: EvidenceRefused with snp.collateral or snp.certificate."""
+    """Parse `collateral`; the same bytes are parsed once, refusals each time. Raises: EvidenceRefused with snp.collateral or snp.certificate."""
     check = "snp.collateral"
     if len(collateral.chain) > MAX_CHAIN:
         raise EvidenceRefused(check, f"chain of {len(collateral.chain)} characters", f"at most {MAX_CHAIN}")
