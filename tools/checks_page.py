@@ -13,6 +13,7 @@ from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
 from ollm.attest.services.chutes import checks as chutes
 from ollm.attest.services.dstack_signer import checks as dstack_signer
+from ollm.attest.services.privatemode import checks as privatemode
 from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
@@ -79,6 +80,7 @@ SECTIONS = (
         "`chutes.nonce` only where a gateway passed the evidence on. Machines are named `instance0` and so on.",
         chutes.CHECKS,
     ),
+    Section("Privatemode's coordinator and secret", "The first two before the coordinator's machine, the others after it.", privatemode.CHECKS),
     Section("Machine", "What is demanded of the parts that were sent, before any of them is judged.", checks.MACHINE),
     Section("Intel TDX", "", tdx.CHECKS),
     Section("AMD SEV-SNP", "", sevsnp.CHECKS),

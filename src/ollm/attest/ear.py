@@ -147,6 +147,11 @@ ASPECTS: dict[str, Aspect] = {
     "chutes.format": _UNREADABLE,
     "tinfoil.": _MISBOUND,
     "tinfoil.format": _UNREADABLE,
+    "privatemode.": _MISBOUND,
+    "privatemode.format": _UNREADABLE,
+    "privatemode.manifest": _UNEXPLAINED,
+    "privatemode.coordinator": _UNEXPLAINED,
+    "privatemode.admitted": _NOT_LISTED,
     "provenance.": _UNEXPLAINED,
 }
 

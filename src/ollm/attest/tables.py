@@ -8,6 +8,7 @@ from ollm.attest.proof import Proof
 from ollm.attest.provenance import checks as provenance
 from ollm.attest.services.chutes import checks as chutes
 from ollm.attest.services.dstack_signer import checks as dstack_signer
+from ollm.attest.services.privatemode import checks as privatemode
 from ollm.attest.services.tinfoil import checks as tinfoil
 from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
@@ -23,6 +24,7 @@ TABLES: tuple[dict[str, Proof], ...] = (
     tinfoil.CHECKS,
     chutes.CHECKS,
     dstack_signer.CHECKS,
+    privatemode.CHECKS,
     checks.MACHINE,
     provenance.CHECKS,
     tdx.CHECKS,

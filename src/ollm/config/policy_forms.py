@@ -135,7 +135,8 @@ FORMS: dict[type[msgspec.Struct], dict[str, Form | Range]] = {
         **dict.fromkeys(("custody", "terminates_at"), _ANY),
         **dict.fromkeys(("app_ids", "gateway_app_ids"), _hex(40, "a dstack application's id")),
         "key_providers": Form("the id of a key service in lowercase hexadecimal", re.compile(r"(?:[0-9a-f]{2}){1,1024}")),
-        "manager_files": _DIGEST,
+        **dict.fromkeys(("manager_files", "manifest_sha256"), _DIGEST),
+        "secret_service": Form("a DNS name, secret.example", re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")),
     },
     provenance.ProvenancePolicy: {"signers": _hex(64, "an Ed25519 public key"), "max_witness_seconds": _SECONDS},
     provenance.BuildIdentity: {

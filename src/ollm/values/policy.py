@@ -166,6 +166,10 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     require_signature: bool = False  # an answer that the machine did not sign is a failure; else it is only recorded
     gateway_tdx: TdxPolicy | None = None  # the provider's own gateway in front of the machine; None: a service behind one is refused
     gateway_app_ids: tuple[str, ...] | None = None
+    manifest_sha256: str | None = None  # of the one manifest that a Contrast coordinator may have; None: such a service is refused
+    secret_service: str | None = None  # DNS name in the certificate of Privatemode's secret service; None: such a service is refused
+    # Keys that more than one machine holds are accepted where nothing attests the connection: no machine is singled out by anything then.
+    sealed_to_application: bool = False
     # What the machine behind the channel is, where its evidence can't tell; repeated in the claims. None: nobody says.
     terminates_at: Literal["enclave", "router"] | None = None
 

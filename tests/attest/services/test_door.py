@@ -124,10 +124,27 @@ def test_keys_are_held_by_those_whom_the_policy_accepts(
         return real(asked)[0], Bound(spkis=(SPKI,), channel_custody=channel, sealing=keys)
 
     monkeypatch.setitem(door.READERS, "aci", door.READERS["aci"]._replace(appraise=reading))
-    appraisal, bound = door.appraise(question(machine, policy, msgspec.structs.replace(demand, channel=False, seal=bool(sealing))))
+    appraisal, bound = door.appraise(question(machine, policy, msgspec.structs.replace(demand, seal=bool(sealing))))
     assert (appraisal.accepted, bound is not None) == (good, good)
     assert failing(appraisal) == (None if good else "key.custody")
     assert (appraisal.valid_until > NOW) is good
+
+
+@pytest.mark.parametrize("custody", ["instance", "app_kms"])
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_key_of_several_machines_needs_an_attested_connection_or_the_policys_word(
+    machine: SimulatedMachine, policy: AttestationPolicy, monkeypatch: pytest.MonkeyPatch, custody: Any, accepted: bool
+) -> None:
+    real = door.READERS["aci"].appraise
+    keys = (SealingKey(cipher="ehbp", algorithm="x25519", public_key=b"", custody=custody),)
+    monkeypatch.setitem(door.READERS, "aci", door.READERS["aci"]._replace(appraise=lambda asked: (real(asked)[0], Bound(spkis=(), sealing=keys))))
+    chosen = msgspec.structs.replace(policy, service=msgspec.structs.replace(policy.service, sealed_to_application=accepted))
+    appraisal, _ = door.appraise(question(machine, chosen, msgspec.structs.replace(SEVERAL, channel=False)))
+    if custody == "instance" or accepted:
+        assert appraisal.accepted
+    else:
+        got, want = "app_kms, over a connection that nothing attests", "an attested connection, or service.sealed_to_application"
+        assert appraisal.failure == Check("key.custody", Outcome.FAILED, got, want)
 
 
 def test_a_policy_may_accept_any_holder_or_only_the_machine_itself(machine: SimulatedMachine, policy: AttestationPolicy) -> None:

@@ -70,6 +70,9 @@ Policy "acme" accepts a machine when all of this holds:
   - keys of a service that prompts are sealed to are held by the verified machine alone, or every machine to which a key
     service gives an application's keys
   - a machine behind the provider's own gateway is refused
+  - a service behind a Contrast coordinator (Privatemode) is refused: no manifest is pinned
+  - a service that agrees with us on a secret (Privatemode) is refused: none is named
+  - where keys belong to an application, the connection ends at a key that was attested
   - keys that the machine states are valid for at most 90 days
 
 Left open, and lets the host or whoever runs the machine read prompts:

@@ -67,6 +67,17 @@ def test_a_gateway_of_the_providers() -> None:
     assert "INTEL-SA-00001" not in holds(behind, "tdx.rejected_advisories"), "the gateway's table is not the machine's"
 
 
+def test_a_mesh_behind_a_coordinator() -> None:
+    assert "is refused" in holds(service(), "service.manifest_sha256")
+    pinned = service(manifest_sha256="ab" * 32, secret_service="secret.example", sealed_to_application=True)
+    assert "abababababababab…" in holds(pinned, "service.manifest_sha256")
+    assert "the coordinator's word" in notes(pinned, "service.manifest_sha256")
+    assert "is refused" in holds(service(), "service.secret_service")
+    assert "the workload secret.example" in holds(pinned, "service.secret_service")
+    assert "ends at a key that was attested" in holds(service(), "service.sealed_to_application")
+    assert "nothing attests" in weakens(pinned, "service.sealed_to_application")
+
+
 @pytest.mark.parametrize(("where", "text"), [(None, "is not said"), ("router", "only it verifies"), ("enclave", "is the operator's word")])
 def test_where_encryption_ends(where: str | None, text: str) -> None:
     assert text in notes(service(terminates_at=where), "service.terminates_at")

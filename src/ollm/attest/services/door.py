@@ -15,6 +15,7 @@ from ollm.attest.services import aci
 from ollm.attest.services.chutes import appraise as chutes
 from ollm.attest.services.dstack_signer import appraise as dstack_signer
 from ollm.attest.services.evidence import Bound, Demand, ServiceEvidence, Shape
+from ollm.attest.services.privatemode import appraise as privatemode
 from ollm.attest.services.question import Question, Verdict
 from ollm.attest.services.shapes import shape_of
 from ollm.attest.services.tinfoil import appraise as tinfoil
@@ -41,6 +42,7 @@ READERS: dict[Shape, Reader] = {
     "tinfoil-v2": Reader(tinfoil.machines, tinfoil.appraise),
     "tinfoil-v3-june": Reader(tinfoil.machines, tinfoil.appraise),
     "tinfoil-v3": Reader(tinfoil.machines, tinfoil.appraise),
+    "privatemode": Reader(privatemode.machines, privatemode.appraise),
 }
 
 
@@ -82,6 +84,10 @@ def _custody(appraisal: Appraisal, bound: Bound, question: Question) -> Verdict:
     """The keys are held by those whom the policy accepts: the keys to seal to, or the channel's where nothing is sealed."""
     held = {key.custody for key in bound.sealing} or {bound.channel_custody}
     accepted = question.policy.service.custody
+    shared = sorted(held - {"instance"})
+    if shared and not question.demand.channel and not question.policy.service.sealed_to_application:
+        got, want = f"{', '.join(shared)}, over a connection that nothing attests", "an attested connection, or service.sealed_to_application"
+        return Appraisal(appraisal.policy, appraisal.level, (*appraisal.checks, Check(CUSTODY, Outcome.FAILED, got, want))), None
     if held <= set(accepted):
         passed = () if question.demand.shapes == ACI else (Check(CUSTODY, Outcome.PASSED, ", ".join(sorted(held))),)
         return msgspec.structs.replace(appraisal, checks=(*appraisal.checks, *passed)), bound

@@ -61,6 +61,21 @@ def _end(where: str | None, context: Context) -> Iterable[Said]:
         yield note("whether the verified machine runs the model or passes prompts on is not said (service.terminates_at)")
 
 
+def _manifest(pinned: str | None, context: Context) -> Iterable[Said]:
+    if pinned is None:
+        yield holds("a service behind a Contrast coordinator (Privatemode) is refused: no manifest is pinned")
+    else:
+        yield holds(f"a Contrast coordinator has known one manifest alone, of SHA-256 {pinned[:16]}…")
+        yield note("that other machines of its mesh, and their GPUs, are what the manifest says is the coordinator's word")
+
+
+def _secret_service(name: str | None, context: Context) -> Iterable[Said]:
+    if name is None:
+        yield holds("a service that agrees with us on a secret (Privatemode) is refused: none is named")
+    else:
+        yield holds(f"the secret that prompts are sealed under is agreed on with the workload {name}, by the mesh's own certificates")
+
+
 def _listed(what: str) -> Sentence:
     return given(
         absent=note(f"any {what} will do"),
@@ -85,5 +100,11 @@ SERVICE: Table = {
     ),
     "gateway_tdx": _gateway,
     "gateway_app_ids": _listed("dstack application of the provider's gateway"),
+    "manifest_sha256": _manifest,
+    "secret_service": _secret_service,
+    "sealed_to_application": flag(
+        true=weakens("keys of an application may be sealed to over a connection that nothing attests: no one machine is bound to a prompt"),
+        false=holds("where keys belong to an application, the connection ends at a key that was attested"),
+    ),
     "terminates_at": _end,
 }
