@@ -30,6 +30,7 @@ ADAPTERS: dict[str, Traits] = {
     "phala": Traits(evidence=True, seals=("tls",)),
     "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),
     "chutes": Traits(evidence=True, certified=True, url="https://api.chutes.ai", model=_CHUTE, verify_seconds=60.0),
+    "privatemode": Traits(evidence=True, certified=True, url="https://api.privatemode.ai"),
     "openai": Traits(evidence=False, certified=True, url="https://api.openai.com"),
     "anthropic": Traits(evidence=False, certified=True, url="https://api.anthropic.com"),
     "openrouter": Traits(evidence=False, certified=True, url="https://openrouter.ai"),

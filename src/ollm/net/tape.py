@@ -142,15 +142,18 @@ class Tape:
     def __init__(self, manifest: Manifest, recorded: list[Recorded]) -> None:
         self.manifest = manifest
         self._answers: dict[tuple[str, str, bytes], list[Recorded]] = {}
+        self._first: dict[tuple[str, str], bytes] = {}  # the body of the first request of a method to a URL
         self._keys: dict[str, bytes | None] = {}
         for each in recorded:
             exchange = each.exchange
+            self._first.setdefault((exchange.method, _asked(exchange.url)), _same(exchange.sent))
             self._answers.setdefault((exchange.method, _asked(exchange.url), _same(exchange.sent)), []).append(each)
             self._keys.setdefault(_origin(exchange.url), exchange.peer_key)
 
-    def answer(self, method: str, url: str, body: bytes = b"") -> Recorded:
-        """What was answered to this request. Raises: UpstreamError for one that was not recorded."""
-        answers = self._answers.get((method, _asked(url), _same(body)))
+    def answer(self, method: str, url: str, body: bytes | None = b"") -> Recorded:
+        """What was answered to this request; `body` None: to the first one there, whatever its body. Raises: UpstreamError for one not recorded."""
+        asked = _asked(url)
+        answers = self._answers.get((method, asked, _same(body) if body is not None else self._first.get((method, asked), b"")))
         if not answers:
             raise UpstreamError("connect", f"the recording has no answer to {method} {url[:300]}")
         return answers.pop(0) if len(answers) > 1 else answers[0]

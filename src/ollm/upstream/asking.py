@@ -57,6 +57,7 @@ class Told(NamedTuple):
     body: bytes
     media_type: str
     headers: dict[bytes, bytes]
+    sent: bytes = b""  # the request's body that this answers: in a replay, the one that was recorded
 
 
 class Asker(Protocol):
@@ -67,7 +68,8 @@ class Asker(Protocol):
 
     async def get(self, target: str, *, limit: int, credential: bool = False) -> Told: ...
 
-    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}) -> Told: ...
+    # `drawn`: the body is random, so a replay knows no answer to it, and tells what was asked and answered when it was recorded.
+    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}, drawn: bool = False) -> Told: ...
 
     def keep(self) -> Connection | None: ...  # the connection, which then stays open; None in a replay
 
@@ -98,7 +100,7 @@ class LiveAsker:
         """The answer to a GET, at most `limit` bytes. Raises: UpstreamError for any other than 200."""
         return await self._ask(self._heads.get(target, credential=credential), b"", limit)
 
-    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}) -> Told:
+    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}, drawn: bool = False) -> Told:
         """The answer to a POST of JSON. Raises: UpstreamError for any other than 200."""
         return await self._ask(self._heads.post(path, len(body), "application/json", extra), body, limit)
 
@@ -109,7 +111,7 @@ class LiveAsker:
         told = await response.read_all(limit, _TIMEOUT)
         if not self._connection.finished():
             raise UpstreamError("close", "the provider closed the connection that its evidence is bound to")
-        return Told(told, response.headers.get(b"content-type", b"").decode("latin-1"), response.headers)
+        return Told(told, response.headers.get(b"content-type", b"").decode("latin-1"), response.headers, body)
 
     def keep(self) -> Connection:
         """The connection, which stays open: prompts follow on it."""

@@ -12,7 +12,7 @@ What is judged, and by which rule, is in `attest.services`; a provider's file ne
 
 import ssl
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -82,6 +82,21 @@ class OpenProvider(Requests, Protocol):
     def statuses(self) -> Mapping[int, int]: ...  # of its error answers, and what each means elsewhere
 
     def rewrite(self, body: bytes) -> bytes: ...  # as its contract demands; raises ApiError for a request that it doesn't cover
+
+
+@runtime_checkable
+class Rewriting(Protocol):
+    """What a provider with evidence may have: its protocol demands something of every request."""
+
+    def rewrite(self, body: bytes) -> bytes: ...  # before it is hashed and sealed; raises ApiError for one that can't be sent
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """What a provider may have whose `stale_key_status` can mean something else too: words that the error answer has only then."""
+
+    @property
+    def stale_key_words(self) -> bytes: ...
 
 
 class Provider(Requests, Protocol):

@@ -7,6 +7,7 @@ from ollm.upstream.aci import AciProvider
 from ollm.upstream.chutes import ChutesProvider
 from ollm.upstream.near import NearProvider
 from ollm.upstream.phala import PhalaProvider
+from ollm.upstream.privatemode import PrivatemodeProvider
 from ollm.upstream.provider import OpenProvider, Provider, Tools
 from ollm.upstream.tinfoil import TinfoilProvider
 from ollm.upstream.zdr import PROFILES, ZdrProvider
@@ -17,6 +18,7 @@ PROVIDERS: dict[str, Callable[[UpstreamSettings, Sealed | None, Tools], Provider
     "chutes": ChutesProvider,
     "near": NearProvider,
     "phala": PhalaProvider,
+    "privatemode": PrivatemodeProvider,
     "tinfoil": TinfoilProvider,
 }
 OPEN: dict[str, Callable[[UpstreamSettings, Sealed | None], OpenProvider]] = dict.fromkeys(PROFILES, ZdrProvider)  # those without evidence

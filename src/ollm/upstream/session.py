@@ -19,14 +19,14 @@ from ollm.attest.services.evidence import Bound, Judged, SealingKey
 from ollm.attest.services.question import Question
 from ollm.config.settings import Timeouts, UpstreamSettings
 from ollm.errors import EvidenceRefused, SealError, UpstreamError
-from ollm.net.connection import Origin
+from ollm.net.connection import Origin, Response
 from ollm.net.pool import Pool
 from ollm.ports import Clock
 from ollm.receipts.session import build_session
 from ollm.seal.cipher import JSON
 from ollm.upstream.answer import Answer, SealedRequest
 from ollm.upstream.bundle import MEDIA_TYPE, encode
-from ollm.upstream.provider import Gathered, OpenProvider, Provider, Requests, Transcript, Vouched
+from ollm.upstream.provider import Explaining, Gathered, OpenProvider, Provider, Requests, Rewriting, Transcript, Vouched
 from ollm.upstream.statements import verified_statements
 from ollm.values.checks import Appraisal
 from ollm.values.hexes import Hex32, hex32, sha256_of
@@ -35,6 +35,7 @@ from ollm.values.policy import AttestationPolicy
 
 VERIFIER_ID = "ollm/1"
 _TOKEN = object()
+_MAX_ERROR = 64 * 1024  # bytes of an error answer that are looked at for words
 
 
 class Endorser(Protocol):
@@ -89,12 +90,21 @@ class Route:
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
             answer.sent_hash = sha256_of(request.body) if signs else None
-            answer.key_refused = request.sealed and opener is None and response.status in self._requests.stale_key_status
+            if request.sealed and opener is None:
+                answer.key_refused = await self._key_refused(response)
             return answer
         except BaseException:
             connection.abort(connection.phase, "given up")
             self._pool.release(connection)
             raise
+
+    async def _key_refused(self, response: Response) -> bool:
+        """Whether an error answer says that the key that was sealed to isn't held. Its text is looked through here, and kept nowhere."""
+        if response.status not in self._requests.stale_key_status:
+            return False
+        if not isinstance(self._requests, Explaining):
+            return True
+        return self._requests.stale_key_words in await response.read_all(_MAX_ERROR, self._timeouts.idle)
 
     async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:
         """The machine's signature over `answer`, read to its end, which the provider named `chat_id`; None where it signs nothing.
@@ -146,6 +156,9 @@ class VerifiedSession(Route):
     @property
     def level(self) -> Level:  # type: ignore[override]  # an attribute of routes; here it is what the appraisal was worth
         return self.appraisal.level
+
+    def outgoing(self, body: bytes) -> bytes:
+        return self._provider.rewrite(body) if isinstance(self._provider, Rewriting) else body
 
     async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool) -> SealedRequest:
         path, provider = self._provider.path(endpoint), self._provider

@@ -52,7 +52,7 @@ class _RecordingAsker:
             raise
         return self._kept("GET", target, None, told)
 
-    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}) -> Told:
+    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}, drawn: bool = False) -> Told:
         try:
             told = await self._asker.post(path, body, limit=limit, extra=extra)
         except UpstreamError as problem:
@@ -94,13 +94,13 @@ class _ReplayingAsker:
     async def get(self, target: str, *, limit: int, credential: bool = False) -> Told:
         return self._answer("GET", target, b"", limit)
 
-    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}) -> Told:
-        return self._answer("POST", path, body, limit)
+    async def post(self, path: str, body: bytes, *, limit: int, extra: Mapping[str, str] = {}, drawn: bool = False) -> Told:
+        return self._answer("POST", path, None if drawn else body, limit)
 
     def keep(self) -> Connection | None:
         return None
 
-    def _answer(self, method: str, target: str, body: bytes, limit: int) -> Told:
+    def _answer(self, method: str, target: str, body: bytes | None, limit: int) -> Told:
         found = self._tape.answer(method, self._origin + target, body)
         exchange = found.exchange
         if self._asked and exchange.peer_key != self._key:
@@ -111,4 +111,4 @@ class _ReplayingAsker:
         if len(found.body) > limit:
             raise UpstreamError("stream", "answer too large")
         headers = {name.encode("latin-1"): value.encode("latin-1") for name, value in exchange.fields.items()}
-        return Told(found.body, exchange.fields.get("content-type", ""), headers)
+        return Told(found.body, exchange.fields.get("content-type", ""), headers, exchange.sent)

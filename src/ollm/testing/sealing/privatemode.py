@@ -56,8 +56,8 @@ def _encapsulated(public_key: bytes) -> tuple[bytes, bytes]:
 class SecretService:
     """Agrees on secrets and signs each agreement."""
 
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, key: ec.EllipticCurvePrivateKey | None = None) -> None:
+        self._key = key or ec.generate_private_key(ec.SECP256R1())
         self.public_key = self._key.public_key()
         self.secrets: dict[str, bytes] = {}
 

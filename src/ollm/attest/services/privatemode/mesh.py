@@ -129,6 +129,15 @@ def check_secret_service(der: bytes, mesh_ca: x509.Certificate, name: str | None
     return SecretService(key, period)
 
 
+def key_of(der: bytes) -> ec.EllipticCurvePublicKey:
+    """The secret service's key out of a session's `Bound`. Raises: EvidenceRefused with privatemode.secret_service."""
+    with refusing(_SERVICE, "a key that can't be read", "one on P-256 or P-384"):
+        key = serialization.load_der_public_key(der)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise EvidenceRefused(_SERVICE, "a key of another kind", "one on P-256 or P-384")
+    return key
+
+
 def check_secret(exchange: Exchange, service: SecretService) -> None:
     """The secret service signed this very agreement. Raises: EvidenceRefused with privatemode.secret."""
     with refusing(_AGREEMENT, "a signature over other keys, or by another key", "the secret service's, over both sides' keys"):
