@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from fuzz import chutes, general, nitro, nvidia, provenance, sevsnp, signer, tdx, tinfoil, tokens
+from fuzz import chutes, general, nitro, nvidia, privatemode, provenance, sevsnp, signer, tdx, tinfoil, tokens
 from fuzz.target import Target
 
 TARGETS: tuple[Target, ...] = (
@@ -14,6 +14,7 @@ TARGETS: tuple[Target, ...] = (
     *provenance.TARGETS,
     *chutes.TARGETS,
     *tinfoil.TARGETS,
+    *privatemode.TARGETS,
     *signer.TARGETS,
     *general.TARGETS,
 )

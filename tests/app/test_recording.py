@@ -16,6 +16,7 @@ from ollm.errors import ConfigError
 from ollm.net.tape import open_tape
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.testing.providers.chutes import CHUTE, ChutesServer
+from ollm.testing.providers.privatemode import PrivatemodeServer
 from ollm.testing.providers.tinfoil import TinfoilServer
 from ollm.values.checks import Appraisal
 from ollm.values.hexes import Hex32
@@ -180,3 +181,22 @@ async def test_chutes_recorded_and_repeated(tmp_path: Path) -> None:
         first = (await record(loaded, "enclave", tmp_path / "tape")).appraisal
     assert first.accepted, first.failure
     assert await replayed(loaded, tmp_path / "tape") == first
+
+
+@pytest.mark.parametrize("platform", ["tdx", "sev-snp"])
+async def test_privatemode_recorded_and_repeated(tmp_path: Path, platform: Any) -> None:
+    """Its agreement on a secret is drawn anew each time; a replay judges the one that was recorded."""
+    async with PrivatemodeServer(platform=platform) as server:
+        tree = configuration({"enclave": server}, upstream={"adapter": "privatemode", "ca": server.ca})
+        if platform == "sev-snp":
+            del tree["upstreams"]["enclave"]["pcs_url"], tree["upstreams"]["enclave"]["root_crl_url"]
+        loaded = load(initialise(tmp_path, toml({**tree, "collateral": {"kds_url": server.kds_url}})))
+        first = (await record(loaded, "enclave", tmp_path / "tape")).appraisal
+        assert len(server.service.secrets) == 1
+    assert first.failure is None
+    assert await replayed(loaded, tmp_path / "tape") == first
+    (answered,) = (tmp_path / "tape" / "responses").glob("*secret.body")
+    said = json.loads(answered.read_bytes())
+    answered.write_text(json.dumps({**said, "Signature": said["Signature"][:-8] + "AAAAAAA="}))
+    changed = await replayed(loaded, tmp_path / "tape")
+    assert changed.failure is not None and changed.failure.name == "privatemode.secret"

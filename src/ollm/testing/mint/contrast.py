@@ -241,11 +241,11 @@ class Deployment:
         said = bytes.fromhex(nonce) + transition + hashlib.sha256(root).digest() + hashlib.sha256(mesh).digest()
         return {
             "version": "v1.20.0",
-            "raw_attestation_doc": _base64(machine.attest(hashlib.sha256(said).digest() + bytes(32), policy)),
-            "manifests": [_base64(manifest) for manifest in known],
-            "policies": [_base64(b"package coordinator"), _base64(b"package workload")],
-            "root_ca": _base64(root),
-            "mesh_ca": _base64(mesh),
+            "raw_attestation_doc": base64_of(machine.attest(hashlib.sha256(said).digest() + bytes(32), policy)),
+            "manifests": [base64_of(manifest) for manifest in known],
+            "policies": [base64_of(b"package coordinator"), base64_of(b"package workload")],
+            "root_ca": base64_of(root),
+            "mesh_ca": base64_of(mesh),
         }
 
     def answer(self, nonce: Hex32, changes: Mapping[str, Any] = {}, **other: Any) -> bytes:
@@ -274,8 +274,9 @@ def encoded(manifest: Manifest) -> bytes:
 
 def wrapped(document: Mapping[str, Any]) -> bytes:
     """The API's answer around an attestation document."""
-    return json.dumps({"AttestationDoc": _base64(json.dumps(document).encode())}).encode()
+    return json.dumps({"AttestationDoc": base64_of(json.dumps(document).encode())}).encode()
 
 
-def _base64(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
+    """As JSON of Go programs has bytes."""
     return base64.b64encode(data).decode()

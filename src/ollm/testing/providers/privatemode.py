@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.net.clock import SystemClock
 from ollm.seal.secret_exchange import SecretExchange
@@ -90,6 +90,11 @@ class PrivatemodeServer(Endorsed):
         self.ca = found.ca
         super().__init__(found.identity, tdx)
         self._kds = Server(self._amd, host="127.0.0.1", port=0)
+
+    @property
+    def service_key(self) -> bytes:
+        """The key with which the secret service signs: SubjectPublicKeyInfo, DER."""
+        return self.service.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def kds_url(self) -> str:

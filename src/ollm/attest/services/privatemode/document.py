@@ -63,7 +63,7 @@ class Coordinator(msgspec.Struct, frozen=True, kw_only=True):
         transition = bytes(32)
         for manifest in self.manifests:
             transition = _sha256(_sha256(manifest) + transition)
-        return _sha256(bytes.fromhex(nonce) + transition + _sha256(self.root_ca) + _sha256(self.mesh_ca)) + bytes(32)
+        return stated(bytes.fromhex(nonce), transition, self.root_ca, self.mesh_ca)
 
 
 def read(report: bytes) -> Coordinator:
@@ -76,6 +76,11 @@ def read(report: bytes) -> Coordinator:
         raise EvidenceRefused(FORMAT, f"an attestation of type {stated}", "one of SEV-SNP or TDX")
     cpu = tdx.evidence(message) if kind == _TDX else snp.evidence(message, FORMAT)
     return Coordinator(cpu=cpu, manifests=state.manifests, root_ca=state.root_ca, mesh_ca=state.mesh_ca)
+
+
+def stated(nonce: bytes, transition: bytes, root_ca: bytes, mesh_ca: bytes) -> bytes:
+    """Report data over the digest of the latest `transition`."""
+    return _sha256(nonce + transition + _sha256(root_ca) + _sha256(mesh_ca)) + bytes(32)
 
 
 def decoded(data: bytes, form: type[_T], what: str, *, check: str = FORMAT) -> _T:
