@@ -52,6 +52,18 @@ def test_what_is_written_can_be_asked_again(tmp_path: Path) -> None:
     assert (tape.manifest.moment, tape.manifest.nonce) == (1795507200, NONCE)
 
 
+def test_a_request_whose_body_is_drawn_anew_is_known_by_its_address(tmp_path: Path) -> None:
+    kept = recorder()
+    for body in (b'{"key":1}', b'{"key":2}'):
+        kept.keep(exchange_of("POST", URL, 200, {}, sent=body, peer_key=KEY), b"to " + body)
+    tape = saved(tmp_path / "new", kept)
+    found = tape.answer("POST", URL, None)
+    assert (found.body, found.exchange.sent) == (b'to {"key":1}', b'{"key":1}')
+    for method, url in (("PUT", URL), ("POST", "https://provider.example/other")):
+        with pytest.raises(UpstreamError):
+            tape.answer(method, url, None)
+
+
 def test_the_format_on_disk(tmp_path: Path) -> None:
     recorder().save(tmp_path / "new", MANIFEST)
     files = sorted(file.name for file in (tmp_path / "new" / "responses").iterdir())

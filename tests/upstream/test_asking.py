@@ -78,7 +78,8 @@ async def test_the_key_goes_along_only_where_it_must() -> None:
 
 async def test_what_is_posted_arrives() -> None:
     async with tls_server(saying(whole(b"{}"))) as server, asking(heads(server), client_tls()) as asker:
-        assert (await asker.post("/nonces", b'{"n":1}', limit=9, extra={"x-one": "1"})).body == b"{}"
+        told = await asker.post("/nonces", b'{"n":1}', limit=9, extra={"x-one": "1"})
+        assert (told.body, told.sent) == (b"{}", b'{"n":1}')
         head, _, body = server.requests[0].partition(b"\r\n\r\n")
         assert body == b'{"n":1}'
         assert {b"x-one: 1", b"content-type: application/json", b"authorization: Bearer sk-secret"} <= set(head.split(b"\r\n"))

@@ -13,8 +13,10 @@ from ollm.errors import EvidenceRefused, SealError, UpstreamError
 from ollm.receipts.session import verify_session
 from ollm.sim.breaks import BREAKS
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.upstream.aci import AciProvider
 from ollm.upstream.answer import SealedRequest
 from ollm.upstream.bundle import decode, from_data_uri
+from ollm.upstream.provider import Provider
 from ollm.upstream.session import Unverified, VerifiedSession, _endorsed, establish
 from ollm.values.level import Level
 from tests.scripted_enclave import Asked, answer, raw, reset, scripted_enclave, stream
@@ -213,6 +215,48 @@ async def test_an_error_in_the_clear_is_an_answer_and_its_body_is_nobodys_busine
         assert (answered.status, answered.retry_after, answered.key_refused) == (503, "3", False)
         answered.close()
         session.close()
+
+
+def particular(provider: Provider) -> Provider:
+    """`provider`, with a protocol that demands something of every request and has words for a secret that isn't known."""
+
+    class Particular(AciProvider):
+        stale_key_status = frozenset({500})
+        stale_key_words = b"who is that"
+
+        def rewrite(self, body: bytes) -> bytes:
+            return body + b" "
+
+    provider.__class__ = Particular
+    return provider
+
+
+@pytest.mark.parametrize(("words", "refused"), [(b"Who is that?", False), (b"500: who is that?", True), (b"", False)])
+async def test_an_error_may_say_that_the_key_is_not_held_by_its_words_alone(words: bytes, refused: bool) -> None:
+    script = raw(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: %d\r\n\r\n" % len(words) + words, keep=True)
+    async with scripted_enclave(script) as enclave, verifier(enclave, changed=particular) as verify:
+        session = await verify()
+        answered = await session.send(await sealed(session))
+        assert (answered.status, answered.key_refused) == (500, refused)
+        answered.close()
+        session.close()
+
+
+async def test_words_are_not_looked_for_without_end() -> None:
+    script = raw(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 70000\r\n\r\n" + b" " * 70000, keep=True)
+    async with scripted_enclave(script) as enclave, verifier(enclave, changed=particular) as verify:
+        session = await verify()
+        with pytest.raises(UpstreamError, match="too large"):
+            await session.send(await sealed(session))
+        session.close()
+
+
+async def test_a_request_goes_out_as_the_protocol_demands(enclave: SimEnclave) -> None:
+    for changed, want in ((lambda provider: provider, BODY), (particular, BODY + b" ")):
+        async with verifier(enclave, changed=changed) as verify:
+            session = await verify()
+            assert session.outgoing(BODY) == want
+            session.close()
 
 
 async def test_the_clock_that_judges_is_the_one_that_is_given(enclave: SimEnclave) -> None:

@@ -58,6 +58,16 @@ async def test_a_failed_connection_leaves_nothing(enclave: SimEnclave, tmp_path:
         tape_of(tmp_path, recorder).answer("GET", enclave.url + REPORT)
 
 
+async def test_what_was_drawn_is_told_as_it_was_recorded(tmp_path: Path) -> None:
+    recorder = Recorder()
+    recorder.keep(exchange_of("POST", f"{ORIGIN}/agree", 200, {}, sent=b'{"key":1}', peer_key=b"key"), b"signed")
+    async with replaying(tape_of(tmp_path, recorder))(Heads(ORIGIN, None), NOTHING) as again:
+        told = await again.post("/agree", b'{"key":2}', limit=10, drawn=True)
+        assert (told.sent, told.body) == (b'{"key":1}', b"signed")
+        with pytest.raises(UpstreamError, match="no answer"):
+            await again.post("/agree", b'{"key":2}', limit=10)
+
+
 async def test_limits_hold_for_recordings(tmp_path: Path) -> None:
     recorder = Recorder()
     recorder.keep(exchange_of("GET", f"{ORIGIN}/a", 200, {}, peer_key=b"key"), b"12")
