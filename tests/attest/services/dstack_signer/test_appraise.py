@@ -173,11 +173,12 @@ def test_the_connection_must_end_at_the_attested_key() -> None:
 
 def test_the_form_without_a_channel_is_for_those_who_ask_for_none() -> None:
     document = signer("genuine").report(NONCE, None)
-    appraisal, bound = judged(document, demand=WITHOUT_CHANNEL)
+    appraisal, bound = judged(document, policy(sealed_to_application=True), demand=WITHOUT_CHANNEL)
     assert appraisal.accepted, appraisal.failure
     assert bound is not None
     assert bound.spkis == ()
     assert refused_by(document, demand=Demand(shapes=("dstack",))) == "signer.fingerprint"
+    assert refused_by(document, demand=WITHOUT_CHANNEL) == "key.custody"  # its application's key, and nothing that singles the machine out
 
 
 def test_an_ecdsa_signer_signs_answers_and_nothing_is_sealed_to_it() -> None:
