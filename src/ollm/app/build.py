@@ -132,7 +132,7 @@ class Assembly:
 
     def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Held:
         if not ADAPTERS[self._loaded.settings.upstreams[name].adapter].evidence:
-            return _open_route(self._loaded, name)
+            return open_route(self._loaded, name)
         return Keeper(name, _verifier(self._loaded, name, collateral, clock), clock, self._store.sessions)
 
 
@@ -183,7 +183,7 @@ def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -
     return verify
 
 
-def _open_route(loaded: Loaded, name: str) -> OpenRoute:
+def open_route(loaded: Loaded, name: str) -> OpenRoute:
     """The way to upstream `name`, which has no evidence: that it is the provider, its certificate alone says."""
     upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
     provider, origin = OPEN[upstream.adapter](upstream, api_key_of(loaded, name)), origin_of(upstream.url)

@@ -16,9 +16,14 @@ from ollm.seal.cipher import Cipher
 from ollm.seal.ehbp import MEDIA_TYPE
 from ollm.seal.ehbp_cipher import EhbpCipher
 from ollm.upstream.asking import Asker, Heads
+from ollm.upstream.catalogue import PER_TOKEN, Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
+from ollm.wire.catalogue import Form, Rates
+
+# Another OLLM writes prices as integers, private-ai-gateway as OpenRouter does. The list is OpenAI's, with nothing required beside it (ACI §5.1).
+LIST = Source(Form(rates=(Rates("micro", "pricing.input_micro_per_million", "pricing.output_micro_per_million"), PER_TOKEN)), credential=True)
 
 _MAX_REPORT = 4 * 1024 * 1024
 
@@ -54,6 +59,9 @@ class AciProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        return Listing(self._heads, LIST)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """An ACI/1 service signs receipts of its own; none is asked for."""

@@ -22,9 +22,16 @@ from ollm.seal.cipher import Cipher
 from ollm.seal.near import NearCipher
 from ollm.upstream import signer
 from ollm.upstream.asking import Heads
+from ollm.upstream.catalogue import ENGINE, Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
+from ollm.wire.catalogue import Form, Rates
+
+_COST = Rates("scaled", "inputCostPerToken", "outputCostPerToken", "cacheReadCostPerToken")
+CLOUD_LIST = Source(
+    Form(entries="models", id="modelId", serves="modelId", context=("metadata.contextLength",), rates=(_COST,)), "/v1/model/list", page=1000
+)
 
 
 class NearProvider:
@@ -69,6 +76,11 @@ class NearProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        """A machine lists what its engine serves, to who has a key; the gateway lists prices too, to everybody."""
+        source = CLOUD_LIST if self._behind else Source(ENGINE, credential=True)
+        return Listing(self._heads, source, self._model)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """The model's signature over what it answered. Raises: UpstreamError, EvidenceRefused."""

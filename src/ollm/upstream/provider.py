@@ -5,6 +5,7 @@
     cipher      how a body is sealed to what was attested, None where the attested channel alone protects it; it may fetch what a single
                 request needs for that (a nonce that may be used once)
     path, head  pure: where a request goes and its headers; nothing of the client's own headers goes on
+    listing     pure: where the provider lists its models, and how the list reads
     vouch       network: the machine's own signature over what it answered, or nothing
 
 What is judged, and by which rule, is in `attest.services`; a provider's file never decides whether evidence is good.
@@ -21,6 +22,7 @@ from ollm.net.connection import Connection, Origin
 from ollm.ports import Fetch
 from ollm.seal.cipher import Cipher
 from ollm.upstream.asking import Asking
+from ollm.upstream.catalogue import Listing
 from ollm.values.hexes import Hex32, Sha256
 from ollm.values.policy import AttestationPolicy
 
@@ -73,6 +75,8 @@ class Requests(Protocol):
     def path(self, endpoint: str) -> str: ...
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes: ...
+
+    def listing(self) -> Listing: ...
 
 
 class OpenProvider(Requests, Protocol):

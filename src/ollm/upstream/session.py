@@ -26,6 +26,7 @@ from ollm.receipts.session import build_session
 from ollm.seal.cipher import JSON
 from ollm.upstream.answer import Answer, SealedRequest
 from ollm.upstream.bundle import MEDIA_TYPE, encode
+from ollm.upstream.catalogue import Catalogue, fetched
 from ollm.upstream.provider import Gathered, OpenProvider, Provider, Requests, Transcript, Vouched
 from ollm.upstream.statements import verified_statements
 from ollm.values.checks import Appraisal
@@ -95,6 +96,17 @@ class Route:
             connection.abort(connection.phase, "given up")
             self._pool.release(connection)
             raise
+
+    async def catalogue(self) -> Catalogue:
+        """What the provider lists as its models, told over this route. Raises: ChannelRefused, UpstreamError, WireError for what is no list."""
+        listing = self._requests.listing()
+        if listing.heads.origin.text == self._pool.origin.text:
+            return await fetched(listing, self._pool)
+        pool = self._pool.beside(listing.heads.origin)
+        try:
+            return await fetched(listing, pool)
+        finally:
+            pool.close()
 
     async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:
         """The machine's signature over `answer`, read to its end, which the provider named `chat_id`; None where it signs nothing.

@@ -21,7 +21,7 @@ from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
 from ollm.testing.mint import x509 as mint
 from ollm.testing.mint.nvidia import Device
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.tls import certified
 from ollm.testing.sealing.cheats import Cheat, Refused
 from ollm.testing.sealing.chutes import ChutesRecipient
@@ -184,6 +184,8 @@ class ChutesServer:
             await _answer(send, 200, listing)
         elif path == f"/chutes/{CHUTE}/evidence":
             await _answer(send, 200, json.dumps(self.evidence(query(scope)["nonce"])).encode())
+        elif path == "/v1/models":
+            await _answer(send, 200, listings.chutes(CHUTE))
         else:
             await self._invoke(path, headers, body, send)
 

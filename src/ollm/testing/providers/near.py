@@ -24,7 +24,7 @@ from ollm.sim.control import Control
 from ollm.sim.enclave import Counters
 from ollm.sim.pki import create_pki
 from ollm.testing.mint.signer import MODEL, FakeSigner, Key, KmsMachine, ed25519
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.tls import certified
 from ollm.testing.sealing.cheats import Cheat, Refused
 from ollm.testing.sealing.near import NearRecipient
@@ -126,6 +126,9 @@ class NearServer:
             self.queries.append(asked)
             bound = asked.get("include_tls_fingerprint") == "true" or asked.get("version") == "2"
             await _answer(send, 200, json.dumps(self.report(asked["nonce"], fingerprint=bound)).encode())
+        elif path == ("/v1/model/list" if self.behind else "/v1/models"):
+            self.queries.append(query(scope))
+            await _answer(send, 200, listings.near_cloud(query(scope)) if self.behind else listings.engine(MODEL))
         elif found := re.fullmatch(r"/v1/signature/(.+)", path):
             await self._signature(found[1], send)
         else:

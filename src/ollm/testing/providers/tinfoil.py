@@ -27,7 +27,7 @@ from ollm.sim.pki import create_pki
 from ollm.testing.mint import tinfoil as mint
 from ollm.testing.mint.snp import SnpMachine
 from ollm.testing.mint.snp_certificates import create_pki as create_snp_pki
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.sealing.cheats import DONE, Cheat, Refused
 from ollm.testing.sealing.ehbp import EhbpRecipient
 from ollm.values.hexes import Hex32, hex32
@@ -188,6 +188,8 @@ class TinfoilServer:
             await _answer(send, 200, self._document(hex32(query(scope).get("nonce", "00" * 32)), self.lie))
         elif scope["method"] == "GET" and path == "/.well-known/tinfoil-certificate" and self.form == "v2":
             await _answer(send, 200, mint.named_certificate(self.keys, SystemClock().now(), hpke=self.keys.hpke))
+        elif scope["method"] == "GET" and path == "/v1/models":
+            await _answer(send, 200, listings.TINFOIL)
         elif scope["method"] == "POST":
             await self._chat(scope, receive, send)
         else:

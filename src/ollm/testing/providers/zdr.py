@@ -7,7 +7,7 @@ import msgspec
 from ollm.net.clock import SystemClock
 from ollm.serving.http import Receive, Scope, Send, read_body
 from ollm.serving.server import Server
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.tls import certified
 
 _MAX_BODY = 1024 * 1024
@@ -35,6 +35,7 @@ class ZdrServer:
         self.status = 200
         self.comments = False
         self.elsewhere = ""
+        self.listing = listings.OPENAI
         self._server = Server(self._serve, host="127.0.0.1", port=0, tls=found.identity)
 
     @property
@@ -51,11 +52,13 @@ class ZdrServer:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _MAX_BODY)
         self.asked.append(Asked(scope["path"], {name.decode(): value.decode() for name, value in scope["headers"]}, body))
-        members: dict[str, Any] = msgspec.json.decode(body)
+        members: dict[str, Any] = msgspec.json.decode(body or b"{}")
         if self.elsewhere:
             await _answer(send, 307, b"application/json", b"{}", (b"location", self.elsewhere.encode()))
         elif self.status != 200:
             await _answer(send, self.status, b"application/json", b'{"error":{"message":"in full: ' + body.replace(b'"', b"'") + b'"}}')
+        elif scope["method"] == "GET":
+            await _answer(send, 200, b"application/json", self.listing)
         elif members.get("stream"):
             events = list(openai_shaped.events(members["model"]))
             comment = b": PROCESSING\n\n" if self.comments else b""
