@@ -9,9 +9,13 @@ import pytest
 
 from ollm.app.demo import BROKEN_MODEL, MODEL, Stage
 from ollm.testing.providers.listings import per_token
+from ollm.testing.providers.near import NearServer
 from ollm.testing.providers.zdr import ZdrServer
+from ollm.upstream import registry
 from tests.cli.conftest import Ollm
+from tests.stage import toml
 from tests.standing import standing
+from tests.upstream.test_fleet import Directory, tree
 
 
 def test_each_model_with_its_machine_and_verdict(ollm: Ollm, play: Stage, play_config: Path) -> None:
@@ -151,3 +155,19 @@ def refused_chat(play: Stage) -> None:
 def test_a_gateway_is_asked_for_no_list(ollm: Ollm, play: Stage, play_config: Path) -> None:
     result = ollm("models", "--gateway", play.url, "--catalogue", "-c", play_config, exits=2)
     assert "contradict each other" in result.output
+
+
+def test_each_machine_of_an_upstream_has_a_line(ollm: Ollm, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = NearServer()
+    bad = NearServer(beside=first)
+    bad.bend = lambda document: document.update(request_nonce="00" * 32)
+    with standing(first), standing(bad):
+        directory = Directory(first, bad)
+        monkeypatch.setitem(registry.MACHINES, "near", directory)
+        config.write_text(toml(tree(first)))
+        good_row, bad_row = json.loads(ollm("models", "--json", "-c", config).stdout)
+        assert (good_row["upstream"], good_row["verified"], good_row["machine"]) == ("near", True, first.url.removeprefix("https://"))
+        assert (bad_row["verified"], bad_row["machine"]) == (False, bad.url.removeprefix("https://"))
+        _, good_line, bad_line = ollm("models", "-c", config).stdout.splitlines()
+        assert f"{good_row['machine']}: verified 20" in good_line
+        assert f"{bad_row['machine']}: refused signer.nonce: " in bad_line

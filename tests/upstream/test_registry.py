@@ -6,7 +6,7 @@ from ollm.config.adapters import ADAPTERS
 from ollm.config.settings import UpstreamSettings
 from ollm.net.fetch import HttpFetch
 from ollm.upstream.provider import Requests
-from ollm.upstream.registry import OPEN, PROVIDERS
+from ollm.upstream.registry import MACHINES, OPEN, PROVIDERS
 from ollm.values.secret import Sealed
 from tests.upstream.verifying import tools
 
@@ -14,6 +14,10 @@ from tests.upstream.verifying import tools
 def test_every_adapter_of_the_configuration_has_its_provider() -> None:
     assert set(PROVIDERS) == {name for name, traits in ADAPTERS.items() if traits.evidence}
     assert set(OPEN) == {name for name, traits in ADAPTERS.items() if not traits.evidence}
+
+
+def test_machines_are_found_where_the_configuration_says_that_they_can_be() -> None:
+    assert set(MACHINES) == {name for name, traits in ADAPTERS.items() if traits.machines}
 
 
 @pytest.mark.parametrize("api_key", [None, Sealed(b"sk-secret")], ids=["without a key", "with a key"])
@@ -26,3 +30,6 @@ def test_each_is_made_from_its_settings(name: str, api_key: Sealed | None) -> No
         head = provider.head("/path", 0, "application/json", {})
         assert head.startswith(b"POST /path HTTP/1.1\r\n") and head.endswith(b"\r\n\r\n")
         assert (b"sk-secret" in head) is (api_key is not None)
+        listing = provider.listing()
+        asked = listing.heads.get(listing.source.target, credential=listing.source.credential)
+        assert (b"sk-secret" in asked) is (api_key is not None and listing.source.credential)

@@ -11,10 +11,10 @@ from ollm.upstream.session import Route
 
 
 @contextlib.asynccontextmanager
-async def route_to(loaded: Loaded, name: str, collateral: Collateral | None = None) -> AsyncIterator[Route]:
-    """A route to upstream `name`, closed in the end; `collateral` to share a cache. Raises: Unverified, ConfigError."""
+async def route_to(loaded: Loaded, name: str, collateral: Collateral | None = None, *, url: str | None = None) -> AsyncIterator[Route]:
+    """A route to upstream `name`, or to its machine at `url`, closed in the end; `collateral` to share a cache. Raises: Unverified, ConfigError."""
     if loaded.settings.upstreams[name].policy is not None:
-        async with provider_session(loaded, name, collateral) as session:
+        async with provider_session(loaded, name, collateral, url=url) as session:
             yield session
         return
     held = open_route(loaded, name)

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ollm.app.build import level_of
+from ollm.app.build import level_of, machine_urls
 from ollm.app.catalogue import route_to
+from ollm.app.collateral import Collateral, collateral_of
 from ollm.cli.catalogue import differing, prices
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
 from ollm.cli.output import amount, emit, quiet, say, show_table
@@ -15,10 +16,12 @@ from ollm.cli.running import KeyOption, states_of
 from ollm.config.load import Loaded
 from ollm.config.settings import ModelSettings
 from ollm.errors import ChannelRefused, ConfigError, UpstreamError, WireError
+from ollm.net.clock import SystemClock
 from ollm.upstream.catalogue import Catalogue
 from ollm.upstream.session import Unverified, VerifiedSession
 from ollm.values.usage import Price
 
+_Found: TypeAlias = tuple[dict[str, Any], Catalogue | str]
 _AT_ONCE = 4  # verifications at the same time
 
 
@@ -61,33 +64,41 @@ def _rows(loaded: Loaded, *, listed: bool) -> list[dict[str, Any]]:
             "provider": loaded.settings.upstreams[upstream].adapter,
             "level": str(level_of(loaded, upstream)),
             "price": _price(model.price),
-            **found[upstream][0],
-            **(_listed(name, model, found[upstream][1]) if listed else {}),
+            **state,
+            **(_listed(name, model, told) if listed else {}),
         }
         for name, model in loaded.settings.models.items()
         for upstream in model.upstreams
+        for state, told in found[upstream]
     ]
 
 
-async def _ask_all(loaded: Loaded, *, listed: bool) -> dict[str, tuple[dict[str, Any], Catalogue | str]]:
-    turns = asyncio.Semaphore(_AT_ONCE)
+async def _ask_all(loaded: Loaded, *, listed: bool) -> dict[str, list[_Found]]:
+    """What became of each machine of each upstream."""
+    turns, clock = asyncio.Semaphore(_AT_ONCE), SystemClock()
+    async with collateral_of(loaded, clock) as collateral:
 
-    async def one(name: str) -> tuple[dict[str, Any], Catalogue | str]:
-        async with turns:
-            return await _asked(loaded, name, listed=listed)
+        async def one(name: str, url: str) -> _Found:
+            async with turns:
+                return await _asked(loaded, name, url, collateral, listed=listed)
 
-    names = list(loaded.settings.upstreams)
-    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+        async def each(name: str) -> list[_Found]:
+            return await asyncio.gather(*(one(name, url) for url in await machine_urls(loaded, name, collateral)))
+
+        names = list(loaded.settings.upstreams)
+        return dict(zip(names, await asyncio.gather(*map(each, names)), strict=True))
 
 
-async def _asked(loaded: Loaded, name: str, *, listed: bool) -> tuple[dict[str, Any], Catalogue | str]:
-    """The state of upstream `name`, and its provider's list, or why there is none."""
+async def _asked(loaded: Loaded, name: str, url: str, collateral: Collateral, *, listed: bool) -> _Found:
+    """The state of the machine of upstream `name` at `url`, and its provider's list, or why there is none."""
+    settings = loaded.settings.upstreams[name]
     state: dict[str, Any] = {"verified": False, "verified_at": None, "expires_at": None, "session_id": None, "reason": None}
+    state |= {"machine": None if settings.max_machines is None else url.removeprefix("https://")}
     told: Catalogue | str = "not asked"
-    if loaded.settings.upstreams[name].policy is None and not listed:
+    if settings.policy is None and not listed:
         return state, told
     try:
-        async with route_to(loaded, name) as route:
+        async with route_to(loaded, name, collateral, url=url) as route:
             if isinstance(route, VerifiedSession):
                 held = {"verified_at": route.established_at, "expires_at": route.expires_at, "session_id": route.session_id}
                 state |= {"verified": True, **held}
@@ -133,7 +144,8 @@ def _verdict(row: dict[str, Any]) -> str:
         verdict = "[yellow]not attested[/]: its provider has no evidence"
     else:
         verdict = "[yellow]not verified yet[/]"
-    return verdict + _listed_note(row)
+    machine = f"{quiet(row['machine'])}: " if row.get("machine") else ""
+    return machine + verdict + _listed_note(row)
 
 
 def _listed_note(row: dict[str, Any]) -> str:

@@ -27,6 +27,11 @@ class Pool:
         self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
 
+    @property
+    def busy(self) -> int:
+        """Connections with an exchange on them, or being opened for one."""
+        return len(self._busy) + self._opening
+
     def adopt(self, connection: Connection) -> None:
         """Take over a connection that was opened before the pool, when its peer is a pinned one."""
         if (self._pins is None or connection.peer_spki in self._pins) and not connection.closed and not self._closed:

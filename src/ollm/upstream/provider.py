@@ -99,3 +99,9 @@ class Provider(Requests, Protocol):
     async def cipher(self, bound: Bound) -> Cipher | None: ...
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None: ...
+
+
+class Discovery(Protocol):
+    """Where the machines of one upstream are. Contract: URLs below the configured one's domain alone; raises UpstreamError, WireError."""
+
+    async def urls(self) -> tuple[str, ...]: ...

@@ -18,8 +18,8 @@ from ollm.attest.services import door
 from ollm.attest.services.evidence import Bound, Judged, SealingKey
 from ollm.attest.services.question import Question
 from ollm.config.settings import Timeouts, UpstreamSettings
-from ollm.errors import EvidenceRefused, SealError, UpstreamError
-from ollm.net.connection import Origin
+from ollm.errors import ChannelRefused, EvidenceRefused, SealError, UpstreamError
+from ollm.net.connection import Connection, Origin
 from ollm.net.pool import Pool
 from ollm.ports import Clock
 from ollm.receipts.session import build_session
@@ -68,6 +68,12 @@ class Route:
         self._requests = provider
         self._pool = pool
         self._timeouts = timeouts
+        self.unreached_at: float | None = None  # loop time at which the last request found no connection; None: it found one
+
+    @property
+    def in_progress(self) -> int:
+        """How many requests it has now."""
+        return self._pool.busy
 
     def outgoing(self, body: bytes) -> bytes:
         """`body` as this provider is to get it, before it is hashed and sealed. Raises: ApiError for one that it can't be sent."""
@@ -80,7 +86,7 @@ class Route:
 
     async def send(self, request: SealedRequest) -> Answer:
         """Send `request` over a connection to the attested key. Raises: ChannelRefused, UpstreamError, SealError."""
-        connection = await self._pool.acquire()
+        connection = await self._connected()
         try:
             timeouts = self._timeouts
             response = await connection.exchange(request.head, request.body, headers_timeout=timeouts.headers, total_timeout=timeouts.total)
@@ -96,6 +102,17 @@ class Route:
             connection.abort(connection.phase, "given up")
             self._pool.release(connection)
             raise
+
+    async def _connected(self) -> Connection:
+        try:
+            connection = await self._pool.acquire()
+        except ChannelRefused:
+            raise  # somebody was reached, with another key
+        except UpstreamError:
+            self.unreached_at = asyncio.get_running_loop().time()
+            raise
+        self.unreached_at = None
+        return connection
 
     async def catalogue(self) -> Catalogue:
         """What the provider lists as its models, told over this route. Raises: ChannelRefused, UpstreamError, WireError for what is no list."""

@@ -22,7 +22,7 @@ from ollm.serving.server import Server
 from ollm.sim import reference
 from ollm.sim.control import Control
 from ollm.sim.enclave import Counters
-from ollm.sim.pki import create_pki
+from ollm.sim.pki import SimulatedPki, create_pki
 from ollm.testing.mint.signer import MODEL, FakeSigner, Key, KmsMachine, ed25519
 from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.tls import certified
@@ -54,10 +54,16 @@ class Signing(enum.Enum):
 class NearServer:
     """`bend` changes each report before it is sent; `answers` is done to sealed answers, `signing` to signatures. `bodies`: as they came."""
 
-    def __init__(self, *, behind: bool = False, key: Key | None = None, sealed: bool = True) -> None:
-        """`behind`: a gateway stands before the machine. `sealed` False: bodies come in the clear."""
+    def __init__(
+        self, *, behind: bool = False, key: Key | None = None, sealed: bool = True, beside: "NearServer | None" = None, port: int = 0
+    ) -> None:
+        """`behind`: a gateway stands before the machine. `sealed` False: bodies come in the clear.
+
+        `beside`: another machine of the same fleet, made by the same hardware vendor and admitted by the same policy.
+        """
         clock = SystemClock()
-        pki = create_pki(clock.now())
+        self.pki: SimulatedPki = beside.pki if beside is not None else create_pki(clock.now())
+        pki = self.pki
         machine = KmsMachine(pki, clock, app_name="inference-proxy")
         front = KmsMachine(pki, clock, name="gateway-machine", build="gateway-build", app_name="cloud-api")
         self.signer = FakeSigner(machine=machine, key=key or ed25519(SEED))
@@ -81,12 +87,16 @@ class NearServer:
         self.queries: list[dict[str, str]] = []
         self.signatures_asked = 0
         self._signatures: dict[str, dict[str, Any]] = {}
-        self._server = Server(self._serve, host="127.0.0.1", port=0, tls=found.identity)
+        self._server = Server(self._serve, host="127.0.0.1", port=port, tls=found.identity)
         self._pcs = Server(Control(machine, Counters(), ""), host="127.0.0.1", port=0)
 
     @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self._server.port}"
+        return f"https://127.0.0.1:{self.port}"
 
     @property
     def pcs_url(self) -> str:
@@ -101,8 +111,12 @@ class NearServer:
         await self._pcs.start()
         return self
 
-    async def __aexit__(self, *error: object) -> None:
+    async def leave(self) -> None:
+        """The machine is gone; who stands for its hardware goes on answering."""
         await self._server.drain(0)
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.leave()
         await self._pcs.drain(0)
 
     def report(self, nonce: str, *, fingerprint: bool = True) -> dict[str, Any]:
