@@ -1,5 +1,7 @@
 """The providers that OLLM knows: the configuration and the code know the same ones."""
 
+from pathlib import Path
+
 import pytest
 
 from ollm.config.adapters import ADAPTERS
@@ -33,3 +35,10 @@ def test_each_is_made_from_its_settings(name: str, api_key: Sealed | None) -> No
         listing = provider.listing()
         asked = listing.heads.get(listing.source.target, credential=listing.source.credential)
         assert (b"sk-secret" in asked) is (api_key is not None and listing.source.credential)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_each_has_its_page_with_an_upstream_that_names_it(name: str) -> None:
+    page = (Path(__file__).parents[2] / f"docs/providers/{name}.md").read_text(encoding="utf-8")
+    assert f"(`{name}`)" in page.splitlines()[0]
+    assert f'adapter = "{name}"' in page

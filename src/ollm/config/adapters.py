@@ -27,7 +27,7 @@ class Traits(NamedTuple):
 
 
 ADAPTERS: dict[str, Traits] = {
-    "aci": Traits(evidence=True, seals=("ehbp", "tls")),
+    "aci": Traits(evidence=True, seals=("ehbp", "aci-e2ee-v2", "tls")),
     "near": Traits(evidence=True, seals=("near-e2ee-v2", "tls"), machines=True),
     "phala": Traits(evidence=True, seals=("tls",)),
     "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),

@@ -65,6 +65,7 @@ class ChutesProvider:
 
     # 403: the nonce is not good any more; 404: the instance is gone. Both are mended by asking anew who is there.
     stale_key_status = frozenset({403, 404})
+    stale_key_error = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._chute = settings.model or ""  # its form is checked where the configuration is read

@@ -38,6 +38,7 @@ class NearProvider:
     """Profile, evidence source and request shape of one model at NEAR AI."""
 
     stale_key_status = frozenset({421})  # the gateway: no machine holds the key that was sealed to
+    stale_key_error = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         """Raises: ConfigError without a model."""

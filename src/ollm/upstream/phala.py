@@ -32,6 +32,7 @@ class PhalaProvider:
     """Profile, evidence source and request shape of one model behind such a service."""
 
     stale_key_status: frozenset[int] = frozenset()
+    stale_key_error = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._tools = tools

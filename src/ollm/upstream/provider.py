@@ -72,6 +72,9 @@ class Requests(Protocol):
     @property
     def stale_key_status(self) -> frozenset[int]: ...  # of error answers that say: I don't hold the key that you sealed to
 
+    @property
+    def stale_key_error(self) -> str | None: ...  # the type of error that such an answer must name; None: its status says enough
+
     def path(self, endpoint: str) -> str: ...
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes: ...

@@ -19,7 +19,7 @@ from ollm.attest.services.evidence import Bound, Judged, SealingKey
 from ollm.attest.services.question import Question
 from ollm.config.settings import Timeouts, UpstreamSettings
 from ollm.errors import ChannelRefused, EvidenceRefused, SealError, UpstreamError
-from ollm.net.connection import Connection, Origin
+from ollm.net.connection import Connection, Origin, Response
 from ollm.net.pool import Pool
 from ollm.ports import Clock
 from ollm.receipts.session import build_session
@@ -36,6 +36,17 @@ from ollm.values.policy import AttestationPolicy
 
 VERIFIER_ID = "ollm/1"
 _TOKEN = object()
+_MAX_ERROR = 64 * 1024  # bytes
+
+
+class _Error(msgspec.Struct, frozen=True):
+    type: str
+
+
+class _Errors(msgspec.Struct, frozen=True):
+    """OpenAI's error object, as far as it is read."""
+
+    error: _Error
 
 
 class Endorser(Protocol):
@@ -96,7 +107,8 @@ class Route:
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
             answer.sent_hash = sha256_of(request.body) if signs else None
-            answer.key_refused = request.sealed and opener is None and response.status in self._requests.stale_key_status
+            stale = request.sealed and opener is None and response.status in self._requests.stale_key_status
+            answer.key_refused = stale and await _names(response, self._requests.stale_key_error, timeouts.idle)
             return answer
         except BaseException:
             connection.abort(connection.phase, "given up")
@@ -332,6 +344,17 @@ def e2ee_binding(provider: str, key: SealingKey) -> dict[str, str]:
     """ACI §8.2's binding to a sealing key."""
     digest = hashlib.sha256(key.public_key).hexdigest()
     return {"type": "e2ee_public_key_sha256", "provider": provider, "algorithm": key.algorithm, "public_key_sha256": digest}
+
+
+async def _names(response: Response, error: str | None, idle: float) -> bool:
+    """Whether an answer's error is of type `error`; None: whatever it is. Nobody else reads it: its text may repeat the prompt."""
+    if error is None:
+        return True
+    body = await response.read_all(_MAX_ERROR, idle)
+    try:
+        return msgspec.json.decode(body, type=_Errors).error.type == error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _drop(gathered: Gathered | None) -> None:

@@ -72,6 +72,7 @@ class TinfoilProvider:
     """Profile, evidence source and request shape of one enclave or router."""
 
     stale_key_status = frozenset({422})  # EHBP §4.3: the key configuration is not (or no longer) ours
+    stale_key_error = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._tools = tools

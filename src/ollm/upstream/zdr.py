@@ -76,6 +76,7 @@ class ZdrProvider:
     """How requests to one of these providers look."""
 
     stale_key_status: frozenset[int] = frozenset()  # nothing is sealed
+    stale_key_error = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None) -> None:
         profile = PROFILES[settings.adapter]
