@@ -42,3 +42,25 @@ def test_each_has_its_page_with_an_upstream_that_names_it(name: str) -> None:
     page = (Path(__file__).parents[2] / f"docs/providers/{name}.md").read_text(encoding="utf-8")
     assert f"(`{name}`)" in page.splitlines()[0]
     assert f'adapter = "{name}"' in page
+
+
+# What the error statuses of each mean where they mean something else than elsewhere. `docs/providers/` says why.
+STATUSES: dict[str, dict[int, int]] = {
+    "aci": {},
+    "near": {503: 429},
+    "phala": {},
+    "tinfoil": {503: 429},
+    "chutes": {},
+    "openai": {},
+    "anthropic": {529: 503},
+    "openrouter": {403: 400},
+    "openai-compatible": {},
+}
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_error_statuses_of_each(name: str) -> None:
+    settings = UpstreamSettings(url="https://a.example", adapter=name, model="m")
+    provider: Requests = OPEN[name](settings, None) if name in OPEN else PROVIDERS[name](settings, None, tools(HttpFetch()))
+    assert dict(provider.statuses) == STATUSES[name]
+    assert not set(provider.statuses) & set(provider.stale_key_status), "what says that the key is stale is not the client's affair"

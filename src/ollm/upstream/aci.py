@@ -37,6 +37,8 @@ _MAX_REPORT = 4 * 1024 * 1024
 class AciProvider:
     """Profile, evidence source and request shape of one ACI/1 upstream."""
 
+    statuses: Mapping[int, int] = {}
+
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._asking = tools.asking
         self._clock = SystemClock()

@@ -63,8 +63,9 @@ class _Listing(msgspec.Struct, frozen=True):
 class ChutesProvider:
     """Profile, evidence source and request shape of one chute."""
 
-    # 403: the nonce is not good any more; 404: the instance is gone. Both are mended by asking anew who is there.
-    stale_key_status = frozenset({403, 404})
+    statuses: Mapping[int, int] = {}
+    # 403: the nonce is not good any more; 404: the instance is unknown; 410: it is gone. All are mended by asking anew who is there.
+    stale_key_status = frozenset({403, 404, 410})
     stale_key_error = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:

@@ -37,6 +37,7 @@ CLOUD_LIST = Source(
 class NearProvider:
     """Profile, evidence source and request shape of one model at NEAR AI."""
 
+    statuses: Mapping[int, int] = {503: 429}  # a machine's engine whose queue is full; the gateway itself says 429 then
     stale_key_status = frozenset({421})  # the gateway: no machine holds the key that was sealed to
     stale_key_error = None
 

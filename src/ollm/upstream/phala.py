@@ -31,6 +31,7 @@ from ollm.wire.catalogue import Form
 class PhalaProvider:
     """Profile, evidence source and request shape of one model behind such a service."""
 
+    statuses: Mapping[int, int] = {}
     stale_key_status: frozenset[int] = frozenset()
     stale_key_error = None
 

@@ -70,6 +70,9 @@ class Requests(Protocol):
     def tls(self) -> ssl.SSLContext: ...  # certified_tls where nothing attests the peer's key
 
     @property
+    def statuses(self) -> Mapping[int, int]: ...  # of its error answers those that mean something else than elsewhere, and what
+
+    @property
     def stale_key_status(self) -> frozenset[int]: ...  # of error answers that say: I don't hold the key that you sealed to
 
     @property
@@ -84,9 +87,6 @@ class Requests(Protocol):
 
 class OpenProvider(Requests, Protocol):
     """A provider without evidence."""
-
-    @property
-    def statuses(self) -> Mapping[int, int]: ...  # of its error answers, and what each means elsewhere
 
     def rewrite(self, body: bytes) -> bytes: ...  # as its contract demands; raises ApiError for a request that it doesn't cover
 

@@ -106,6 +106,7 @@ class Route:
                 opener = None  # an error answer in the clear: only its status is believed
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
+            answer.status = self._requests.statuses.get(response.status, response.status)
             answer.sent_hash = sha256_of(request.body) if signs else None
             stale = request.sealed and opener is None and response.status in self._requests.stale_key_status
             answer.key_refused = stale and await _names(response, self._requests.stale_key_error, timeouts.idle)
@@ -162,11 +163,6 @@ class UnattestedRoute(Route):
 
     def outgoing(self, body: bytes) -> bytes:
         return self._provider.rewrite(body)
-
-    async def send(self, request: SealedRequest) -> Answer:
-        answer = await super().send(request)
-        answer.status = self._provider.statuses.get(answer.status, answer.status)
-        return answer
 
 
 class VerifiedSession(Route):

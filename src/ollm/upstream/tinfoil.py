@@ -71,6 +71,7 @@ class _Attestations(msgspec.Struct, frozen=True):
 class TinfoilProvider:
     """Profile, evidence source and request shape of one enclave or router."""
 
+    statuses: Mapping[int, int] = {503: 429}  # overloaded, or the model not there just now, with the time after which to try again
     stale_key_status = frozenset({422})  # EHBP §4.3: the key configuration is not (or no longer) ours
     stale_key_error = None
 

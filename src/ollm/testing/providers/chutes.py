@@ -105,6 +105,7 @@ class ChutesServer:
         self.answers = Cheat.NONE
         self.lists = 0
         self.nonces_used: list[str] = []
+        self.refusals: list[int] = []  # statuses that the next requests are answered with
         self.expires_in = 60.0
         self._first_nonces: dict[str, list[str]] = {}
         self._attested = False
@@ -191,6 +192,9 @@ class ChutesServer:
 
     async def _invoke(self, path: str, headers: dict[str, str], body: bytes, send: Send) -> None:
         self.nonces_used.append(headers.get("x-e2e-nonce", ""))
+        if self.refusals:
+            await _answer(send, self.refusals.pop(0), b'{"detail":"refused"}')
+            return
         instance = next((each for each in self.instances if each.instance_id == headers.get("x-instance-id")), self.instances[0])
         try:
             exchange = instance.recipient.open(path, headers, body)

@@ -80,7 +80,8 @@ class NearServer:
         self.bend: Bend = lambda document: None
         self.answers = Cheat.NONE
         self.signing = Signing.HONEST
-        self.refusing = 0  # how many requests more are answered 421
+        self.refusing = 0  # how many requests more are answered with `refusal`
+        self.refusal = 421
         self.bodies: list[bytes] = []
         self.asked: list[dict[str, Any]] = []
         self.heads: list[dict[str, str]] = []
@@ -152,7 +153,7 @@ class NearServer:
         self.bodies.append(body)
         if self.refusing:
             self.refusing -= 1
-            await _answer(send, 421, b'{"error":{"message":"encryption key is no longer valid"}}')
+            await _answer(send, self.refusal, b'{"error":{"message":"encryption key is no longer valid"}}')
             return
         exchange = None
         if self._sealed:

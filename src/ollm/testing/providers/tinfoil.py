@@ -86,6 +86,7 @@ class TinfoilServer:
         self.collateral = collateral
         self.asked: list[Asked] = []
         self.reports = 0
+        self.overloaded = False
         pki = create_pki(now)
         machine = SimulatedMachine(pki, clock)
         tdx, snp = mint.TdxGuest(machine), None if platform == "tdx" else mint.SnpGuest(SnpMachine(create_snp_pki("Genoa", now), now))
@@ -198,6 +199,9 @@ class TinfoilServer:
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire = await read_body(scope, receive, _MAX_BODY)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if self.overloaded:
+            await _stream(send, [b'{"error":{"code":"server_is_overloaded"}}'], streamed=False, headers={"retry-after": "7"}, status=503)
+            return
         if ENCAPSULATED_KEY not in headers:
             self.asked.append(Asked(scope["path"], headers, wire, wire))
             request = json.loads(wire)
@@ -261,10 +265,10 @@ async def _answer(send: Send, status: int, body: bytes, kind: str = "application
     await send({"type": "http.response.body", "body": body})
 
 
-async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}) -> None:
+async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}, status: int = 200) -> None:
     kind = "text/event-stream" if streamed else "application/json"
     named = [(name.encode(), value.encode()) for name, value in {"content-type": kind, **headers}.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": named})
+    await send({"type": "http.response.start", "status": status, "headers": named})
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
