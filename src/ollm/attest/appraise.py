@@ -6,14 +6,13 @@ Requirements come from the policy, never from what the peer sent, and what is ab
 
 from collections.abc import Sequence
 
-from ollm.attest import aci, claims
+from ollm.attest import aci, claims, composition
 from ollm.attest.checks import BEFORE, CHANNEL, REPORT, Trail
 from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral, TdxEvidence
 from ollm.attest.tdx import appraise as tdx
 from ollm.attest.tdx import genuine, layout, wanted
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Appraisal, Check
-from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 
 
@@ -116,13 +115,8 @@ def _appraise_service(
 
 
 def _check_level(policy: AttestationPolicy) -> None:
-    """The policy is one that a TDX quote can satisfy, and its level is what that is worth. Raises: EvidenceRefused with policy.level.
-
-    A policy that pins a simulated root is simulated, one that doesn't is tee; no other level rests on evidence.
-    """
-    level = Level.SIMULATED if policy.simulated else Level.TEE
-    if policy.level is not level:
-        raise EvidenceRefused("policy.level", policy.level, level)
+    """The policy is one that a TDX quote can satisfy, and its level is what that is worth. Raises: EvidenceRefused with policy.level."""
+    composition.check_level(policy)
     if "tdx" not in policy.cpu:
         raise EvidenceRefused("policy.level", f"a policy for {' and '.join(policy.cpu) or 'nothing'}", "one that accepts TDX")
     demands = {"GPUs": policy.nvidia, "provenance": policy.provenance}
