@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from ollm.app.collateral import sigstore_root
-from ollm.app.evidence import Question, file_endorser, judge, unjudged
+from ollm.app.evidence import Question, file_endorser, judge
 from ollm.attest import ear
+from ollm.attest.checks import unjudged
 from ollm.attest.evidence import Expected, MachineEvidence
 from ollm.attest.recognise import MAX_FILE
 from ollm.cli.common import DEFAULT_CONFIG, AtOption, ConfigOption, JsonOption, configuration, moment, one_line, run
