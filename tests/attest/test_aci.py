@@ -261,7 +261,7 @@ def with_keys(*keys: tuple[str, str]) -> Keyset:
     ],
 )
 def test_the_key_of_the_suite_that_we_take_first(keys: list[tuple[str, str]], taken: tuple[str, str]) -> None:
-    assert aci.check_e2ee_key(with_keys(*keys)) == (taken[0], bytes.fromhex(taken[1]))
+    assert aci.check_field_key(with_keys(*keys)) == (taken[0], bytes.fromhex(taken[1]))
 
 
 @pytest.mark.parametrize(
@@ -281,5 +281,5 @@ def test_the_key_of_the_suite_that_we_take_first(keys: list[tuple[str, str]], ta
     ],
 )
 def test_a_keyset_without_one_such_key_for_that_alone_is_refused(keys: list[tuple[str, str]]) -> None:
-    with refused("channel.e2ee_key"):
-        aci.check_e2ee_key(with_keys(*keys))
+    with refused("channel.field_key"):
+        aci.check_field_key(with_keys(*keys))

@@ -144,12 +144,12 @@ def check_spki(keyset: Keyset, evidence: AciEvidence) -> Hex32:
     return evidence.peer_spki_sha256
 
 
-def check_e2ee_key(keyset: Keyset) -> tuple[str, bytes]:
+def check_field_key(keyset: Keyset) -> tuple[str, bytes]:
     """Algorithm and key of ACI's field encryption, version 2: of the suites that the keyset has, the one that we take first.
 
-    Raises: EvidenceRefused with channel.e2ee_key.
+    Raises: EvidenceRefused with channel.field_key.
     """
-    check = "channel.e2ee_key"
+    check = "channel.field_key"
     for algo in E2EE_ALGOS:
         listed = [key.public_key for key in keyset.e2ee_public_keys if key.algo == algo]
         if len(listed) > 1:

@@ -40,7 +40,7 @@ REPORT: dict[str, Proof] = {
 CHANNEL: dict[str, Proof] = {
     "binding.report_data": Proof("the machine itself stated this keyset, freshly, for our nonce", f"{_ACI} §3.2"),
     "channel.spki": Proof("the connection ends at a key that was attested (ACI: one of that keyset)", f"{_ACI} §5"),
-    "channel.e2ee_key": Proof("fields are sealed to a key of that keyset, which has no other role", "ACI E2EE v2 §4, §7"),
+    "channel.field_key": Proof("fields are sealed to a key of that keyset, which has no other role", "ACI E2EE v2 §4, §7"),
     "channel.hpke_key": Proof("what is sealed can be opened only with a key of that keyset", "OLLM specification: ACI with EHBP"),
 }
 MACHINE: dict[str, Proof] = {

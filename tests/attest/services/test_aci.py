@@ -138,12 +138,12 @@ def test_a_route_that_demands_another_cipher_gets_its_key_and_no_other(machine: 
     assert bound is not None
     assert bound.sealing == (SealingKey(cipher="aci-e2ee-v2", algorithm=E2EE_ALGOS[0], public_key=b"\x11" * 32, custody="app_kms"),)
     made = [check.name for check in appraisal.checks]
-    assert "channel.e2ee_key" in made and "channel.hpke_key" not in made
+    assert "channel.field_key" in made and "channel.hpke_key" not in made
 
 
 def test_no_other_key_takes_its_place(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
     appraisal, bound = aci.appraise(own(machine, policy, KEYSET))
-    assert (failing(appraisal), bound) == ("channel.e2ee_key", None)
+    assert (failing(appraisal), bound) == ("channel.field_key", None)
 
 
 def test_where_nothing_is_sealed_the_cipher_does_not_matter(machine: SimulatedMachine, policy: AttestationPolicy) -> None:

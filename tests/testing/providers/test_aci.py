@@ -75,10 +75,10 @@ def _swapped(document: dict[str, Any]) -> None:
 
 
 EVIDENCE: dict[str, tuple[Lie, Callable[[dict[str, Any]], object], str]] = {
-    "no key": (Lie.NO_KEY, lambda document: None, "channel.e2ee_key"),
-    "a suite that nobody defines": (Lie.ANOTHER_SUITE, lambda document: None, "channel.e2ee_key"),
-    "no key in its place": (Lie.MALFORMED, lambda document: None, "channel.e2ee_key"),
-    "two keys": (Lie.TWO, lambda document: None, "channel.e2ee_key"),
+    "no key": (Lie.NO_KEY, lambda document: None, "channel.field_key"),
+    "a suite that nobody defines": (Lie.ANOTHER_SUITE, lambda document: None, "channel.field_key"),
+    "no key in its place": (Lie.MALFORMED, lambda document: None, "channel.field_key"),
+    "two keys": (Lie.TWO, lambda document: None, "channel.field_key"),
     "a key swapped on the way": (Lie.NONE, _swapped, "keyset.digest"),
     "another protocol": (Lie.NONE, lambda document: document.update(api_version="aci/2"), "report.version"),
 }

@@ -35,7 +35,7 @@ def appraise(question: Question) -> Verdict:
         question.now,
         require_hpke=demand.seal and not own,
         require_channel=demand.channel,
-        require_e2ee=own,
+        require_field_key=own,
     )
     return appraisal, None if binding is None else bound(binding)
 
@@ -64,8 +64,8 @@ def bound(binding: Binding) -> Bound:
 def _sealing(binding: Binding) -> Iterator[SealingKey]:
     if binding.hpke_public_key is not None:
         yield SealingKey(cipher="ehbp", algorithm=HPKE_ALGO, public_key=binding.hpke_public_key, custody="instance")
-    if binding.e2ee_key is not None:
-        algorithm, key = binding.e2ee_key
+    if binding.field_key is not None:
+        algorithm, key = binding.field_key
         # Services that have such a key get it from a key service, for all of their replicas; one that says nothing of that is no better.
         yield SealingKey(cipher=E2EE, algorithm=algorithm, public_key=key, custody="app_kms")
 
