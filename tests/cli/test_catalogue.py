@@ -9,9 +9,11 @@ import pytest
 
 from ollm.app.demo import Stage
 from ollm.config.load import parse
+from ollm.testing.providers.chutes import CHUTE, ChutesServer
 from ollm.testing.providers.listings import OPENAI, per_token
 from ollm.testing.providers.zdr import ZdrServer
 from tests.cli.conftest import Ollm
+from tests.stage import policy_table, toml, upstream_table
 from tests.standing import standing
 
 MODELS = """
@@ -109,3 +111,15 @@ def test_what_can_not_be_asked(ollm: Ollm, listing_config: Path, server: ZdrServ
     assert "contradict each other" in ollm("catalogue", "u", "--toml", "--json", "-c", listing_config, exits=2).output
     server.elsewhere = "https://127.0.0.1:1/"
     assert "was answered 307" in ollm("catalogue", "u", "-c", listing_config, exits=2).output
+
+
+def test_of_many_models_those_of_the_configured_chute_can_be_asked_for(ollm: Ollm, config: Path) -> None:
+    chutes = ChutesServer()
+    with standing(chutes):
+        upstream = {**upstream_table(chutes, "p", adapter="chutes", model=CHUTE, ca=chutes.ca)}
+        config.write_text(toml({"policies": {"p": policy_table(chutes.policy)}, "upstreams": {"u": upstream}}))
+        rows = json.loads(ollm("catalogue", "u", "--json", "-c", config).stdout)["models"]
+        assert [(row["id"], row["reached"]) for row in rows] == [("zai/GLM-TEE", True), ("other/Model-TEE", False)]
+        assert "not by this upstream" in ollm("catalogue", "u", "-c", config).stdout.splitlines()[2]
+        entries = tomllib.loads(ollm("catalogue", "u", "--toml", "-c", config).stdout)["models"]
+        assert list(entries) == ["zai/GLM-TEE"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import httpx2
@@ -171,3 +172,22 @@ def test_each_machine_of_an_upstream_has_a_line(ollm: Ollm, config: Path, monkey
         _, good_line, bad_line = ollm("models", "-c", config).stdout.splitlines()
         assert f"{good_row['machine']}: verified 20" in good_line
         assert f"{bad_row['machine']}: refused signer.nonce: " in bad_line
+
+
+def test_one_that_the_gateway_has_not_come_to_yet(ollm: Ollm, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row: dict[str, object] = {
+        "model": "m",
+        "upstream": "u",
+        "provider": "near",
+        "level": "tee",
+        "price": None,
+        "verified": False,
+        "reason": None,
+        "retry_at": None,
+    }
+
+    async def states_of(url: str, key: str, path: Path) -> list[dict[str, object]]:
+        return [row]
+
+    monkeypatch.setattr(import_module("ollm.cli.models"), "states_of", states_of)  # the package has the command by that name
+    assert ollm("models", "--gateway", "http://127.0.0.1:1", "-c", config).stdout.splitlines()[1].endswith("not verified yet")

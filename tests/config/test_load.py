@@ -101,7 +101,7 @@ REFUSALS = {
     "simulated level without a root": ('[policies.p]\nlevel = "simulated"', "policies.p mixes simulated and real hardware", "only with it"),
     "zdr policy": ('[policies.p]\nlevel = "zdr"', "policies.p.level is zdr", "has none"),
     "unknown adapter": (POLICY + UPSTREAM + 'adapter = "nobody"', "upstreams.u.adapter 'nobody' is unknown", "aci"),
-    "unknown seal": (POLICY + UPSTREAM + 'seal = "none"', "upstreams.u.seal 'none' is unknown", "ehbp or tls"),
+    "unknown seal": (POLICY + UPSTREAM + 'seal = "none"', "upstreams.u.seal 'none' is unknown", "ehbp or aci-e2ee-v2 or tls"),
     "unknown policy": (UPSTREAM, "upstreams.u names policy 'p', which is not configured", "[policies.p]"),
     "no upstreams": (POLICY + UPSTREAM + "[models.m]\nupstreams = []", "models.m.upstreams is empty", "at least one"),
     "unknown upstream": (

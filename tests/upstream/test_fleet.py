@@ -259,3 +259,27 @@ async def test_a_session_that_is_distrusted_is_its_own_machines_alone(socket_dir
         assert first not in fleet(stage).sessions()
         entry = await stage.entry(await stage.chat(CANARY))
         assert entry.status is Status.COMPLETED
+
+
+async def test_a_session_that_is_held_is_given_at_once(socket_dir: Path, directory: Directory) -> None:
+    async with machines(1) as servers, staged(socket_dir, directory, servers) as stage:
+        await eventually(lambda: verified(stage) == 1)
+        assert await fleet(stage).session(0.0001) is fleet(stage).sessions()[0]
+
+
+async def test_closing_ends_a_look_that_is_running_and_none_follows() -> None:
+    begun = asyncio.Event()
+
+    async def endless() -> tuple[str, ...]:
+        begun.set()
+        await asyncio.Event().wait()
+        return ()
+
+    alone = Fleet("near", "https://model.machines.test", endless, lambda url: pytest.fail("nothing is made"))
+    waiting = asyncio.create_task(alone.session(5))
+    await begun.wait()
+    await alone.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert alone._next_look is None
+    assert not alone._working
