@@ -189,5 +189,6 @@ def test_one_that_the_gateway_has_not_come_to_yet(ollm: Ollm, config: Path, monk
     async def states_of(url: str, key: str, path: Path) -> list[dict[str, object]]:
         return [row]
 
-    monkeypatch.setattr(import_module("ollm.cli.models"), "states_of", states_of)  # the package has the command by that name
+    module = import_module("ollm.cli.models")  # the package has the command by that name
+    monkeypatch.setattr(module, "states_of", states_of)
     assert ollm("models", "--gateway", "http://127.0.0.1:1", "-c", config).stdout.splitlines()[1].endswith("not verified yet")
