@@ -7,20 +7,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ollm.app.build import Assembly, data_directory, endorser_of, provider_session, store_of
+from ollm.app.build import Assembly, data_directory, endorser_of, machine_urls, provider_session, store_of
+from ollm.app.collateral import collateral_of
 from ollm.app.initialise import initialise
 from ollm.attest.evidence import CollateralNeed
 from ollm.config.load import Loaded, load
-from ollm.errors import ConfigError, StoreError
+from ollm.errors import ConfigError, StoreError, UpstreamError
 from ollm.net.clock import SystemClock
 from ollm.net.fetch import HttpFetch
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.testing.providers.near import NearServer
+from ollm.upstream import registry
 from ollm.upstream.keeper import OpenRoute
 from ollm.upstream.session import UnattestedRoute, Unverified, VerifiedSession
 from ollm.values.ledger import Entry, Status
 from ollm.values.level import Level
 from ollm.values.usage import Usage
 from tests.stage import configuration, policy_table, toml
+from tests.upstream.test_fleet import Directory, tree
 
 
 def entry_at(started_ms: int, request_id: str = "ab" * 16) -> Entry:
@@ -165,3 +169,20 @@ async def test_collateral_comes_from_where_the_policy_gets_its_own(tmp_path: Pat
         await fetch.close()
         assert origins["one"] == origins["gateway"] == enclave.pcs_url, "simulated hardware has one service, whoever runs on it"
         assert origins["real"] == origins["unknown"] == "https://api.trustedservices.intel.com"
+
+
+async def test_the_machines_of_an_upstream_are_those_that_the_gateway_would_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with NearServer() as server:
+        directory = Directory(server)
+        monkeypatch.setitem(registry.MACHINES, "near", directory)
+        loaded = load(initialise(tmp_path, toml(tree(server))))
+        async with collateral_of(loaded, SystemClock()) as collateral:
+            assert await machine_urls(loaded, "near", collateral) == (server.url,)
+            directory.named = []
+            assert await machine_urls(loaded, "near", collateral) == ("https://model.machines.test",)
+            directory.problem = UpstreamError("connect", "timed out")
+            assert await machine_urls(loaded, "near", collateral) == ("https://model.machines.test",)
+        alone = load(initialise(tmp_path / "alone", toml(tree(server, max_machines=None))))
+        async with collateral_of(alone, SystemClock()) as collateral:
+            assert await machine_urls(alone, "near", collateral) == ("https://model.machines.test",)
+        assert directory.asked == 3

@@ -15,7 +15,9 @@ from ollm.config.load import Loaded, load
 from ollm.errors import ConfigError
 from ollm.net.tape import open_tape
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.testing.mint.signer import MODEL, ecdsa
 from ollm.testing.providers.chutes import CHUTE, ChutesServer
+from ollm.testing.providers.near import NearServer
 from ollm.testing.providers.privatemode import PrivatemodeServer
 from ollm.testing.providers.tinfoil import TinfoilServer
 from ollm.values.checks import Appraisal
@@ -200,3 +202,90 @@ async def test_privatemode_recorded_and_repeated(tmp_path: Path, platform: Any) 
     answered.write_text(json.dumps({**said, "Signature": said["Signature"][:-8] + "AAAAAAA="}))
     changed = await replayed(loaded, tmp_path / "tape")
     assert changed.failure is not None and changed.failure.name == "privatemode.secret"
+
+
+def near(folder: Path, server: NearServer, **upstream: Any) -> Loaded:
+    settings = {"adapter": "near", "model": MODEL, **upstream}
+    return load(initialise(folder, toml(configuration({"enclave": server}, upstream=settings))))
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["machine", "gateway"])
+async def test_near_recorded_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, behind: bool) -> None:
+    monkeypatch.setenv("PROVIDER_KEY", "sk-unmistakable")
+    async with NearServer(behind=behind) as server:
+        loaded, tape = near(tmp_path, server, api_key="env:PROVIDER_KEY"), tmp_path / "tape"
+        first = (await record(loaded, "enclave", tape)).appraisal
+        assert ("authorization" in server.heads[0]) is behind
+    assert first.accepted, first.failure
+    assert all(b"sk-unmistakable" not in file.read_bytes() for file in tape.rglob("*") if file.is_file())
+    monkeypatch.delenv("PROVIDER_KEY")
+    assert await replayed(loaded, tape) == first
+
+
+async def test_dstacks_proxy_recorded_and_repeated(tmp_path: Path) -> None:
+    """Asked twice: the second answer names the channel's key, and both were recorded."""
+    async with NearServer(key=ecdsa(), sealed=False) as server:
+        server.bend = lambda document: document.pop("ohttp_attestation")
+        loaded = near(tmp_path, server, adapter="phala")
+        first = (await record(loaded, "enclave", tmp_path / "tape")).appraisal
+    assert first.accepted, first.failure
+    assert await replayed(loaded, tmp_path / "tape") == first
+
+
+def _signing_key(document: dict[str, Any]) -> None:
+    document["signing_address"] = document["signing_public_key"] = "77" * 32
+
+
+def _fingerprint(document: dict[str, Any]) -> None:
+    document["tls_cert_fingerprint"] = "11" * 32
+
+
+def _quote(document: dict[str, Any]) -> None:
+    at = 2 * 400
+    document["intel_quote"] = document["intel_quote"][:at] + format(int(document["intel_quote"][at], 16) ^ 1, "x") + document["intel_quote"][at + 1 :]
+
+
+def _compose(document: dict[str, Any]) -> None:
+    document["info"]["tcb_info"]["app_compose"] += " "
+
+
+def _action(document: dict[str, Any]) -> None:
+    document["compose_manager_attestation"]["actions"].pop()
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (_signing_key, "binding.statement"),
+        (_fingerprint, "binding.statement"),
+        (_quote, "quote."),
+        (_compose, "compose.hash"),
+        (_action, "manager.actions"),
+    ],
+    ids=["signing key", "fingerprint", "quote", "compose file", "action"],
+)
+async def test_a_changed_recording_of_near_is_refused_and_named(tmp_path: Path, change: Callable[[dict[str, Any]], None], check: str) -> None:
+    async with NearServer() as server:
+        loaded, tape = near(tmp_path, server), tmp_path / "tape"
+        await record(loaded, "enclave", tape)
+    (body,) = (file for file in (tape / "responses").glob("*.body") if file.stem.endswith("report"))
+    document = json.loads(body.read_bytes())
+    for report in (document, *document["all_attestations"]):
+        change(report)
+    body.write_bytes(json.dumps(document).encode())
+    failure = (await replayed(loaded, tape)).failure
+    assert failure is not None
+    assert failure.name.startswith(check)
+
+
+async def test_a_recording_of_near_from_another_channel_is_refused(tmp_path: Path) -> None:
+    async with NearServer() as server:
+        loaded, tape = near(tmp_path, server), tmp_path / "tape"
+        await record(loaded, "enclave", tape)
+    for file in (tape / "responses").glob("*.json"):
+        document = json.loads(file.read_text())
+        if "peer_spki_der_base64" in document:
+            file.write_text(json.dumps({**document, "peer_spki_der_base64": base64.b64encode(b"another key").decode()}))
+    failure = (await replayed(loaded, tape)).failure
+    assert failure is not None
+    assert failure.name == "channel.spki"

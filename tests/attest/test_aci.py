@@ -15,7 +15,7 @@ from ollm.attest.dstack.eventlog import MAX_LOG
 from ollm.attest.tdx.layout import MAX_QUOTE, parse_quote
 from ollm.errors import EvidenceRefused
 from ollm.sim.machine import SimulatedMachine
-from ollm.values.aci import HPKE_ALGO, Keyset, TlsKey
+from ollm.values.aci import E2EE_ALGOS, HPKE_ALGO, E2eeKey, Keyset, TlsKey
 from tests.attest.service import HPKE_CONFIG, HPKE_KEY, KEYSET, NONCE, SPKI, evidence, refused_check, report
 from tests.sim.hardware import NOW
 
@@ -239,3 +239,47 @@ def test_only_our_refusal_escapes_for_any_report(document: dict[str, Any]) -> No
 @given(_KEYSETS)
 def test_only_our_refusal_escapes_for_any_keyset(document: dict[str, Any]) -> None:
     assert refused_check(lambda: aci.check_keyset(document)) in (None, "keyset.format")
+
+
+# ACI's own field encryption
+
+X25519, SECP256K1 = E2EE_ALGOS
+
+
+def with_keys(*keys: tuple[str, str]) -> Keyset:
+    listed = tuple(E2eeKey(f"e2ee-{at}", algo, public) for at, (algo, public) in enumerate(keys))
+    return msgspec.structs.replace(KEYSET, e2ee_public_keys=(*KEYSET.e2ee_public_keys, *listed))
+
+
+@pytest.mark.parametrize(
+    ("keys", "taken"),
+    [
+        ([(X25519, "11" * 32)], (X25519, "11" * 32)),
+        ([(SECP256K1, "04" + "22" * 64), (X25519, "11" * 32)], (X25519, "11" * 32)),
+        ([(SECP256K1, "04" + "22" * 64)], (SECP256K1, "04" + "22" * 64)),
+        ([(SECP256K1, "22" * 64), ("another", "33")], (SECP256K1, "22" * 64)),
+    ],
+)
+def test_the_key_of_the_suite_that_we_take_first(keys: list[tuple[str, str]], taken: tuple[str, str]) -> None:
+    assert aci.check_field_key(with_keys(*keys)) == (taken[0], bytes.fromhex(taken[1]))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        [("another", "11" * 32)],
+        [(X25519, "11" * 32), (X25519, "22" * 32)],
+        [(X25519, "11" * 31)],
+        [(X25519, "AA" * 32)],
+        [(X25519, "")],
+        [(SECP256K1, "02" + "22" * 32)],
+        [(SECP256K1, "05" + "22" * 64)],
+        [(X25519, KEYSET.e2ee_public_keys[0].public_key)],
+        [(X25519, KEYSET.receipt_signing_keys[0].public_key)],
+        [(X25519, "11" * 31), (SECP256K1, "04" + "22" * 64)],
+    ],
+)
+def test_a_keyset_without_one_such_key_for_that_alone_is_refused(keys: list[tuple[str, str]]) -> None:
+    with refused("channel.field_key"):
+        aci.check_field_key(with_keys(*keys))

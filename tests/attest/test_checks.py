@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from ollm.attest.checks import CHECKS, Trail
+from ollm.attest.checks import CHECKS, Trail, unjudged
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Check, Outcome
+from ollm.values.policy import AttestationPolicy
 
 
 def test_every_check_says_what_it_proves_and_who_demands_it() -> None:
@@ -70,3 +71,9 @@ def test_a_step_that_raises_is_not_recorded() -> None:
     with pytest.raises(EvidenceRefused):
         trail.step("quote.format", refuse)
     assert trail.checks() == (Check("quote.format", Outcome.NOT_REACHED),)
+
+
+def test_what_was_never_appraised_is_refused_by_the_one_check_that_ended_it(policy: AttestationPolicy) -> None:
+    appraisal = unjudged(policy, EvidenceRefused("evidence.fetch", "nothing", "something"))
+    assert (appraisal.accepted, appraisal.policy, appraisal.level) == (False, policy.name, policy.level)
+    assert appraisal.checks == (Check("evidence.fetch", Outcome.FAILED, "nothing", "something"),)

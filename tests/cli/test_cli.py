@@ -29,6 +29,7 @@ def test_the_verbs() -> None:
         "init",
         "serve",
         "models",
+        "catalogue",
         "doctor",
         "keys create",
         "keys list",

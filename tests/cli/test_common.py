@@ -10,7 +10,7 @@ from ollm.errors import ConfigError, OllmError, StoreError
 from tests.cli.conftest import Ollm
 from tests.cli.test_cli import VERBS
 
-ARGUMENTS = {"keys create": ["app"], "keys revoke": ["k"], "verify provider": ["p"], "verify gateway": ["http://127.0.0.1:1"]}
+ARGUMENTS = {"keys create": ["app"], "catalogue": ["near"], "keys revoke": ["k"], "verify provider": ["p"], "verify gateway": ["http://127.0.0.1:1"]}
 ARGUMENTS |= {"verify receipt": ["rcpt_0"], "verify session": ["0" * 64, "--policy", "p"]}
 ARGUMENTS |= {"verify evidence": ["quote.bin", "--policy", "p"], "collateral export": ["collateral.tar"], "collateral import": ["collateral.tar"]}
 CONFIGURED = [path for path, command in VERBS.items() if any(parameter.name == "config" for parameter in command.params)]

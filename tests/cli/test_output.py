@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from ollm.cli.mends import mend
-from ollm.cli.output import appraisal_document, check_document, emit, fail, quiet, say, short, show_checks
+from ollm.cli.output import amount, appraisal_document, check_document, emit, fail, quiet, say, short, show_checks, show_table
 from ollm.values.checks import Appraisal, Check, Outcome
 from ollm.values.level import Level
 
@@ -86,3 +86,13 @@ def test_a_device_is_named_and_an_unknown_check_stands_alone() -> None:
         "want": "",
         "target": "device1",
     }
+
+
+def test_a_table_has_columns_and_a_free_last_one(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("A", "NAME", "NOTE"), [("[x]", "n", "[green]fine[/]"), ("long one", "", "-")])
+    assert capsys.readouterr().out == "A         NAME  NOTE\n[x]       n     fine\nlong one        -\n"
+
+
+@pytest.mark.parametrize(("micro", "shown"), [(0, "0"), (1, "0.000001"), (150_000, "0.15"), (1_000_000, "1"), (12_500_000, "12.5")])
+def test_prices_in_whole_units(micro: int, shown: str) -> None:
+    assert amount(micro) == shown

@@ -101,7 +101,7 @@ REFUSALS = {
     "simulated level without a root": ('[policies.p]\nlevel = "simulated"', "policies.p mixes simulated and real hardware", "only with it"),
     "zdr policy": ('[policies.p]\nlevel = "zdr"', "policies.p.level is zdr", "has none"),
     "unknown adapter": (POLICY + UPSTREAM + 'adapter = "nobody"', "upstreams.u.adapter 'nobody' is unknown", "aci"),
-    "unknown seal": (POLICY + UPSTREAM + 'seal = "none"', "upstreams.u.seal 'none' is unknown", "ehbp or tls"),
+    "unknown seal": (POLICY + UPSTREAM + 'seal = "none"', "upstreams.u.seal 'none' is unknown", "ehbp or aci-e2ee-v2 or tls"),
     "unknown policy": (UPSTREAM, "upstreams.u names policy 'p', which is not configured", "[policies.p]"),
     "no upstreams": (POLICY + UPSTREAM + "[models.m]\nupstreams = []", "models.m.upstreams is empty", "at least one"),
     "unknown upstream": (
@@ -296,3 +296,39 @@ def test_an_adapter_may_know_how_long_its_evidence_takes() -> None:
     assert parse((POLICY + UPSTREAM).encode()).upstreams["u"].verify_seconds is None
     assert parse((POLICY + chutes).encode()).upstreams["c"].verify_seconds == 60
     assert parse((POLICY + chutes + "verify_seconds = 5").encode()).upstreams["c"].verify_seconds == 5
+
+
+def near(url: str = "https://model.machines.example", more: str = "max_machines = 4") -> str:
+    return f'[upstreams.n]\nadapter = "near"\npolicy = "p"\nmodel = "m"\nurl = "{url}"\n{more}\n'
+
+
+def test_machines_are_looked_for_beside_a_models_host() -> None:
+    for url in ("https://model.machines.example", "https://qwen35-122b.completions.near.ai:8443/"):
+        assert parse((POLICY + near(url)).encode()).upstreams["n"].max_machines == 4
+    assert parse((POLICY + near(more="")).encode()).upstreams["n"].max_machines is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://10.0.0.1",
+        "https://[::1]",
+        "https://localhost",
+        "https://near.ai",
+        "https://model-i3.machines.example",
+        "https://m.a.1",
+        "https://-m.a.example",
+    ],
+)
+def test_a_host_that_is_not_a_models_has_no_machines_beside_it(url: str) -> None:
+    assert refused(POLICY + near(url)).cause == "upstreams.n.max_machines is set, and its url is not that of a model"
+
+
+def test_machines_of_other_adapters_have_no_hosts_of_their_own() -> None:
+    other = '[upstreams.n]\nadapter = "tinfoil"\npolicy = "p"\nurl = "https://m.a.example"\nmax_machines = 2\n'
+    assert refused(POLICY + other).cause == "upstreams.n.max_machines is set, and machines of tinfoil have no hosts of their own"
+
+
+def test_a_gateway_chooses_among_machines_itself() -> None:
+    gateway = POLICY + "[policies.p.service.gateway_tdx]\nmin_tcb_evaluation_data_number = 17\n"
+    assert refused(gateway + near()).cause == "upstreams.n.max_machines is set, and its policy is for a gateway"

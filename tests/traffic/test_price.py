@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollm.traffic.price import cost_micro
+from ollm.traffic.price import cost_micro, differences
 from ollm.values.usage import Price, Usage
+from ollm.wire.catalogue import Offer
 
 ONE = 1_000_000  # a price of one micro-unit per token
 
@@ -32,3 +33,19 @@ def test_the_cost_is_whole_and_at_most_one_above_the_exact_one(fresh: int, cache
     exact = (fresh + cached + output) * price
     cost = cost_micro(Usage(fresh, cached, output), Price(price, price))
     assert exact <= cost * ONE < exact + ONE
+
+
+@pytest.mark.parametrize(
+    ("price", "offer", "expected"),
+    [
+        (Price(1, 2), Offer("m", input=1, output=2), ()),
+        (Price(1, 2), Offer("m"), ()),
+        (Price(1, 2), Offer("m", input=2, output=0), ("input", "output")),
+        (Price(1, 2), Offer("m", cached=0), ("cached",)),
+        (Price(1, 2), Offer("m", cached=1), ()),
+        (Price(1, 2, cached=0), Offer("m", cached=0), ()),
+        (Price(1, 2, cached=0), Offer("m", cached=1), ("cached",)),
+    ],
+)
+def test_which_rates_the_provider_lists_otherwise(price: Price, offer: Offer, expected: tuple[str, ...]) -> None:
+    assert differences(price, offer) == expected

@@ -3,20 +3,25 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 import ollm.upstream.asking
 from ollm.attest.services.evidence import Bound, Demand, SealingKey
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import UpstreamError
+from ollm.net.clock import SystemClock
 from ollm.net.connection import Connection, client_tls
 from ollm.net.fetch import HttpFetch
+from ollm.seal.aci_e2ee import AciCipher
 from ollm.seal.ehbp import parse_key_config
 from ollm.seal.ehbp_cipher import EhbpCipher
 from ollm.sim.service import SimEnclave
 from ollm.upstream.aci import AciProvider
 from ollm.upstream.provider import Gathered, Transcript
+from ollm.values.aci import E2EE_ALGOS
 from ollm.values.hexes import Hex32, Sha256
 from ollm.values.secret import Sealed
 from tests.net.tls_server import Script, mute, saying, tls_server, whole
@@ -130,12 +135,20 @@ def test_the_head_of_a_request() -> None:
     assert with_key.path(CHAT) == CHAT
 
 
-@pytest.mark.parametrize(("seal", "sealed"), [(None, True), ("ehbp", True), ("tls", False)])
-def test_what_it_demands_of_evidence(seal: str | None, sealed: bool) -> None:
+@pytest.mark.parametrize(
+    ("seal", "demand", "stale"),
+    [
+        (None, {"seal": True}, (422, None)),
+        ("ehbp", {"seal": True}, (422, None)),
+        ("tls", {"seal": False}, (422, None)),
+        ("aci-e2ee-v2", {"seal": True, "cipher": "aci-e2ee-v2"}, (400, b'"e2ee_model_key_mismatch"')),
+    ],
+)
+def test_what_it_demands_of_evidence(seal: str | None, demand: dict[str, Any], stale: tuple[int, bytes | None]) -> None:
     made = provider("https://a.example", seal=seal)
-    assert made.demand == Demand(shapes=("aci",), channel=True, seal=sealed)
+    assert made.demand == Demand(shapes=("aci",), channel=True, **demand)
     assert made.tls.check_hostname is client_tls().check_hostname is False, "evidence judges the key, and no CA"
-    assert made.stale_key_status == {422}
+    assert (set(made.stale_key_status), made.stale_key_words) == ({stale[0]}, stale[1])
 
 
 async def test_bodies_are_sealed_to_the_attested_key_where_there_is_one() -> None:
@@ -143,6 +156,23 @@ async def test_bodies_are_sealed_to_the_attested_key_where_there_is_one() -> Non
     made = provider("https://a.example")
     assert isinstance(await made.cipher(Bound(spkis=(), sealing=(key,))), EhbpCipher)
     assert await made.cipher(Bound(spkis=())) is None
+
+
+async def test_fields_are_sealed_to_the_attested_key_of_acis_own_encryption() -> None:
+    public = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    key = SealingKey(cipher="aci-e2ee-v2", algorithm=E2EE_ALGOS[0], public_key=public, custody="app_kms")
+    cipher = await provider("https://a.example", seal="aci-e2ee-v2").cipher(Bound(spkis=(), sealing=(key,)))
+    assert isinstance(cipher, AciCipher)
+    sealed, _ = cipher.seal(CHAT, b'{"model":"m","messages":[{"role":"user","content":"hi"}],"user":"u"}', streamed=False)
+    headers = dict(sealed.headers)
+    assert headers["X-Model-Pub-Key"] == public.hex()
+    assert abs(int(headers["X-E2EE-Timestamp"]) - SystemClock().now()) < 5
+    assert b'"user":"u"' in sealed.body, "the attested channel protects what this encryption leaves in the clear"
+
+
+async def test_where_fields_are_sealed_no_key_configuration_is_asked_for(enclave: SimEnclave) -> None:
+    async with gathered(enclave.url, seal="aci-e2ee-v2") as (found, _):
+        assert set(found.evidence.documents) == {"report"}
 
 
 async def test_no_signature_is_asked_for(enclave: SimEnclave) -> None:

@@ -257,3 +257,20 @@ def test_a_chute_is_named_by_its_id(model: str | None) -> None:
 
 def test_a_changed_key_is_a_refusal_of_the_channel() -> None:
     assert issubclass(ChannelRefused, UpstreamError)
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_a_nonce_or_an_instance_that_is_gone_is_mended_by_asking_anew(status: int, socket_dir: Path) -> None:
+    async with ChutesServer() as server, opened(socket_dir, tree(server)) as stage:
+        server.refusals = [status]
+        assert (await stage.chat(CANARY)).status_code == 200
+        assert (len(server.nonces_used), len(set(server.nonces_used)), len(server.asked)) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(("status", "code"), [(402, "upstream_credentials"), (429, "upstream_rate_limited"), (503, "upstream_error")])
+async def test_other_refusals_of_the_api_are_told(status: int, code: str, socket_dir: Path) -> None:
+    async with ChutesServer() as server, opened(socket_dir, tree(server)) as stage:
+        server.refusals = [status]
+        response = await stage.chat(CANARY)
+        assert error_of(response)["code"] == code
+        assert (len(server.nonces_used), server.asked) == (1, [])

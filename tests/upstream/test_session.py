@@ -222,12 +222,12 @@ def particular(provider: Provider) -> Provider:
 
     class Particular(AciProvider):
         stale_key_status = frozenset({500})
-        stale_key_words = b"who is that"
 
         def rewrite(self, body: bytes) -> bytes:
             return body + b" "
 
     provider.__class__ = Particular
+    provider.stale_key_words = b"who is that"  # type: ignore[misc]  # an attribute of this one
     return provider
 
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ollm.attest.provenance.reference_values import REFERENCE_VALUES
-from ollm.errors import EvidenceRefused
+from ollm.errors import ConfigError, EvidenceRefused
 from ollm.testing.mint.provenance import BUILD, Sigstore, packed, sealed, statement
 from ollm.upstream.statements import MAX_STATEMENTS, verified_statement, verified_statements
 from ollm.values.level import Level
@@ -70,8 +70,18 @@ def test_a_bundle_under_sigstores_root_says_who_built() -> None:
     sigstore = Sigstore(NOW)
     root = packed(sigstore.trust_root())
     bundle = packed(sigstore.bundle(statement("https://slsa.dev/provenance/v1", {"x": 1}), NOW))
-    heard = verified_statement(bundle, BUILDS, root)
+    heard = verified_statement(bundle, BUILDS, lambda: root)
     assert (heard.by, heard.signed_at) == (BUILD, NOW)
     assert verified_statements([bundle], BUILDS, root) == (heard,)
     other = packed(Sigstore(NOW).trust_root())
     assert refused([bundle], BUILDS, other).check.startswith("provenance.")
+
+
+def test_sigstores_root_is_asked_for_only_by_a_bundle() -> None:
+    def root() -> bytes:
+        raise ConfigError("no root here", "none")
+
+    with pytest.raises(EvidenceRefused):
+        verified_statement(b"{}", BUILDS, root)
+    with pytest.raises(ConfigError, match="no root here"):
+        verified_statement(b'{"mediaType":""}', BUILDS, root)

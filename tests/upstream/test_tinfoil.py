@@ -89,6 +89,13 @@ async def test_bodies_can_be_left_to_the_attested_channel(socket_dir: Path) -> N
         assert [(asked.wire == asked.body, "ehbp-encapsulated-key" in asked.headers) for asked in server.asked] == [(True, False)]
 
 
+async def test_an_overloaded_enclave_limits_the_rate_and_says_for_how_long(socket_dir: Path) -> None:
+    async with TinfoilServer() as server, opened(socket_dir, tree(server)) as stage:
+        server.overloaded = True
+        response = await stage.chat()
+        assert (response.status_code, error_of(response)["code"], response.headers["retry-after"]) == (429, "upstream_rate_limited", "7")
+
+
 async def test_nothing_of_the_client_goes_on(socket_dir: Path) -> None:
     async with TinfoilServer() as server, opened(socket_dir, tree(server)) as stage:
         await stage.http.post("/v1/chat/completions", json={"model": MODEL, "messages": MESSAGES}, headers={"x-tinfoil-enclave-url": "https://a"})

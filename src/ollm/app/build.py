@@ -1,5 +1,6 @@
 """Composition root: from a configuration to a gateway with everything it needs, and back to nothing."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -7,11 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
-from ollm.errors import ConfigError
+from ollm.config.settings import UpstreamSettings
+from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.context import Gateway
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
@@ -25,13 +29,16 @@ from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
 from ollm.upstream.asking import Asking, asking, origin_of
+from ollm.upstream.fleet import Fleet
 from ollm.upstream.keeper import Held, Keeper, OpenRoute
 from ollm.upstream.provider import Provider, Tools
-from ollm.upstream.registry import OPEN, PROVIDERS
+from ollm.upstream.registry import MACHINES, OPEN, PROVIDERS
 from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
+
+_MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
 
 
 def data_directory(loaded: Loaded) -> Path:
@@ -132,8 +139,16 @@ class Assembly:
 
     def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Held:
         if not ADAPTERS[self._loaded.settings.upstreams[name].adapter].evidence:
-            return _open_route(self._loaded, name)
-        return Keeper(name, _verifier(self._loaded, name, collateral, clock), clock, self._store.sessions)
+            return open_route(self._loaded, name)
+        upstream = self._loaded.settings.upstreams[name]
+
+        def kept(url: str) -> Keeper:
+            return Keeper(name, _in_turn(_verifier(self._loaded, name, collateral, clock, url), turns), clock, self._store.sessions)
+
+        turns = asyncio.Semaphore(_MACHINES_AT_ONCE)
+        if upstream.max_machines is None:
+            return kept(upstream.url)
+        return Fleet(name, upstream.url, MACHINES[upstream.adapter](upstream, collateral.fetch).urls, kept)
 
 
 def _key(loaded: Loaded, source: str) -> bytes:
@@ -155,10 +170,12 @@ class Verification(NamedTuple):
     trust_root: bytes | None
 
 
-def verification(loaded: Loaded, name: str, collateral: Collateral, now: int, ask: Asking, api_key: Sealed | None) -> Verification:
-    """How upstream `name` is verified; its collateral is cached between verifications. Raises: ConfigError."""
+def verification(
+    loaded: Loaded, name: str, collateral: Collateral, now: int, ask: Asking, api_key: Sealed | None, *, url: str | None = None
+) -> Verification:
+    """How upstream `name` is verified, or its machine at `url`; its collateral is cached between verifications. Raises: ConfigError."""
     settings = loaded.settings
-    upstream = settings.upstreams[name]
+    upstream = _at(settings.upstreams[name], url)
     if upstream.policy is None:
         raise ConfigError(f"upstream {name!r} has no evidence to verify: its level is zdr", "name one whose adapter has evidence")
     policy = settings.policies[upstream.policy]
@@ -172,10 +189,16 @@ def api_key_of(loaded: Loaded, name: str) -> Sealed | None:
     return loaded.secret(source) if source else None
 
 
-def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
-    """What verifies upstream `name` anew at each call. Raises: ConfigError."""
-    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, api_key_of(loaded, name))
-    upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
+def _at(upstream: UpstreamSettings, url: str | None) -> UpstreamSettings:
+    return upstream if url is None else msgspec.structs.replace(upstream, url=url)
+
+
+def _verifier(
+    loaded: Loaded, name: str, collateral: Collateral, clock: Clock, url: str | None = None
+) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
+    """What verifies upstream `name`, or its machine at `url`, anew at each call. Raises: ConfigError."""
+    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, api_key_of(loaded, name), url=url)
+    upstream, timeouts = _at(loaded.settings.upstreams[name], url), loaded.settings.gateway.timeouts
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
         return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts)
@@ -183,7 +206,30 @@ def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -
     return verify
 
 
-def _open_route(loaded: Loaded, name: str) -> OpenRoute:
+def _in_turn(
+    verify: Callable[[], Coroutine[Any, Any, VerifiedSession]], turns: asyncio.Semaphore
+) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
+    """`verify`, with no more of them at once than `turns` allows: each takes a good part of a second of a core."""
+
+    async def verified() -> VerifiedSession:
+        async with turns:
+            return await verify()
+
+    return verified
+
+
+async def machine_urls(loaded: Loaded, name: str, collateral: Collateral) -> tuple[str, ...]:
+    """URLs of the machines of upstream `name`, as the gateway would find them now; its own where it has no others. Raises: nothing."""
+    upstream = loaded.settings.upstreams[name]
+    if upstream.max_machines is None:
+        return (upstream.url,)
+    try:
+        return await MACHINES[upstream.adapter](upstream, collateral.fetch).urls() or (upstream.url,)
+    except (UpstreamError, WireError):
+        return (upstream.url,)
+
+
+def open_route(loaded: Loaded, name: str) -> OpenRoute:
     """The way to upstream `name`, which has no evidence: that it is the provider, its certificate alone says."""
     upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
     provider, origin = OPEN[upstream.adapter](upstream, api_key_of(loaded, name)), origin_of(upstream.url)
@@ -202,12 +248,17 @@ def endorser_of(loaded: Loaded, policy: str, fetch: HttpFetch, clock: Clock) -> 
 
 
 @contextlib.asynccontextmanager
-async def provider_session(loaded: Loaded, name: str, collateral: Collateral | None = None) -> AsyncIterator[VerifiedSession]:
-    """A session of upstream `name`, verified now, without a store; `collateral` to share a cache. Raises: Unverified, ConfigError."""
+async def provider_session(
+    loaded: Loaded, name: str, collateral: Collateral | None = None, *, url: str | None = None
+) -> AsyncIterator[VerifiedSession]:
+    """A session of upstream `name`, or of its machine at `url`, verified now, without a store. Raises: Unverified, ConfigError.
+
+    `collateral` is to share a cache.
+    """
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         used = collateral if collateral is not None else await stack.enter_async_context(collateral_of(loaded, clock))
-        session = await _verifier(loaded, name, used, clock)()
+        session = await _verifier(loaded, name, used, clock, url)()
         try:
             yield session
         finally:

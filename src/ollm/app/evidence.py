@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ollm.attest import composition
+from ollm.attest.checks import unjudged
 from ollm.attest.evidence import DeviceCollateral, DeviceEvidence, Expected, MachineCollateral, MachineEvidence, NrasCollateral, NrasEvidence
 from ollm.attest.machine import appraise_machine
 from ollm.config.settings import CollateralSettings
@@ -18,7 +19,7 @@ from ollm.net.collateral.carried import Carried
 from ollm.net.collateral.endorser import MachineEndorser
 from ollm.net.collateral.shelf import read_regular
 from ollm.net.fetch import HttpFetch
-from ollm.values.checks import Appraisal, Check, Outcome
+from ollm.values.checks import Appraisal
 from ollm.values.policy import AttestationPolicy
 from ollm.values.provenance import VerifiedStatement
 
@@ -78,11 +79,6 @@ async def judge(evidence: MachineEvidence, endorser: FileEndorser, question: Que
     except EvidenceRefused as refusal:
         return unjudged(policy, refusal)
     return appraise_machine(evidence, collateral, policy, question.now, expected=question.expected, statements=question.statements)
-
-
-def unjudged(policy: AttestationPolicy, refusal: EvidenceRefused) -> Appraisal:
-    """The appraisal of what never came so far as to be appraised."""
-    return Appraisal(policy.name, policy.level, (Check(refusal.check, Outcome.FAILED, refusal.got, refusal.want),))
 
 
 def _shelf(kept: Path | None, now: int) -> AnyShelf | None:

@@ -14,7 +14,7 @@ from ollm.attest.dstack.eventlog import MAX_LOG
 from ollm.attest.evidence import AciEvidence
 from ollm.attest.tdx.layout import MAX_QUOTE, TdReport
 from ollm.errors import EvidenceRefused, WireError
-from ollm.values.aci import API_VERSION, HPKE_ALGO, Keyset, parse_keyset, report_data
+from ollm.values.aci import API_VERSION, E2EE_ALGOS, HPKE_ALGO, Keyset, parse_keyset, report_data
 from ollm.values.hexes import Hex32, Sha256, hex32
 from ollm.values.structs import resolved
 
@@ -22,6 +22,7 @@ MAX_REPORT = 4 * 1024 * 1024  # real ones have 270 to 530 KB
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _FORMAT = "report.format"
 _SUITE = bytes.fromhex("000400010002")  # 4 bytes of suites: HKDF-SHA256, AES-256-GCM
+_POINT = dict(zip(E2EE_ALGOS, (re.compile("[0-9a-f]{64}"), re.compile("(?:04)?[0-9a-f]{128}")), strict=True))
 _KEM = bytes.fromhex("0020")  # DHKEM(X25519, HKDF-SHA256)
 
 
@@ -141,6 +142,25 @@ def check_spki(keyset: Keyset, evidence: AciEvidence) -> Hex32:
     if evidence.peer_spki_sha256 not in listed:
         raise EvidenceRefused("channel.spki", evidence.peer_spki_sha256, " or ".join(listed[:4]) or "a key; the keyset lists none")
     return evidence.peer_spki_sha256
+
+
+def check_field_key(keyset: Keyset) -> tuple[str, bytes]:
+    """Algorithm and key of ACI's field encryption, version 2: of the suites that the keyset has, the one that we take first.
+
+    Raises: EvidenceRefused with channel.field_key.
+    """
+    check = "channel.field_key"
+    for algo in E2EE_ALGOS:
+        listed = [key.public_key for key in keyset.e2ee_public_keys if key.algo == algo]
+        if len(listed) > 1:
+            raise EvidenceRefused(check, f"{len(listed)} keys of {algo}", "one")
+        if not listed:
+            continue
+        others = [key.public_key for key in keyset.receipt_signing_keys] + [key.public_key for key in keyset.e2ee_public_keys if key.algo != algo]
+        if not _POINT[algo].fullmatch(listed[0]) or listed[0] in others:
+            raise EvidenceRefused(check, f"a key of {algo} that is malformed, or has another role too", "one key for it, in lowercase hex")
+        return algo, bytes.fromhex(listed[0])
+    raise EvidenceRefused(check, ", ".join(key.algo[:40] for key in keyset.e2ee_public_keys[:4]) or "no key for sealing", " or ".join(E2EE_ALGOS))
 
 
 def check_hpke_key(keyset: Keyset, key_config: bytes | None) -> bytes:

@@ -6,14 +6,13 @@ Requirements come from the policy, never from what the peer sent, and what is ab
 
 from collections.abc import Sequence
 
-from ollm.attest import aci, claims
+from ollm.attest import aci, claims, composition
 from ollm.attest.checks import BEFORE, CHANNEL, REPORT, Trail
 from ollm.attest.evidence import AciEvidence, Binding, CollateralNeed, TdxCollateral, TdxEvidence
 from ollm.attest.tdx import appraise as tdx
 from ollm.attest.tdx import genuine, layout, wanted
 from ollm.errors import EvidenceRefused
 from ollm.values.checks import Appraisal, Check
-from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 
 
@@ -30,12 +29,14 @@ def appraise(
     *,
     require_hpke: bool,
     require_channel: bool = True,
+    require_field_key: bool = False,
 ) -> tuple[Appraisal, Binding | None]:
     """Appraise an ACI/1 service at `now` (Unix seconds). A Binding comes with acceptance only; bad evidence never raises.
 
-    `require_channel` False establishes a keyset for receipts alone: the Binding then names no key to connect to.
+    `require_channel` False establishes a keyset for receipts alone: the Binding then names no key to connect to. `require_hpke` and
+    `require_field_key` say which kind of key to seal to must be there.
     """
-    trail = Trail(_service_plan(policy, require_hpke=require_hpke, require_channel=require_channel))
+    trail = Trail(_service_plan(policy, require_hpke=require_hpke, require_channel=require_channel, require_field_key=require_field_key))
     try:
         return _appraise_service(trail, evidence, collateral, policy, now)
     except EvidenceRefused as error:
@@ -67,10 +68,10 @@ def _refusal(policy: AttestationPolicy, checks: tuple[Check, ...]) -> Appraisal:
     return Appraisal(policy.name, policy.level, checks)
 
 
-def _service_plan(policy: AttestationPolicy, *, require_hpke: bool, require_channel: bool) -> tuple[str, ...]:
+def _service_plan(policy: AttestationPolicy, *, require_hpke: bool, require_channel: bool, require_field_key: bool = False) -> tuple[str, ...]:
     """Names of the checks that this policy demands of a service, in order."""
     names = (*BEFORE, *REPORT, *tdx.plan(policy.tdx, compare=False), *CHANNEL, *tdx.software_plan(policy))
-    optional = {"evidence.fetch": False, "channel.spki": require_channel, "channel.hpke_key": require_hpke}
+    optional = {"evidence.fetch": False, "channel.spki": require_channel, "channel.field_key": require_field_key, "channel.hpke_key": require_hpke}
     return tuple(name for name in names if optional.get(name, True))
 
 
@@ -97,6 +98,7 @@ def _appraise_service(
     # 3. The machine stated this keyset for our nonce, and the channel ends at its keys.
     trail.step("binding.report_data", aci.check_report_data, quote.td_report, digest, evidence.nonce)
     spki = trail.step("channel.spki", aci.check_spki, keyset, evidence) if "channel.spki" in trail else None
+    field_key = trail.step("channel.field_key", aci.check_field_key, keyset) if "channel.field_key" in trail else None
     hpke_key = trail.step("channel.hpke_key", aci.check_hpke_key, keyset, evidence.hpke_key_config) if "channel.hpke_key" in trail else None
 
     # 4. What booted, and what it runs, is wanted.
@@ -109,17 +111,12 @@ def _appraise_service(
     result = claims.with_devices(result, (), simulated=policy.simulated)  # says what stays unproven
     valid_until = min(facts.valid_until, keyset.not_after)
     appraisal = Appraisal(policy.name, policy.level, trail.completed(), result, valid_until, facts.warnings)
-    return appraisal, Binding(keyset, digest, spki, hpke_key, quote.identity)
+    return appraisal, Binding(keyset, digest, spki, hpke_key, quote.identity, field_key)
 
 
 def _check_level(policy: AttestationPolicy) -> None:
-    """The policy is one that a TDX quote can satisfy, and its level is what that is worth. Raises: EvidenceRefused with policy.level.
-
-    A policy that pins a simulated root is simulated, one that doesn't is tee; no other level rests on evidence.
-    """
-    level = Level.SIMULATED if policy.simulated else Level.TEE
-    if policy.level is not level:
-        raise EvidenceRefused("policy.level", policy.level, level)
+    """The policy is one that a TDX quote can satisfy, and its level is what that is worth. Raises: EvidenceRefused with policy.level."""
+    composition.check_level(policy)
     if "tdx" not in policy.cpu:
         raise EvidenceRefused("policy.level", f"a policy for {' and '.join(policy.cpu) or 'nothing'}", "one that accepts TDX")
     demands = {"GPUs": policy.nvidia, "provenance": policy.provenance}

@@ -11,7 +11,8 @@ from ollm.attest.dstack import checks as dstack
 from ollm.attest.proof import Proof
 from ollm.attest.tdx import checks as tdx
 from ollm.errors import EvidenceRefused
-from ollm.values.checks import Check, Outcome
+from ollm.values.checks import Appraisal, Check, Outcome
+from ollm.values.policy import AttestationPolicy
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -39,6 +40,7 @@ REPORT: dict[str, Proof] = {
 CHANNEL: dict[str, Proof] = {
     "binding.report_data": Proof("the machine itself stated this keyset, freshly, for our nonce", f"{_ACI} §3.2"),
     "channel.spki": Proof("the connection ends at a key that was attested (ACI: one of that keyset)", f"{_ACI} §5"),
+    "channel.field_key": Proof("fields are sealed to a key of that keyset, which has no other role", "ACI E2EE v2 §4, §7"),
     "channel.hpke_key": Proof("what is sealed can be opened only with a key of that keyset", "OLLM specification: ACI with EHBP"),
 }
 MACHINE: dict[str, Proof] = {
@@ -56,6 +58,11 @@ DEVICES: dict[str, Proof] = {
     "devices.bound": Proof("the CPU's report data commit to the devices' evidence; that they sit in one machine is not proven", _OWN),
 }
 CHECKS: dict[str, Proof] = {**BEFORE, **REPORT, **tdx.CHECKS, **CHANNEL, **tdx.SOFTWARE, **dstack.CHECKS}  # of an ACI service
+
+
+def unjudged(policy: AttestationPolicy, refusal: EvidenceRefused) -> Appraisal:
+    """The appraisal of what never came so far as to be appraised."""
+    return Appraisal(policy.name, policy.level, (Check(refusal.check, Outcome.FAILED, refusal.got, refusal.want),))
 
 
 class Trail:

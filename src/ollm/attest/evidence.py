@@ -145,3 +145,4 @@ class Binding(msgspec.Struct, frozen=True):
     spki_sha256: Hex32 | None  # None only when no channel was asked for
     hpke_public_key: bytes | None  # present only when sealing was required, attested and served
     quote_identity: Hex32
+    field_key: tuple[str, bytes] | None = None  # algorithm and key of ACI's field encryption, only where it was demanded

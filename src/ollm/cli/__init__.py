@@ -5,6 +5,7 @@ import os
 import typer
 
 from ollm.cli import collateral, keys, logs, policy, sim, verify
+from ollm.cli.catalogue import catalogue
 from ollm.cli.demo import demo
 from ollm.cli.doctor import doctor
 from ollm.cli.models import models
@@ -21,6 +22,7 @@ app.command()(demo)
 app.command()(init)
 app.command()(serve)
 app.command()(models)
+app.command()(catalogue)
 app.command()(doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(verify.app, name="verify")

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ollm.app.collateral import sigstore_root
-from ollm.app.evidence import Question, file_endorser, judge, unjudged
+from ollm.app.evidence import Question, file_endorser, judge
 from ollm.attest import ear
+from ollm.attest.checks import unjudged
 from ollm.attest.evidence import Expected, MachineEvidence
-from ollm.attest.provenance import envelope
 from ollm.attest.recognise import MAX_FILE
 from ollm.cli.common import DEFAULT_CONFIG, AtOption, ConfigOption, JsonOption, configuration, moment, one_line, run
 from ollm.cli.output import REFUSED, appraisal_document, emit, quiet, say, show_appraisal
@@ -18,7 +18,8 @@ from ollm.client.evidence import Explanations, gather
 from ollm.config.policy_file import read_document, read_limited
 from ollm.config.settings import CollateralSettings
 from ollm.errors import ConfigError, EvidenceRefused
-from ollm.net.provenance import MAX_BUNDLE, embedded_trust_root, verify_bundle
+from ollm.net.provenance import MAX_BUNDLE, embedded_trust_root
+from ollm.upstream.statements import verified_statement
 from ollm.values.checks import Appraisal
 from ollm.values.policy import AttestationPolicy
 from ollm.values.provenance import VerifiedStatement
@@ -113,11 +114,11 @@ def _policy(name: str, config: Path) -> tuple[AttestationPolicy, CollateralSetti
 
 def _statement(file: Path, policy: AttestationPolicy, config: Path, now: int) -> VerifiedStatement:
     """What was signed in `file`: a signed file of reference values, or a Sigstore bundle. Raises: EvidenceRefused, ConfigError."""
-    data = read_limited(file, MAX_BUNDLE)
-    signers = policy.provenance.signers if policy.provenance is not None else ()
-    if b'"mediaType"' in data:
-        return verify_bundle(data, sigstore_root(configuration(config), now) if config.exists() else embedded_trust_root())
-    return envelope.verify(data, signers)
+
+    def root() -> bytes:
+        return sigstore_root(configuration(config), now) if config.exists() else embedded_trust_root()
+
+    return verified_statement(read_limited(file, MAX_BUNDLE), policy, root)
 
 
 def _show_unasked(expected: Expected, hints: tuple[bytes, ...]) -> None:

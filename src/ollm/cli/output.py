@@ -1,7 +1,7 @@
 """How the command line speaks: one line per fact for people, one JSON document for programs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -85,6 +85,24 @@ def verdict(appraisal: Appraisal) -> str:
 def _proves(check: Check) -> str:
     proof = ALL_CHECKS.get(check.name)
     return proof.proves if proof is not None else ""
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Lines under a header, each column as wide as its widest cell; the last one is free, and may hold markup of ours."""
+    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header) - 1)]
+    say(f"[bold]{_padded(header, widths)}{quiet(header[-1])}[/]")
+    for row in rows:
+        say(f"{_padded(row, widths)}{row[-1]}")
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "".join(quiet(f"{cell:<{width}}  ") for cell, width in zip(row, widths, strict=False))
+
+
+def amount(micro_per_million: int) -> str:
+    """The price of a million tokens, in whole units of the currency."""
+    whole, micro = divmod(micro_per_million, 1_000_000)
+    return f"{whole}.{micro:06}".rstrip("0").rstrip(".")
 
 
 def short(text: str, length: int = 92) -> str:

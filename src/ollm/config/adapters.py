@@ -12,6 +12,7 @@ class Traits(NamedTuple):
     `certified`: no evidence names the key of the connection, so a CA's word for the host is all there is. `url`: where the provider is, for
     configurations that don't say. `base`: its URL may have a path, the base of its API.
     `model`: its `model` must be there and look like this pattern; and in words.
+    `machines`: its machines of one model have hosts of their own beside the configured one.
     `verify_seconds`: how long its evidence is known to take, with room, where that is longer than a request waits.
     """
 
@@ -22,11 +23,12 @@ class Traits(NamedTuple):
     base: bool = False
     model: tuple[str, str] | None = None
     verify_seconds: float | None = None
+    machines: bool = False
 
 
 ADAPTERS: dict[str, Traits] = {
-    "aci": Traits(evidence=True, seals=("ehbp", "tls")),
-    "near": Traits(evidence=True, seals=("near-e2ee-v2", "tls")),
+    "aci": Traits(evidence=True, seals=("ehbp", "aci-e2ee-v2", "tls")),
+    "near": Traits(evidence=True, seals=("near-e2ee-v2", "tls"), machines=True),
     "phala": Traits(evidence=True, seals=("tls",)),
     "tinfoil": Traits(evidence=True, seals=("ehbp", "tls")),
     "chutes": Traits(evidence=True, certified=True, url="https://api.chutes.ai", model=_CHUTE, verify_seconds=60.0),

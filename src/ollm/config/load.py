@@ -20,6 +20,9 @@ from ollm.values.secret import Sealed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
 _SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_FLEET = re.compile(rf"{_LABEL}(?:\.{_LABEL})+\.[a-z][a-z0-9-]*")  # a host below a domain: no address, and no domain of the top level
+_ONE_MACHINE = re.compile(r"[^.]*-i[0-9]+\..*")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")  # of an API's base: it goes into request lines as it stands
 
 
@@ -132,6 +135,8 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
     if upstream.policy is not None and upstream.policy not in settings.policies:
         raise ConfigError(f"upstreams.{name} names policy {upstream.policy!r}, which is not configured", f"add [policies.{upstream.policy}]")
     _check_way(name, upstream, traits)
+    if upstream.max_machines is not None:
+        _check_machines(name, upstream, settings, traits)
 
 
 def _check_way(name: str, upstream: UpstreamSettings, traits: Traits) -> None:
@@ -147,6 +152,19 @@ def _check_way(name: str, upstream: UpstreamSettings, traits: Traits) -> None:
     for field, url in (("pcs_url", upstream.pcs_url), ("root_crl_url", upstream.root_crl_url)):
         if url is not None:
             _check_source(f"upstreams.{name}.{field}", url)
+
+
+def _check_machines(name: str, upstream: UpstreamSettings, settings: Settings, traits: Traits) -> None:
+    """Machines are looked for beside a host that reaches any of them."""
+    if not traits.machines:
+        raise ConfigError(f"upstreams.{name}.max_machines is set, and machines of {upstream.adapter} have no hosts of their own", "leave it out")
+    host = urlsplit(upstream.url).hostname or ""
+    if not _FLEET.fullmatch(host) or _ONE_MACHINE.fullmatch(host):
+        raise ConfigError(
+            f"upstreams.{name}.max_machines is set, and its url is not that of a model", "write https://MODEL.DOMAIN, without the number of a machine"
+        )
+    if upstream.policy is not None and settings.policies[upstream.policy].service.gateway_tdx is not None:
+        raise ConfigError(f"upstreams.{name}.max_machines is set, and its policy is for a gateway", "a gateway chooses among machines itself")
 
 
 def _check_collateral(settings: CollateralSettings) -> None:

@@ -88,6 +88,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     verify_seconds: Seconds | None = None  # how long fetching evidence and collateral may take; absent: the adapter's, or gateway.timeouts.verify
     api_key: str | None = None  # file: or env:
     max_connections: Count = 256
+    max_machines: Count | None = None  # verify so many machines of the model, each for itself; absent: whichever the url reaches
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,7 @@ class Pool:
     """At most `size` connections to `origin`, each to one of the keys `pins`; None: `tls` alone judges the peer. Newest idle connection first."""
 
     def __init__(self, origin: Origin, pins: frozenset[str] | None, tls: ssl.SSLContext, *, size: int, connect_timeout: float) -> None:
-        self._origin = origin
+        self.origin = origin
         self._pins = pins
         self._tls = tls
         self._size = size
@@ -26,6 +26,11 @@ class Pool:
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> int:
+        """Connections with an exchange on them, or being opened for one."""
+        return len(self._busy) + self._opening
 
     def adopt(self, connection: Connection) -> None:
         """Take over a connection that was opened before the pool, when its peer is a pinned one."""
@@ -65,7 +70,7 @@ class Pool:
     async def _open(self) -> Connection:
         self._opening += 1
         try:
-            connection = await open_connection(self._origin, self._tls, timeout=self._connect_timeout, pinned=self._pins)
+            connection = await open_connection(self.origin, self._tls, timeout=self._connect_timeout, pinned=self._pins)
         except BaseException:
             self._wake_one()
             raise
@@ -83,6 +88,12 @@ class Pool:
         elif not connection.closed:
             connection.abort("close", "pool is closed")
         self._wake_one()
+
+    def beside(self, origin: Origin) -> "Pool":
+        """Connections to another origin of the same provider, one at a time. Raises: UpstreamError where keys are pinned: nobody attested its own."""
+        if self._pins is not None:
+            raise UpstreamError("connect", "this machine's evidence speaks for no other host")
+        return Pool(origin, None, self._tls, size=1, connect_timeout=self._connect_timeout)
 
     def close(self) -> None:
         """Close idle connections; running exchanges finish."""

@@ -32,6 +32,7 @@ from ollm.seal.fields import TEXT, WHOLE, AnswerWalk, RequestSealer, Rule, answe
 from ollm.seal.hpke import TAG_SIZE, hkdf_expand, hkdf_extract
 from ollm.seal.json_answers import JsonAnswer
 from ollm.seal.openai_fields import CHAT, CHAT_CLEAR, COMPLETIONS, EMBEDDINGS, EMBEDDINGS_CLEAR, RESPONSE_FORMAT, SAMPLING
+from ollm.values.aci import E2EE_ALGOS
 from ollm.values.jcs import canonical
 
 NAME = "aci-e2ee-v2"
@@ -62,7 +63,7 @@ def _load_secp256k1(data: bytes) -> ec.EllipticCurvePublicKey:
 
 
 X25519 = Suite(
-    "x25519-aes-256-gcm-hkdf-sha256",
+    E2EE_ALGOS[0],
     b"aci.e2ee.v2.x25519",
     32,
     X25519PrivateKey.generate,
@@ -71,7 +72,7 @@ X25519 = Suite(
     lambda key, peer: key.exchange(peer),
 )
 SECP256K1 = Suite(
-    "secp256k1-aes-256-gcm-hkdf-sha256",
+    E2EE_ALGOS[1],
     b"aci.e2ee.v2.secp256k1",
     65,
     lambda: ec.generate_private_key(ec.SECP256K1()),

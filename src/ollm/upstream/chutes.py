@@ -31,10 +31,15 @@ from ollm.seal.chutes import ChutesCipher
 from ollm.seal.cipher import Cipher
 from ollm.upstream import nras
 from ollm.upstream.asking import Heads
+from ollm.upstream.catalogue import Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
 from ollm.values.structs import resolved
+from ollm.wire.catalogue import Form, Rates
+
+_API, _LISTS = "https://api.", "https://llm."  # hosts of one domain; elsewhere the configured host answers for both
+LIST = Source(Form(serves="chute_id", rates=(Rates("million", "pricing.prompt", "pricing.completion", "pricing.input_cache_read"),)))
 
 _PATIENCE = 60.0  # seconds; evidence of all instances was recorded to take up to 20
 _MAX_LISTING = 1024 * 1024
@@ -58,14 +63,17 @@ class _Listing(msgspec.Struct, frozen=True):
 class ChutesProvider:
     """Profile, evidence source and request shape of one chute."""
 
-    # 403: the nonce is not good any more; 404: the instance is gone. Both are mended by asking anew who is there.
-    stale_key_status = frozenset({403, 404})
+    statuses: Mapping[int, int] = {}
+    # 403: the nonce is not good any more; 404: the instance is unknown; 410: it is gone. All are mended by asking anew who is there.
+    stale_key_status = frozenset({403, 404, 410})
+    stale_key_words = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._chute = settings.model or ""  # its form is checked where the configuration is read
         self._tools = tools
         self._heads = Heads(settings.url, api_key)
         self._patient = Heads(settings.url, api_key, patience=settings.verify_seconds or _PATIENCE)
+        self._lists = Heads(settings.url.replace(_API, _LISTS, 1), None)
         self._nonces = NoncePool()
         self.demand = Demand(shapes=("chutes",), channel=False, seal=True)
         self.tls: ssl.SSLContext = certified_tls(settings.ca)
@@ -104,6 +112,10 @@ class ChutesProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        """Of all public chutes, at a host beside the API's, for everybody. Which chute has which model is its word."""
+        return Listing(self._lists, LIST, self._chute)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """An instance signs nothing: that its answer opens is its proof."""

@@ -11,7 +11,7 @@ A session that is replaced is drained: it takes no more requests, and those on t
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -40,6 +40,7 @@ class State(msgspec.Struct, frozen=True):
     retry_at: int | None = None  # of the next verification, while in quarantine
     refusals: int = 0  # in a row
     available: bool = False  # a request that came now would be sent
+    machines: "tuple[State, ...]" = ()  # where the upstream has several: each of them, with its host as `upstream`
 
 
 class Held(Protocol):
@@ -48,6 +49,8 @@ class Held(Protocol):
     name: str
 
     def held(self) -> Route | None: ...
+
+    def sessions(self) -> Sequence[Route]: ...  # all that hold now: of several machines, where the upstream has them
 
     async def session(self, timeout: float) -> Route: ...
 
@@ -68,6 +71,9 @@ class OpenRoute:
 
     def held(self) -> UnattestedRoute:
         return self._route
+
+    def sessions(self) -> tuple[UnattestedRoute, ...]:
+        return (self._route,)
 
     async def session(self, timeout: float) -> UnattestedRoute:
         return self._route
@@ -109,6 +115,11 @@ class Keeper:
         if session is not None and self._clock.now() < session.expires_at:
             return session
         return None
+
+    def sessions(self) -> tuple[VerifiedSession, ...]:
+        """The valid session, if there is one."""
+        session = self.held()
+        return () if session is None else (session,)
 
     async def session(self, timeout: float) -> VerifiedSession:
         """A valid session, verifying now if none is held. Raises: Unverified, TimeoutError."""

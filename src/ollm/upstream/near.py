@@ -22,15 +22,24 @@ from ollm.seal.cipher import Cipher
 from ollm.seal.near import NearCipher
 from ollm.upstream import signer
 from ollm.upstream.asking import Heads
+from ollm.upstream.catalogue import ENGINE, Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
+from ollm.wire.catalogue import Form, Rates
+
+_COST = Rates("scaled", "inputCostPerToken", "outputCostPerToken", "cacheReadCostPerToken")
+CLOUD_LIST = Source(
+    Form(entries="models", id="modelId", serves="modelId", context=("metadata.contextLength",), rates=(_COST,)), "/v1/model/list", page=1000
+)
 
 
 class NearProvider:
     """Profile, evidence source and request shape of one model at NEAR AI."""
 
+    statuses: Mapping[int, int] = {503: 429}  # a machine's engine whose queue is full; the gateway itself says 429 then
     stale_key_status = frozenset({421})  # the gateway: no machine holds the key that was sealed to
+    stale_key_words = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         """Raises: ConfigError without a model."""
@@ -69,6 +78,11 @@ class NearProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        """A machine lists what its engine serves, to who has a key; the gateway lists prices too, to everybody."""
+        source = CLOUD_LIST if self._behind else Source(ENGINE, credential=True)
+        return Listing(self._heads, source, self._model)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """The model's signature over what it answered. Raises: UpstreamError, EvidenceRefused."""

@@ -21,15 +21,19 @@ from ollm.net.connection import Connection, client_tls
 from ollm.seal.cipher import Cipher
 from ollm.upstream import signer
 from ollm.upstream.asking import Asker, Heads
+from ollm.upstream.catalogue import PER_TOKEN, Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
+from ollm.wire.catalogue import Form
 
 
 class PhalaProvider:
     """Profile, evidence source and request shape of one model behind such a service."""
 
+    statuses: Mapping[int, int] = {}
     stale_key_status: frozenset[int] = frozenset()
+    stale_key_words = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._tools = tools
@@ -57,6 +61,10 @@ class PhalaProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        """RedPill's list, in OpenRouter's form; a machine of dstack's lists what its engine serves."""
+        return Listing(self._heads, Source(Form(serves="id", rates=(PER_TOKEN,)), credential=True), self._model)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """The signer's signature over what it answered. Raises: UpstreamError, EvidenceRefused."""

@@ -38,9 +38,11 @@ from ollm.seal.cipher import AnswerOpener, Cipher, SealedBody
 from ollm.seal.privatemode import PrivatemodeCipher
 from ollm.seal.secret_exchange import SecretExchange
 from ollm.upstream.asking import Heads
+from ollm.upstream.catalogue import Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
+from ollm.wire.catalogue import Form
 
 ATTEST, SECRET = "/privatemode/v1/attest", "/privatemode/v1/secret"  # paths
 VERSION = "v1.40.0"  # of Privatemode's clients whose API is spoken here
@@ -54,6 +56,9 @@ _MODEL = re.compile(r"[!-~]{1,256}")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.encode
+
+
+LIST = Source(Form(), credential=True)
 
 
 class _Agreement:
@@ -79,6 +84,7 @@ class PrivatemodeProvider:
     """Profile, evidence source and request shape of one deployment."""
 
     # The inference machines answer 500 to everything that they can't do; these words stand there when they don't know the secret.
+    statuses: Mapping[int, int] = {}
     stale_key_status = frozenset({500})
     stale_key_words = b"no secret for ID"
 
@@ -128,6 +134,10 @@ class PrivatemodeProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        """An inference machine's own list, passed on by the API: names without prices."""
+        return Listing(self._heads, LIST)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """Inference machines sign nothing: that an answer opens is all its proof."""

@@ -5,6 +5,7 @@
     cipher      how a body is sealed to what was attested, None where the attested channel alone protects it; it may fetch what a single
                 request needs for that (a nonce that may be used once)
     path, head  pure: where a request goes and its headers; nothing of the client's own headers goes on
+    listing     pure: where the provider lists its models, and how the list reads
     vouch       network: the machine's own signature over what it answered, or nothing
 
 What is judged, and by which rule, is in `attest.services`; a provider's file never decides whether evidence is good.
@@ -21,6 +22,7 @@ from ollm.net.connection import Connection, Origin
 from ollm.ports import Fetch
 from ollm.seal.cipher import Cipher
 from ollm.upstream.asking import Asking
+from ollm.upstream.catalogue import Listing
 from ollm.values.hexes import Hex32, Sha256
 from ollm.values.policy import AttestationPolicy
 
@@ -68,18 +70,24 @@ class Requests(Protocol):
     def tls(self) -> ssl.SSLContext: ...  # certified_tls where nothing attests the peer's key
 
     @property
+    def statuses(self) -> Mapping[int, int]: ...  # of its error answers those that mean something else than elsewhere, and what
+
+    @property
     def stale_key_status(self) -> frozenset[int]: ...  # of error answers that say: I don't hold the key that you sealed to
+
+    # Where those mean other things too: words that the error answer has only then. None: the status says enough.
+    @property
+    def stale_key_words(self) -> bytes | None: ...
 
     def path(self, endpoint: str) -> str: ...
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes: ...
 
+    def listing(self) -> Listing: ...
+
 
 class OpenProvider(Requests, Protocol):
     """A provider without evidence."""
-
-    @property
-    def statuses(self) -> Mapping[int, int]: ...  # of its error answers, and what each means elsewhere
 
     def rewrite(self, body: bytes) -> bytes: ...  # as its contract demands; raises ApiError for a request that it doesn't cover
 
@@ -89,14 +97,6 @@ class Rewriting(Protocol):
     """What a provider with evidence may have: its protocol demands something of every request."""
 
     def rewrite(self, body: bytes) -> bytes: ...  # before it is hashed and sealed; raises ApiError for one that can't be sent
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """What a provider may have whose `stale_key_status` can mean something else too: words that the error answer has only then."""
-
-    @property
-    def stale_key_words(self) -> bytes: ...
 
 
 class Provider(Requests, Protocol):
@@ -110,3 +110,9 @@ class Provider(Requests, Protocol):
     async def cipher(self, bound: Bound) -> Cipher | None: ...
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None: ...
+
+
+class Discovery(Protocol):
+    """Where the machines of one upstream are. Contract: URLs below the configured one's domain alone; raises UpstreamError, WireError."""
+
+    async def urls(self) -> tuple[str, ...]: ...

@@ -18,15 +18,16 @@ from ollm.attest.services import door
 from ollm.attest.services.evidence import Bound, Judged, SealingKey
 from ollm.attest.services.question import Question
 from ollm.config.settings import Timeouts, UpstreamSettings
-from ollm.errors import EvidenceRefused, SealError, UpstreamError
-from ollm.net.connection import Origin, Response
+from ollm.errors import ChannelRefused, EvidenceRefused, SealError, UpstreamError
+from ollm.net.connection import Connection, Origin, Response
 from ollm.net.pool import Pool
 from ollm.ports import Clock
 from ollm.receipts.session import build_session
 from ollm.seal.cipher import JSON
 from ollm.upstream.answer import Answer, SealedRequest
 from ollm.upstream.bundle import MEDIA_TYPE, encode
-from ollm.upstream.provider import Explaining, Gathered, OpenProvider, Provider, Requests, Rewriting, Transcript, Vouched
+from ollm.upstream.catalogue import Catalogue, fetched
+from ollm.upstream.provider import Gathered, OpenProvider, Provider, Requests, Rewriting, Transcript, Vouched
 from ollm.upstream.statements import verified_statements
 from ollm.values.checks import Appraisal
 from ollm.values.hexes import Hex32, hex32, sha256_of
@@ -68,6 +69,12 @@ class Route:
         self._requests = provider
         self._pool = pool
         self._timeouts = timeouts
+        self.unreached_at: float | None = None  # loop time at which the last request found no connection; None: it found one
+
+    @property
+    def in_progress(self) -> int:
+        """How many requests it has now."""
+        return self._pool.busy
 
     def outgoing(self, body: bytes) -> bytes:
         """`body` as this provider is to get it, before it is hashed and sealed. Raises: ApiError for one that it can't be sent."""
@@ -80,7 +87,7 @@ class Route:
 
     async def send(self, request: SealedRequest) -> Answer:
         """Send `request` over a connection to the attested key. Raises: ChannelRefused, UpstreamError, SealError."""
-        connection = await self._pool.acquire()
+        connection = await self._connected()
         try:
             timeouts = self._timeouts
             response = await connection.exchange(request.head, request.body, headers_timeout=timeouts.headers, total_timeout=timeouts.total)
@@ -89,6 +96,7 @@ class Route:
                 opener = None  # an error answer in the clear: only its status is believed
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
+            answer.status = self._requests.statuses.get(response.status, response.status)
             answer.sent_hash = sha256_of(request.body) if signs else None
             if request.sealed and opener is None:
                 answer.key_refused = await self._key_refused(response)
@@ -102,9 +110,30 @@ class Route:
         """Whether an error answer says that the key that was sealed to isn't held. Its text is looked through here, and kept nowhere."""
         if response.status not in self._requests.stale_key_status:
             return False
-        if not isinstance(self._requests, Explaining):
-            return True
-        return self._requests.stale_key_words in await response.read_all(_MAX_ERROR, self._timeouts.idle)
+        words = self._requests.stale_key_words
+        return words is None or words in await response.read_all(_MAX_ERROR, self._timeouts.idle)
+
+    async def _connected(self) -> Connection:
+        try:
+            connection = await self._pool.acquire()
+        except ChannelRefused:
+            raise  # somebody was reached, with another key
+        except UpstreamError:
+            self.unreached_at = asyncio.get_running_loop().time()
+            raise
+        self.unreached_at = None
+        return connection
+
+    async def catalogue(self) -> Catalogue:
+        """What the provider lists as its models, told over this route. Raises: ChannelRefused, UpstreamError, WireError for what is no list."""
+        listing = self._requests.listing()
+        if listing.heads.origin.text == self._pool.origin.text:
+            return await fetched(listing, self._pool)
+        pool = self._pool.beside(listing.heads.origin)
+        try:
+            return await fetched(listing, pool)
+        finally:
+            pool.close()
 
     async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:
         """The machine's signature over `answer`, read to its end, which the provider named `chat_id`; None where it signs nothing.
@@ -131,11 +160,6 @@ class UnattestedRoute(Route):
 
     def outgoing(self, body: bytes) -> bytes:
         return self._provider.rewrite(body)
-
-    async def send(self, request: SealedRequest) -> Answer:
-        answer = await super().send(request)
-        answer.status = self._provider.statuses.get(answer.status, answer.status)
-        return answer
 
 
 class VerifiedSession(Route):

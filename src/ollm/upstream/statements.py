@@ -1,6 +1,6 @@
 """Statements that came with evidence, or that somebody handed in: verified here, before anything rests on them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ollm.attest.provenance import envelope
 from ollm.errors import EvidenceRefused
@@ -20,13 +20,14 @@ def verified_statements(statements: Sequence[bytes], policy: AttestationPolicy, 
         return ()
     if len(statements) > MAX_STATEMENTS:
         raise EvidenceRefused("provenance.bundle", f"{len(statements)} statements", f"at most {MAX_STATEMENTS}")
-    return tuple(verified_statement(each, policy, trust_root) for each in statements)
+    return tuple(verified_statement(each, policy, lambda: trust_root) for each in statements)
 
 
-def verified_statement(statement: bytes, policy: AttestationPolicy, trust_root: bytes | None) -> VerifiedStatement:
-    """What was said in one. Raises: as `verified_statements`."""
+def verified_statement(statement: bytes, policy: AttestationPolicy, trust_root: Callable[[], bytes | None]) -> VerifiedStatement:
+    """What was said in one; `trust_root` is asked only for a bundle. Raises: as `verified_statements`, and what `trust_root` raises."""
     if b'"mediaType"' not in statement:
         return envelope.verify(statement, policy.provenance.signers if policy.provenance is not None else ())
-    if trust_root is None:
+    root = trust_root()
+    if root is None:
         raise EvidenceRefused("provenance.trust_root", "none", "Sigstore's, to verify a bundle")
-    return verify_bundle(statement, trust_root)
+    return verify_bundle(statement, root)

@@ -29,10 +29,12 @@ from ollm.seal.cipher import Cipher
 from ollm.seal.ehbp_cipher import EhbpCipher
 from ollm.upstream import nras
 from ollm.upstream.asking import Heads
+from ollm.upstream.catalogue import Listing, Source
 from ollm.upstream.provider import Gathered, Tools, Transcript, Vouched
 from ollm.values.hexes import Hex32
 from ollm.values.provenance import ProvenancePolicy
 from ollm.values.secret import Sealed
+from ollm.wire.catalogue import Form, Rates
 
 SHAPES: tuple[Shape, ...] = ("tinfoil-v3", "tinfoil-v3-june", "tinfoil-v2")
 ATTESTATION = "/.well-known/tinfoil-attestation"
@@ -40,6 +42,9 @@ CERTIFICATE = "/.well-known/tinfoil-certificate"
 RELEASES = "https://api-github-proxy.tinfoil.sh"  # GitHub's API
 DOWNLOADS = "https://github-proxy.tinfoil.sh"  # files of releases
 BUNDLES = "https://gh-attestation-proxy.tinfoil.sh"  # GitHub's attestations API
+
+_PRICES = Rates("million", "pricing.inputTokenPricePer1M", "pricing.outputTokenPricePer1M", "pricing.cachedInputTokenPricePer1M")
+LIST = Source(Form(context=("context_window", "max_model_len"), rates=(_PRICES,)))
 
 _MAX_REPORT = 4 * 1024 * 1024
 _MAX_CERTIFICATE = 64 * 1024
@@ -66,7 +71,9 @@ class _Attestations(msgspec.Struct, frozen=True):
 class TinfoilProvider:
     """Profile, evidence source and request shape of one enclave or router."""
 
+    statuses: Mapping[int, int] = {503: 429}  # overloaded, or the model not there just now, with the time after which to try again
     stale_key_status = frozenset({422})  # EHBP §4.3: the key configuration is not (or no longer) ours
+    stale_key_words = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None, tools: Tools) -> None:
         self._tools = tools
@@ -102,6 +109,10 @@ class TinfoilProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        """The router passes on what Tinfoil's control plane says; an enclave lists what its engine serves."""
+        return Listing(self._heads, LIST)
 
     async def vouch(self, connection: Connection, bound: Bound, transcript: Transcript) -> Vouched | None:
         """Tinfoil's machines sign no answers."""

@@ -15,8 +15,10 @@ from ollm.config.settings import UpstreamSettings
 from ollm.errors import ApiError, WireError
 from ollm.net.connection import certified_tls
 from ollm.upstream.asking import Heads
+from ollm.upstream.catalogue import PER_TOKEN, Listing, Source
 from ollm.values.secret import Sealed
 from ollm.wire import rules
+from ollm.wire.catalogue import Form
 from ollm.wire.rules import BodyRules
 
 _OPENAI_BASE = "/v1"  # of the paths that a gateway is asked for
@@ -31,6 +33,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     base: str | None = _OPENAI_BASE  # path in place of /v1; None: the one of the configured URL
     headers: Mapping[str, str] = {}  # of every request, beside `Authorization: Bearer`
     body: BodyRules = BodyRules()
+    list: Source = Source(Form(), credential=True)  # OpenAI's own: names alone
+    list_credential: str = "authorization: Bearer "  # what stands before the key where the list is asked for
     statuses: Mapping[int, int] = {}  # error statuses that mean here what another one means elsewhere
 
 
@@ -39,7 +43,13 @@ PROFILES: dict[str, Profile] = {
     # Audio answers are kept for an hour, an extended prompt cache for a day (developers.openai.com/api/docs/guides/your-data).
     "openai": Profile(body=BodyRules(forced={"store": "false"}, dropped=frozenset({"prompt_cache_retention"}), refused={"audio": _KEPT})),
     # Anthropic's OpenAI-compatible endpoint (platform.claude.com/docs/en/api/openai-sdk). 529: overloaded.
-    "anthropic": Profile(headers={"anthropic-version": "2023-06-01"}, statuses={529: 503}),
+    # Its list is that of its own API (docs.anthropic.com/en/api/models-list), which takes the key in a header of its own.
+    "anthropic": Profile(
+        headers={"anthropic-version": "2023-06-01"},
+        statuses={529: 503},
+        list=Source(Form(context=("max_input_tokens",)), "/v1/models?limit=1000", credential=True),
+        list_credential="x-api-key: ",
+    ),
     # Routing to endpoints of zero retention alone, and to none that learns from prompts (openrouter.ai/docs/guides/features/zdr); plugins, search
     # and server tools are not covered by either. A preset could bring them along. 403: its moderation refused the prompt.
     "openrouter": Profile(
@@ -56,8 +66,9 @@ PROFILES: dict[str, Profile] = {
             tools_elsewhere="openrouter:",
         ),
         statuses={403: 400},
+        list=Source(Form(rates=(PER_TOKEN,))),  # of each model the lowest price among those who serve it, whatever their retention
     ),
-    "openai-compatible": Profile(base=None),
+    "openai-compatible": Profile(base=None, list=Source(Form(rates=(PER_TOKEN,)), credential=True)),
 }
 
 
@@ -65,12 +76,15 @@ class ZdrProvider:
     """How requests to one of these providers look."""
 
     stale_key_status: frozenset[int] = frozenset()  # nothing is sealed
+    stale_key_words = None
 
     def __init__(self, settings: UpstreamSettings, api_key: Sealed | None) -> None:
         profile = PROFILES[settings.adapter]
         self._body = profile.body
         self._base = profile.base if profile.base is not None else urlsplit(settings.url).path.rstrip("/") or _OPENAI_BASE
         self._heads = Heads(settings.url, api_key, more=profile.headers)
+        self._list = profile.list._replace(target=self.path(profile.list.target))
+        self._list_heads = Heads(settings.url, api_key, authorization=profile.list_credential, more=profile.headers)
         self.statuses = profile.statuses
         self.tls: ssl.SSLContext = certified_tls(settings.ca)
 
@@ -88,3 +102,6 @@ class ZdrProvider:
 
     def head(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         return self._heads.post(path, length, content_type, extra)
+
+    def listing(self) -> Listing:
+        return Listing(self._list_heads, self._list)

@@ -15,6 +15,8 @@ from ollm.values.structs import resolved
 
 API_VERSION = "aci/1"
 HPKE_ALGO = "hpke-x25519-hkdf-sha256-aes-256-gcm"  # our algo name of an EHBP key in e2ee_public_keys; see docs/spec/aci-ehbp.md
+# ACI's own field encryption, version 2 (private-ai-gateway, spec/e2ee-v2.md §4): the suite to take first stands first.
+E2EE_ALGOS = ("x25519-aes-256-gcm-hkdf-sha256", "secp256k1-aes-256-gcm-hkdf-sha256")
 EHBP_VERSION = "ehbp/1"  # what such a service lists in supported_e2ee_versions
 
 _CONFIG_SUBJECT = "ollm-config:"

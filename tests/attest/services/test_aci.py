@@ -1,16 +1,19 @@
 """An ACI/1 service behind the door of all services: one machine, and what its keyset binds."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from ollm.attest.checks import CHANNEL, REPORT
 from ollm.attest.evidence import MachineCollateral, TdxEvidence
-from ollm.attest.services import aci
+from ollm.attest.services import aci, door
 from ollm.attest.services.evidence import Demand, SealingKey, ServiceEvidence
 from ollm.attest.services.question import Question, Verdict
 from ollm.sim.machine import SimulatedMachine
-from ollm.values.aci import HPKE_ALGO
+from ollm.values.aci import E2EE_ALGOS, HPKE_ALGO, E2eeKey, Keyset
 from ollm.values.policy import AttestationPolicy
 from tests.attest.service import HPKE_CONFIG, HPKE_KEY, KEYSET, NONCE, SPKI, evidence, failing, judged, kept, refused_check, service_evidence
 from tests.sim.hardware import NOW
@@ -116,3 +119,50 @@ def test_the_host_decides_nothing(machine: SimulatedMachine, policy: Attestation
     verdicts = [aci.appraise(question(machine, policy, msgspec.structs.replace(fetched, host=host))) for host in ("", "localhost", "near.example")]
     assert verdicts[0] == verdicts[1] == verdicts[2] == aci.appraise(question(machine, policy))
     assert Demand(shapes=("aci",)) == kept(machine).demand
+
+
+# ACI's own field encryption
+
+E2EE_KEYSET = msgspec.structs.replace(KEYSET, e2ee_public_keys=(*KEYSET.e2ee_public_keys, E2eeKey("e2ee-1", E2EE_ALGOS[0], "11" * 32)))
+
+
+def own(machine: SimulatedMachine, policy: AttestationPolicy, keyset: Keyset = E2EE_KEYSET) -> Question:
+    """A route that demands a key for it."""
+    asked = question(machine, policy, without(service_evidence(evidence(machine, keyset)), "hpke_keys"))
+    return asked._replace(demand=Demand(shapes=("aci",), cipher="aci-e2ee-v2"))
+
+
+def test_a_route_that_demands_another_cipher_gets_its_key_and_no_other(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    appraisal, bound = aci.appraise(own(machine, policy))
+    assert appraisal.accepted
+    assert bound is not None
+    assert bound.sealing == (SealingKey(cipher="aci-e2ee-v2", algorithm=E2EE_ALGOS[0], public_key=b"\x11" * 32, custody="app_kms"),)
+    made = [check.name for check in appraisal.checks]
+    assert "channel.field_key" in made and "channel.hpke_key" not in made
+
+
+def test_no_other_key_takes_its_place(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    appraisal, bound = aci.appraise(own(machine, policy, KEYSET))
+    assert (failing(appraisal), bound) == ("channel.field_key", None)
+
+
+def test_where_nothing_is_sealed_the_cipher_does_not_matter(machine: SimulatedMachine, policy: AttestationPolicy) -> None:
+    asked = own(machine, policy, KEYSET)._replace(demand=Demand(shapes=("aci",), seal=False, cipher="aci-e2ee-v2"))
+    appraisal, bound = aci.appraise(asked)
+    assert appraisal.accepted
+    assert bound is not None
+    assert bound.sealing == ()
+
+
+def test_a_service_that_gets_its_keys_from_elsewhere_is_refused_where_the_policy_wants_the_machines_own(
+    machine: SimulatedMachine, policy: AttestationPolicy
+) -> None:
+    strict = msgspec.structs.replace(policy, service=msgspec.structs.replace(policy.service, custody=("instance",)))
+    assert failing(door.appraise(own(machine, strict))[0]) == "key.custody"
+    assert door.appraise(own(machine, policy))[0].accepted
+
+
+def test_the_page_has_every_check_of_an_aci_service_and_says_the_same_of_it() -> None:
+    page = (Path(__file__).parents[3] / "docs/providers/aci.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+\.[a-z_0-9]+)` \| ([^|]+) \|$", page, re.MULTILINE))
+    assert rows == {name: proof.proves for name, proof in {**REPORT, **CHANNEL}.items()}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ollm.attest import appraise as aci_door
+from ollm.attest.checks import unjudged
 from ollm.attest.evidence import MachineEvidence
 from ollm.attest.services import aci
 from ollm.attest.services.chutes import appraise as chutes
@@ -99,7 +100,7 @@ def refused(policy: AttestationPolicy, refusal: EvidenceRefused, demand: Demand)
     """The appraisal of what never came so far as to be appraised; of an ACI service, with the checks that were not reached."""
     if demand.shapes == ACI:
         return aci_door.refused(policy, refusal)
-    return Appraisal(policy.name, policy.level, (Check(refusal.check, Outcome.FAILED, refusal.got, refusal.want),))
+    return unjudged(policy, refusal)
 
 
 def _reader(evidence: ServiceEvidence, demand: Demand) -> Reader:

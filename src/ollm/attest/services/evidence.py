@@ -66,11 +66,15 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What the route needs of the evidence. `channel`: it must bind the key of the TLS peer; `seal`: it must bind a key to seal to."""
+    """What the route needs of the evidence. `channel`: it must bind the key of the TLS peer; `seal`: it must bind a key to seal to.
+
+    `cipher`: the one that the key must be for, where a shape can bind keys for several; None: the shape's first.
+    """
 
     shapes: tuple[Shape, ...]  # that the adapter understands; a report of another is refused
     channel: bool = True
     seal: bool = True
+    cipher: str | None = None
 
 
 @resolved

@@ -1,20 +1,6 @@
 """Sentences about AWS Nitro enclaves."""
 
-from collections.abc import Iterable
-
-from ollm.config.explain.points import Context, Said, Table, exposes, given, holds, note, nothing, register, sets, shown, span, weakens
-
-
-def _modules(modules: tuple[str, ...] | None, context: Context) -> Iterable[Said]:
-    if modules is None:
-        yield weakens(
-            "an enclave on any instance of any AWS account will do: whoever has the image can run it (list instance ids in modules, or pin PCR3)"
-        )
-    elif not modules:
-        yield nothing("its list of instances is empty")
-    else:
-        yield holds(f"the enclave is on one of {len(modules)} known instances: {shown(modules)}")
-
+from ollm.config.explain.points import Table, exposes, given, holds, note, only, register, sets, span
 
 REFERENCE_VALUES: Table = {
     "name": lambda value, context: (),  # stands before each sentence
@@ -34,6 +20,10 @@ NITRO: Table = {
         present=holds("a Nitro document under the simulated root {}, and none of AWS's"),
     ),
     "max_age_seconds": lambda value, context: (holds(f"the document is at most {span(value)} old, by the hypervisor's clock"),),
-    "modules": _modules,
+    "modules": only(
+        absent="an enclave on any instance of any AWS account will do: whoever has the image can run it (list instance ids in modules, or pin PCR3)",
+        empty="its list of instances is empty",
+        present="the enclave is on one of {} known instances",
+    ),
     "reference_values": sets(REFERENCE_VALUES, lambda values: f'Nitro image "{values.name}"'),
 }

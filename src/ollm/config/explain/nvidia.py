@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ollm.config.explain.points import Context, Said, Table, flag, given, holds, note, nothing, shown, weakens
+from ollm.config.explain.points import Context, Said, Table, flag, given, holds, note, nothing, only, weakens
 
 
 def _architectures(names: tuple[str, ...], context: Context) -> Iterable[Said]:
@@ -34,15 +34,6 @@ def _bound(way: str, context: Context) -> Iterable[Said]:
     yield holds(what)
 
 
-def _devices(devices: tuple[str, ...] | None, context: Context) -> Iterable[Said]:
-    if devices is None:
-        yield weakens("any genuine device will do: evidence of a GPU elsewhere can be relayed to this machine (list serial numbers in devices)")
-    elif not devices:
-        yield nothing("its list of devices is empty")
-    else:
-        yield holds(f"each device is one of {len(devices)} known ones, by serial number: {shown(devices)}")
-
-
 NVIDIA: Table = {
     "simulated_root_sha256": given(
         absent=holds("evidence of devices is verified to NVIDIA's root, which is compiled in"),
@@ -66,6 +57,10 @@ NVIDIA: Table = {
     ),
     "rejected_drivers": given(absent=note("no driver version is denied by name"), present=holds("the driver is none of: {}")),
     "rejected_vbios": given(absent=note("no VBIOS version is denied by name"), present=holds("the VBIOS is none of: {}")),
-    "devices": _devices,
+    "devices": only(
+        absent="any genuine device will do: evidence of a GPU elsewhere can be relayed to this machine (list serial numbers in devices)",
+        empty="its list of devices is empty",
+        present="each device is one of {} known ones, by serial number",
+    ),
     "bound": _bound,
 }

@@ -84,6 +84,19 @@ def given(*, absent: Said, present: Said, empty: Said | None = None) -> Sentence
     return sentence
 
 
+def only(*, absent: str, empty: str, present: str, cut: int | None = None) -> Sentence:
+    """A sentence about the only ones that are accepted. In `present` the first `{}` is their number; names are `cut` to so many characters."""
+
+    def sentence(names: tuple[str, ...] | None, context: Context) -> Iterable[Said]:
+        if names is None:
+            return (weakens(absent),)
+        if not names:
+            return (nothing(empty),)
+        return (holds(f"{present.format(len(names))}: {shown(names if cut is None else tuple(f'{name[:cut]}…' for name in names))}"),)
+
+    return sentence
+
+
 def register(name: str, measures: str, *, absent: Callable[[str], Said]) -> Sentence:
     """A sentence about a measurement that a set of reference values pins, or leaves open in the way that `absent` says."""
 

@@ -12,9 +12,9 @@ from ollm.config.explain.points import (
     holds,
     note,
     nothing,
+    only,
     register,
     sets,
-    shown,
     weakens,
 )
 from ollm.values.policy import SnpGrace, SnpTcb
@@ -75,18 +75,6 @@ def _vmpls(levels: tuple[int, ...], context: Context) -> Iterable[Said]:
         yield weakens("software at a lower VMPL than the one that asked stands above it in the guest, and can read all that it reads")
 
 
-def _chips(chips: tuple[str, ...] | None, context: Context) -> Iterable[Said]:
-    if chips is None:
-        yield weakens(
-            "any genuine AMD machine of these lines will do, wherever it stands: nothing says who can touch it, and keys can be drawn from a"
-            " machine in hand (list chip ids in chips)"
-        )
-    elif not chips:
-        yield nothing("its list of chips is empty")
-    else:
-        yield holds(f"the processor is one of {len(chips)} known ones, by chip id: {shown(tuple(f'{each[:12]}…' for each in chips))}")
-
-
 REFERENCE_VALUES: Table = {
     "name": lambda value, context: (),  # stands before each sentence
     "source": lambda value, context: (holds(f'its values come from: "{value}"'),),
@@ -137,6 +125,12 @@ SNP: Table = {
         true=holds("the guest's policy forbids to span sockets"),
         false=note("the guest may span sockets: the link between them is one more bus"),
     ),
-    "chips": _chips,
+    "chips": only(
+        absent="any genuine AMD machine of these lines will do, wherever it stands: nothing says who can touch it, and keys can be drawn from a"
+        " machine in hand (list chip ids in chips)",
+        empty="its list of chips is empty",
+        present="the processor is one of {} known ones, by chip id",
+        cut=12,
+    ),
     "reference_values": sets(REFERENCE_VALUES, lambda values: f'SEV-SNP build "{values.name}"'),
 }

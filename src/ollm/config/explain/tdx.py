@@ -12,6 +12,7 @@ from ollm.config.explain.points import (
     holds,
     note,
     nothing,
+    only,
     register,
     sets,
     shown,
@@ -78,18 +79,6 @@ def _mr_config_id(value: str | None, context: Context) -> Iterable[Said]:
     yield from register("MRCONFIGID", measures, absent=absent)(value, context)
 
 
-def _platforms(platforms: tuple[str, ...] | None, context: Context) -> Iterable[Said]:
-    if platforms is None:
-        yield weakens(
-            "any genuine TDX machine will do, wherever it stands: nothing says who can touch it, and keys can be drawn from a machine in hand"
-            " (list PPIDs in platforms)"
-        )
-    elif not platforms:
-        yield nothing("its list of platforms is empty")
-    else:
-        yield holds(f"the machine is one of {len(platforms)} known ones, by PPID: {shown(tuple(f'{each[:12]}…' for each in platforms))}")
-
-
 REFERENCE_VALUES: Table = {
     "name": lambda value, context: (),  # stands before each sentence
     "source": lambda value, context: (holds(f'its values come from: "{value}"'),),
@@ -142,7 +131,13 @@ TDX: Table = {
         true=note("platforms whose keys Intel's registration service keeps are accepted"),
         false=holds("Intel keeps no keys of the platform, says its certificate"),
     ),
-    "platforms": _platforms,
+    "platforms": only(
+        absent="any genuine TDX machine will do, wherever it stands: nothing says who can touch it, and keys can be drawn from a machine in hand"
+        " (list PPIDs in platforms)",
+        empty="its list of platforms is empty",
+        present="the machine is one of {} known ones, by PPID",
+        cut=12,
+    ),
     "require_firmware_log": flag(
         true=holds("the firmware's own event log (CCEL) is there, and replays to RTMR0, RTMR1 and RTMR2"),
         false=note("the firmware's own event log (CCEL) is not demanded: nothing but the pinned values says what booted (require_firmware_log)"),

@@ -18,7 +18,7 @@ from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
 from ollm.testing.mint import x509 as mint
 from ollm.testing.mint.nvidia import Device
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.providers.tls import certified
 from ollm.testing.sealing.cheats import Cheat, Refused
@@ -103,6 +103,7 @@ class ChutesServer(Endorsed):
         self.answers = Cheat.NONE
         self.lists = 0
         self.nonces_used: list[str] = []
+        self.refusals: list[int] = []  # statuses that the next requests are answered with
         self.expires_in = 60.0
         self._first_nonces: dict[str, list[str]] = {}
         self._attested = False
@@ -160,11 +161,16 @@ class ChutesServer(Endorsed):
             await answer(send, 200, listing)
         elif path == f"/chutes/{CHUTE}/evidence":
             await answer(send, 200, json.dumps(self.evidence(query(scope)["nonce"])).encode())
+        elif path == "/v1/models":
+            await answer(send, 200, listings.chutes(CHUTE))
         else:
             await self._invoke(path, headers, body, send)
 
     async def _invoke(self, path: str, headers: dict[str, str], body: bytes, send: Send) -> None:
         self.nonces_used.append(headers.get("x-e2e-nonce", ""))
+        if self.refusals:
+            await answer(send, self.refusals.pop(0), b'{"detail":"refused"}')
+            return
         instance = next((each for each in self.instances if each.instance_id == headers.get("x-instance-id")), self.instances[0])
         try:
             exchange = instance.recipient.open(path, headers, body)

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ollm.net.clock import SystemClock
 from ollm.serving.http import Receive, Scope, Send, query, read_body
 from ollm.sim import reference
-from ollm.sim.pki import create_pki
+from ollm.sim.pki import SimulatedPki, create_pki
 from ollm.testing.mint.signer import MODEL, FakeSigner, Key, KmsMachine, ed25519
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.providers.tls import certified
 from ollm.testing.sealing.cheats import Cheat, Refused
@@ -52,10 +52,16 @@ class Signing(enum.Enum):
 class NearServer(Endorsed):
     """`bend` changes each report before it is sent; `answers` is done to sealed answers, `signing` to signatures. `bodies`: as they came."""
 
-    def __init__(self, *, behind: bool = False, key: Key | None = None, sealed: bool = True) -> None:
-        """`behind`: a gateway stands before the machine. `sealed` False: bodies come in the clear."""
+    def __init__(
+        self, *, behind: bool = False, key: Key | None = None, sealed: bool = True, beside: "NearServer | None" = None, port: int = 0
+    ) -> None:
+        """`behind`: a gateway stands before the machine. `sealed` False: bodies come in the clear.
+
+        `beside`: another machine of the same fleet, made by the same hardware vendor and admitted by the same policy.
+        """
         clock = SystemClock()
-        pki = create_pki(clock.now())
+        self.pki: SimulatedPki = beside.pki if beside is not None else create_pki(clock.now())
+        pki = self.pki
         machine = KmsMachine(pki, clock, app_name="inference-proxy")
         front = KmsMachine(pki, clock, name="gateway-machine", build="gateway-build", app_name="cloud-api")
         self.signer = FakeSigner(machine=machine, key=key or ed25519(SEED))
@@ -72,14 +78,23 @@ class NearServer(Endorsed):
         self.bend: Bend = lambda document: None
         self.answers = Cheat.NONE
         self.signing = Signing.HONEST
-        self.refusing = 0  # how many requests more are answered 421
+        self.refusing = 0  # how many requests more are answered with `refusal`
+        self.refusal = 421
         self.bodies: list[bytes] = []
         self.asked: list[dict[str, Any]] = []
         self.heads: list[dict[str, str]] = []
         self.queries: list[dict[str, str]] = []
         self.signatures_asked = 0
         self._signatures: dict[str, dict[str, Any]] = {}
-        super().__init__(found.identity, machine)
+        super().__init__(found.identity, machine, port=port)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def leave(self) -> None:
+        """The machine is gone; who stands for its hardware goes on answering."""
+        await self._server.drain(0)
 
     def report(self, nonce: str, *, fingerprint: bool = True) -> dict[str, Any]:
         """What `GET /v1/attestation/report` answers."""
@@ -102,6 +117,9 @@ class NearServer(Endorsed):
             self.queries.append(asked)
             bound = asked.get("include_tls_fingerprint") == "true" or asked.get("version") == "2"
             await answer(send, 200, json.dumps(self.report(asked["nonce"], fingerprint=bound)).encode())
+        elif path == ("/v1/model/list" if self.behind else "/v1/models"):
+            self.queries.append(query(scope))
+            await answer(send, 200, listings.near_cloud(query(scope)) if self.behind else listings.engine(MODEL))
         elif found := re.fullmatch(r"/v1/signature/(.+)", path):
             await self._signature(found[1], send)
         else:
@@ -111,7 +129,7 @@ class NearServer(Endorsed):
         self.bodies.append(body)
         if self.refusing:
             self.refusing -= 1
-            await answer(send, 421, b'{"error":{"message":"encryption key is no longer valid"}}')
+            await answer(send, self.refusal, b'{"error":{"message":"encryption key is no longer valid"}}')
             return
         exchange = None
         if self._sealed:

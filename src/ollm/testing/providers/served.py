@@ -14,9 +14,9 @@ from ollm.sim.machine import Hardware
 class Served:
     """`async with Double() as server:`, then `server.url`. A double says in `_serve` what it answers."""
 
-    def __init__(self, identity: TlsIdentity) -> None:
-        """`identity`: what the listener shows of itself."""
-        self._server = Server(self._serve, host="127.0.0.1", port=0, tls=identity)
+    def __init__(self, identity: TlsIdentity, *, port: int = 0) -> None:
+        """`identity`: what the listener shows of itself; `port` 0 is any free one."""
+        self._server = Server(self._serve, host="127.0.0.1", port=port, tls=identity)
 
     @property
     def url(self) -> str:
@@ -36,8 +36,8 @@ class Served:
 class Endorsed(Served):
     """`Served`, with Intel's collateral about `machine` at `pcs_url`."""
 
-    def __init__(self, identity: TlsIdentity, machine: Hardware) -> None:
-        super().__init__(identity)
+    def __init__(self, identity: TlsIdentity, machine: Hardware, *, port: int = 0) -> None:
+        super().__init__(identity, port=port)
         self._pcs = Server(Control(machine, Counters(), ""), host="127.0.0.1", port=0)
 
     @property

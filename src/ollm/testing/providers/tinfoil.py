@@ -24,7 +24,7 @@ from ollm.sim.pki import create_pki
 from ollm.testing.mint import tinfoil as mint
 from ollm.testing.mint.snp import SnpMachine
 from ollm.testing.mint.snp_certificates import create_pki as create_snp_pki
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.sealing.cheats import DONE, Cheat, Refused
 from ollm.testing.sealing.ehbp import EhbpRecipient
@@ -84,6 +84,7 @@ class TinfoilServer(Endorsed):
         self.collateral = collateral
         self.asked: list[Asked] = []
         self.reports = 0
+        self.overloaded = False
         pki = create_pki(now)
         machine = SimulatedMachine(pki, clock)
         tdx, snp = mint.TdxGuest(machine), None if platform == "tdx" else mint.SnpGuest(SnpMachine(create_snp_pki("Genoa", now), now))
@@ -164,6 +165,8 @@ class TinfoilServer(Endorsed):
             await answer(send, 200, self._document(hex32(query(scope).get("nonce", "00" * 32)), self.lie))
         elif scope["method"] == "GET" and path == "/.well-known/tinfoil-certificate" and self.form == "v2":
             await answer(send, 200, mint.named_certificate(self.keys, SystemClock().now(), hpke=self.keys.hpke))
+        elif scope["method"] == "GET" and path == "/v1/models":
+            await answer(send, 200, listings.TINFOIL)
         elif scope["method"] == "POST":
             await self._chat(scope, receive, send)
         else:
@@ -172,6 +175,9 @@ class TinfoilServer(Endorsed):
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire = await read_body(scope, receive, _MAX_BODY)
         headers = headers_of(scope)
+        if self.overloaded:
+            await _stream(send, [b'{"error":{"code":"server_is_overloaded"}}'], streamed=False, headers={"retry-after": "7"}, status=503)
+            return
         if ENCAPSULATED_KEY not in headers:
             self.asked.append(Asked(scope["path"], headers, wire, wire))
             request = json.loads(wire)
@@ -229,10 +235,10 @@ def _identity(keys: mint.Keys) -> TlsIdentity:
     return TlsIdentity(keys.pem.encode(), Sealed(key))
 
 
-async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}) -> None:
+async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}, status: int = 200) -> None:
     kind = "text/event-stream" if streamed else "application/json"
     named = [(name.encode(), value.encode()) for name, value in {"content-type": kind, **headers}.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": named})
+    await send({"type": "http.response.start", "status": status, "headers": named})
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -6,7 +6,7 @@ import msgspec
 
 from ollm.net.clock import SystemClock
 from ollm.serving.http import Receive, Scope, Send, read_body
-from ollm.testing.providers import openai_shaped
+from ollm.testing.providers import listings, openai_shaped
 from ollm.testing.providers.served import Served, answer, headers_of
 from ollm.testing.providers.tls import certified
 
@@ -35,16 +35,19 @@ class ZdrServer(Served):
         self.status = 200
         self.comments = False
         self.elsewhere = ""
+        self.listing = listings.OPENAI
         super().__init__(found.identity)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _MAX_BODY)
         self.asked.append(Asked(scope["path"], headers_of(scope), body))
-        members: dict[str, Any] = msgspec.json.decode(body)
+        members: dict[str, Any] = msgspec.json.decode(body or b"{}")
         if self.elsewhere:
             await answer(send, 307, b"{}", headers=[(b"location", self.elsewhere.encode())])
         elif self.status != 200:
             await answer(send, self.status, b'{"error":{"message":"in full: ' + body.replace(b'"', b"'") + b'"}}')
+        elif scope["method"] == "GET":
+            await answer(send, 200, self.listing)
         elif members.get("stream"):
             events = list(openai_shaped.events(members["model"]))
             comment = b": PROCESSING\n\n" if self.comments else b""

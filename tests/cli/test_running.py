@@ -1,0 +1,74 @@
+"""What a running gateway tells of its upstreams, read strictly and shown safely. Whole commands are in test_models."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from ollm.cli import running
+from ollm.cli.running import states_of
+from ollm.errors import ConfigError, UpstreamError, WireError
+from ollm.ports import Fetched
+
+STATE = {"provider": "u\x1b[31m", "adapter": "near", "level": "tee", "available": True, "session_id": "5" * 64, "verified_at": 1, "expires_at": 2}
+
+
+class Answering:
+    """`HttpFetch`, with one answer."""
+
+    status, body, asked = 200, b"", ""
+
+    async def get(self, url: str, *, authorization: str) -> Fetched:
+        Answering.asked = f"{url} {authorization}"
+        return Fetched(self.status, {}, self.body)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> type[Answering]:
+    monkeypatch.setattr(running, "HttpFetch", Answering)
+    monkeypatch.setenv("KEY", "sk-1")
+    monkeypatch.setattr(Answering, "status", 200)
+    return Answering
+
+
+def told(gateway: type[Answering], body: object) -> list[dict[str, object]]:
+    gateway.body = json.dumps(body).encode()
+    return asyncio.run(states_of("http://127.0.0.1:1/", "env:KEY", Path("ollm.toml")))
+
+
+def test_a_row_for_each_upstream(gateway: type[Answering]) -> None:
+    pricing = {"input_micro_per_million": "150000", "output_micro_per_million": "600000"}
+    [row] = told(gateway, {"data": [{"id": "m", "pricing": pricing, "attestation": [STATE]}]})
+    assert gateway.asked == "http://127.0.0.1:1/v1/models Bearer sk-1"
+    assert (row["upstream"], row["verified"], row["reason"]) == ("u\ufffd[31m", True, None)
+    assert row["price"] == {"input": "0.15", "output": "0.6"}
+
+
+def test_one_that_is_not_verified_has_its_reason(gateway: type[Answering]) -> None:
+    [row] = told(gateway, {"data": [{"id": "m", "attestation": [{**STATE, "session_id": None, "reason": "quote.debug: got 1", "retry_at": 7}]}]})
+    assert (row["verified"], row["reason"], row["retry_at"], row["price"]) == (False, "quote.debug: got 1", 7, None)
+
+
+@pytest.mark.parametrize("body", [[], {"data": [{"id": 5}]}, {"data": [{"id": "m", "attestation": [{}]}]}])
+def test_what_is_no_list_of_ours(gateway: type[Answering], body: object) -> None:
+    with pytest.raises(WireError, match="not one of OLLM's"):
+        told(gateway, body)
+
+
+def test_prices_that_are_no_integers_are_no_list_of_ours(gateway: type[Answering]) -> None:
+    pricing = {"input_micro_per_million": "cheap", "output_micro_per_million": "1"}
+    with pytest.raises(WireError):
+        told(gateway, {"data": [{"id": "m", "pricing": pricing, "attestation": [STATE]}]})
+
+
+def test_an_error_of_the_gateway_and_a_missing_key(gateway: type[Answering], monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway.status = 401
+    with pytest.raises(UpstreamError, match="answered 401"):
+        told(gateway, {})
+    monkeypatch.delenv("KEY")
+    with pytest.raises(ConfigError, match="KEY is not set"):
+        told(gateway, {})
