@@ -15,7 +15,7 @@ from ollm.sim.breaks import BREAKS
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.upstream.answer import SealedRequest
 from ollm.upstream.bundle import decode, from_data_uri
-from ollm.upstream.session import Unverified, VerifiedSession, _endorsed, establish
+from ollm.upstream.session import Unverified, VerifiedSession, _endorsed, _names, establish
 from ollm.values.level import Level
 from tests.scripted_enclave import Asked, answer, raw, reset, scripted_enclave, stream
 from tests.stage import chat_body, eventually
@@ -264,3 +264,35 @@ async def test_when_none_has_any_that_is_the_reason(problem: Exception) -> None:
 async def test_an_error_of_our_own_is_never_an_alternatives_lack() -> None:
     with pytest.raises(ZeroDivisionError):
         await _endorsed(Endorsing(ZeroDivisionError(), None), MACHINES, alternatives=True)
+
+
+# What an error answer names
+
+
+class Body:
+    """A response, as far as its body goes."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read_all(self, limit: int, idle_timeout: float) -> bytes:
+        return self._body
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"error":{"type":"stale_key","message":"in full: the prompt"}}', True),
+        (b'{"error":{"type":"another"}}', False),
+        (b'{"error":{"type":5}}', False),
+        (b'{"error":"stale_key"}', False),
+        (b"stale_key", False),
+        (b"\xff", False),
+        (b"[" * 10_000, False),
+        (b"", False),
+    ],
+)
+async def test_an_error_names_a_stale_key_in_its_type_alone(body: bytes, named: bool) -> None:
+    response: Any = Body(body)
+    assert await _names(response, "stale_key", 1.0) is named
+    assert await _names(response, None, 1.0) is True
