@@ -51,6 +51,7 @@ STATUSES: dict[str, dict[int, int]] = {
     "phala": {},
     "tinfoil": {503: 429},
     "chutes": {},
+    "privatemode": {},
     "openai": {},
     "anthropic": {529: 503},
     "openrouter": {403: 400},

@@ -308,3 +308,6 @@ async def test_when_none_has_any_that_is_the_reason(problem: Exception) -> None:
 async def test_an_error_of_our_own_is_never_an_alternatives_lack() -> None:
     with pytest.raises(ZeroDivisionError):
         await _endorsed(Endorsing(ZeroDivisionError(), None), MACHINES, alternatives=True)
+
+
+# What an error answer names
