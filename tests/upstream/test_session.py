@@ -221,13 +221,11 @@ def particular(provider: Provider) -> Provider:
     """`provider`, with a protocol that demands something of every request and has words for a secret that isn't known."""
 
     class Particular(AciProvider):
-        stale_key_status = frozenset({500})
-
         def rewrite(self, body: bytes) -> bytes:
             return body + b" "
 
     provider.__class__ = Particular
-    provider.stale_key_words = b"who is that"  # type: ignore[misc]  # an attribute of this one
+    vars(provider).update(stale_key_status=frozenset({500}), stale_key_words=b"who is that")
     return provider
 
 
@@ -308,6 +306,3 @@ async def test_when_none_has_any_that_is_the_reason(problem: Exception) -> None:
 async def test_an_error_of_our_own_is_never_an_alternatives_lack() -> None:
     with pytest.raises(ZeroDivisionError):
         await _endorsed(Endorsing(ZeroDivisionError(), None), MACHINES, alternatives=True)
-
-
-# What an error answer names
