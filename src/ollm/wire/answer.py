@@ -8,6 +8,7 @@ import msgspec
 from ollm.errors import WireError
 from ollm.values.usage import Usage
 from ollm.wire.sse import Event, EventParser, error_event
+from ollm.wire.usage import chat_usage
 
 DONE = b"data: [DONE]\n\n"
 ERROR_TYPE = "upstream_error"
@@ -16,47 +17,11 @@ _ERROR = error_event("The provider failed while it was answering.", ERROR_TYPE, 
 _NULL = msgspec.Raw(b"null")
 _NO_CHOICES = msgspec.Raw(b"[]")
 _EMPTY = b"[] \t\n\r"  # what an empty list is made of
-_MAX_TOKENS = 2**40  # a larger count is nonsense, and must not reach the ledger's integers
 
 _Members = dict[str, msgspec.Raw]
 _members = msgspec.json.Decoder(_Members).decode
 _encode = msgspec.json.Encoder().encode
 _string = msgspec.json.Decoder(str).decode
-
-
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Counts(msgspec.Struct):
-    """OpenAI's `CompletionUsage`: prompt_tokens includes the cached ones, completion_tokens the reasoning."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-_counts = msgspec.json.Decoder(_Counts).decode
-
-
-def parse_usage(raw: msgspec.Raw | bytes) -> Usage | None:
-    """Token counts in disjoint buckets, or None when they are no counts: a broken meter must not break an answer."""
-    try:
-        counts = _counts(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    prompt, output = counts.prompt_tokens, counts.completion_tokens or 0
-    cached = (counts.prompt_tokens_details and counts.prompt_tokens_details.cached_tokens) or 0
-    reasoning = (counts.completion_tokens_details and counts.completion_tokens_details.reasoning_tokens) or 0
-    if prompt is None or not all(0 <= count <= _MAX_TOKENS for count in (prompt, output, cached, reasoning)):
-        return None
-    cached = min(cached, prompt)
-    return Usage(input_tokens=prompt - cached, cached_tokens=cached, output_tokens=output, reasoning_tokens=min(reasoning, output))
 
 
 def _object(data: bytes) -> _Members:
@@ -81,7 +46,7 @@ def rewrite_whole(body: bytes, *, id: str, model: str) -> tuple[bytes, Usage | N
     members["id"] = msgspec.Raw(_encode(id))
     members["model"] = msgspec.Raw(_encode(model))
     usage = members.get("usage")
-    return _encode(members), parse_usage(usage) if usage is not None else None
+    return _encode(members), chat_usage(usage) if usage is not None else None
 
 
 def answer_id(body: bytes) -> str | None:
@@ -121,6 +86,10 @@ class StreamRewriter:
     def ended(self) -> bool:
         """Whether [DONE] or an error ended the stream; an upstream that closes before is a cut, not an end."""
         return self.done or self.failed
+
+    def close(self) -> bytes:
+        """The body ended, and [DONE] didn't come. Raises: WireError."""
+        raise WireError("the stream ended without its end mark")
 
     @property
     def saw_content(self) -> bool:
@@ -168,7 +137,7 @@ class StreamRewriter:
         usage = members.get("usage")
         if usage is not None:
             if usage != _NULL:
-                self.usage = parse_usage(usage) or self.usage
+                self.usage = chat_usage(usage) or self.usage
                 if not self._include_usage and (choices is None or not bytes(choices).strip(_EMPTY)):
                     return b""
             if not self._include_usage:
