@@ -21,7 +21,7 @@ from ollm.config.policy_file import PolicyFile
 from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.sim.breaks import BREAKS
-from ollm.wire.answer import ERROR_CODE
+from ollm.wire.errors import STREAM_CODE
 from tools import checks_page
 from tools.check_text import project_files
 
@@ -180,7 +180,7 @@ _CODE_ARGUMENTS = {"ApiError": (2, 1), "Refusal": (1,), "error_event": (2,)}
 
 def error_codes(root: Path) -> set[str]:
     """Codes (else types) of every error object that the gateway can answer with, found in the calls that make one."""
-    codes = {ERROR_CODE}
+    codes = {STREAM_CODE}
     for folder in ("gateway", "serving"):
         package = root / "src" / "ollm" / folder
         constants = _constants(package)

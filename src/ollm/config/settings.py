@@ -99,6 +99,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     owned_by: str = "ollm"
     price: Price | None = None
     context_length: Count | None = None
+    endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

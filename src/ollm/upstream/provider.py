@@ -81,7 +81,8 @@ class OpenProvider(Requests, Protocol):
     @property
     def statuses(self) -> Mapping[int, int]: ...  # of its error answers, and what each means elsewhere
 
-    def rewrite(self, body: bytes) -> bytes: ...  # as its contract demands; raises ApiError for a request that it doesn't cover
+    # A body for the endpoint of that name, as the contract demands; raises ApiError for a request that it doesn't cover.
+    def rewrite(self, endpoint: str, body: bytes) -> bytes: ...
 
 
 class Provider(Requests, Protocol):
