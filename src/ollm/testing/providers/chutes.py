@@ -13,15 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.net.clock import SystemClock
 from ollm.serving.http import Receive, Scope, Send, query, read_body
-from ollm.serving.server import Server
 from ollm.sim import reference
-from ollm.sim.control import Control
-from ollm.sim.enclave import Counters
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
 from ollm.testing.mint import x509 as mint
 from ollm.testing.mint.nvidia import Device
 from ollm.testing.providers import openai_shaped
+from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.providers.tls import certified
 from ollm.testing.sealing.cheats import Cheat, Refused
 from ollm.testing.sealing.chutes import ChutesRecipient
@@ -89,7 +87,7 @@ class FakeInstance:
         }
 
 
-class ChutesServer:
+class ChutesServer(Endorsed):
     """`async with ChutesServer() as server:`. `cheat` is the API's, `answers` what is done to sealed answers; `nonces_used` in order."""
 
     def __init__(self, *, instances: int = 2, unlisted: int = 0) -> None:
@@ -110,34 +108,12 @@ class ChutesServer:
         self._attested = False
         found = certified(now)
         self.ca = found.ca
-        self._server = Server(self._serve, host="127.0.0.1", port=0, tls=found.identity)
-        self._pcs = Server(Control(machines[0], Counters(), ""), host="127.0.0.1", port=0)
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self._server.port}"
-
-    @property
-    def pcs_url(self) -> str:
-        return f"http://127.0.0.1:{self._pcs.port}"
-
-    @property
-    def root_crl_url(self) -> str:
-        return self.pcs_url + "/IntelSGXRootCA.der"
+        super().__init__(found.identity, machines[0])
 
     @property
     def asked(self) -> list[dict[str, Any]]:
         """Requests that any instance opened."""
         return [request for instance in self.instances for request in instance.asked]
-
-    async def __aenter__(self) -> "ChutesServer":
-        await self._server.start()
-        await self._pcs.start()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._server.drain(0)
-        await self._pcs.drain(0)
 
     # What it answers
 
@@ -177,13 +153,13 @@ class ChutesServer:
         return first if self.cheat is ApiCheat.SAME_NONCES else fresh
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, headers = scope["path"], {name.decode(): value.decode() for name, value in scope["headers"]}
+        path, headers = scope["path"], headers_of(scope)
         body = await read_body(scope, receive, _MAX_BODY)
         if path == f"/e2e/instances/{CHUTE}":
             listing = b"<html>" if self.cheat is ApiCheat.GARBAGE and self._attested else json.dumps(self.listing()).encode()
-            await _answer(send, 200, listing)
+            await answer(send, 200, listing)
         elif path == f"/chutes/{CHUTE}/evidence":
-            await _answer(send, 200, json.dumps(self.evidence(query(scope)["nonce"])).encode())
+            await answer(send, 200, json.dumps(self.evidence(query(scope)["nonce"])).encode())
         else:
             await self._invoke(path, headers, body, send)
 
@@ -193,15 +169,15 @@ class ChutesServer:
         try:
             exchange = instance.recipient.open(path, headers, body)
         except Refused as refusal:
-            await _answer(send, refusal.status, json.dumps({"detail": refusal.type}).encode())
+            await answer(send, refusal.status, json.dumps({"detail": refusal.type}).encode())
             return
         instance.asked.append(exchange.request)
         model = exchange.request["model"]
         if exchange.request.get("stream"):
             documents = [json.loads(event[6:]) for event in openai_shaped.events(model) if b"[DONE]" not in event]
-            await _answer(send, 200, b"".join(exchange.stream(documents, self.answers)), b"text/event-stream")
+            await answer(send, 200, b"".join(exchange.stream(documents, self.answers)), b"text/event-stream")
         else:
-            await _answer(send, 200, exchange.whole(json.loads(openai_shaped.whole(model)), self.answers), b"application/octet-stream")
+            await answer(send, 200, exchange.whole(json.loads(openai_shaped.whole(model)), self.answers), b"application/octet-stream")
 
 
 def without_log(policy: AttestationPolicy) -> AttestationPolicy:
@@ -226,8 +202,3 @@ def der(certificate: x509.Certificate) -> str:
 
 def _key() -> str:
     return base64.b64encode(MLKEM768PrivateKey.generate().public_key().public_bytes_raw()).decode()
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: bytes = b"application/json") -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
-    await send({"type": "http.response.body", "body": body})

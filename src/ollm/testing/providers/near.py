@@ -18,13 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.net.clock import SystemClock
 from ollm.serving.http import Receive, Scope, Send, query, read_body
-from ollm.serving.server import Server
 from ollm.sim import reference
-from ollm.sim.control import Control
-from ollm.sim.enclave import Counters
 from ollm.sim.pki import create_pki
 from ollm.testing.mint.signer import MODEL, FakeSigner, Key, KmsMachine, ed25519
 from ollm.testing.providers import openai_shaped
+from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.providers.tls import certified
 from ollm.testing.sealing.cheats import Cheat, Refused
 from ollm.testing.sealing.near import NearRecipient
@@ -51,7 +49,7 @@ class Signing(enum.Enum):
     GATEWAY = "the gateway's own"
 
 
-class NearServer:
+class NearServer(Endorsed):
     """`bend` changes each report before it is sent; `answers` is done to sealed answers, `signing` to signatures. `bodies`: as they came."""
 
     def __init__(self, *, behind: bool = False, key: Key | None = None, sealed: bool = True) -> None:
@@ -81,29 +79,7 @@ class NearServer:
         self.queries: list[dict[str, str]] = []
         self.signatures_asked = 0
         self._signatures: dict[str, dict[str, Any]] = {}
-        self._server = Server(self._serve, host="127.0.0.1", port=0, tls=found.identity)
-        self._pcs = Server(Control(machine, Counters(), ""), host="127.0.0.1", port=0)
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self._server.port}"
-
-    @property
-    def pcs_url(self) -> str:
-        return f"http://127.0.0.1:{self._pcs.port}"
-
-    @property
-    def root_crl_url(self) -> str:
-        return self.pcs_url + "/IntelSGXRootCA.der"
-
-    async def __aenter__(self) -> "NearServer":
-        await self._server.start()
-        await self._pcs.start()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._server.drain(0)
-        await self._pcs.drain(0)
+        super().__init__(found.identity, machine)
 
     def report(self, nonce: str, *, fingerprint: bool = True) -> dict[str, Any]:
         """What `GET /v1/attestation/report` answers."""
@@ -118,14 +94,14 @@ class NearServer:
         return document
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, headers = scope["path"], {name.decode(): value.decode() for name, value in scope["headers"]}
+        path, headers = scope["path"], headers_of(scope)
         body = await read_body(scope, receive, _MAX_BODY) if scope["method"] == "POST" else b""
         self.heads.append(headers)
         if path == "/v1/attestation/report":
             asked = query(scope)
             self.queries.append(asked)
             bound = asked.get("include_tls_fingerprint") == "true" or asked.get("version") == "2"
-            await _answer(send, 200, json.dumps(self.report(asked["nonce"], fingerprint=bound)).encode())
+            await answer(send, 200, json.dumps(self.report(asked["nonce"], fingerprint=bound)).encode())
         elif found := re.fullmatch(r"/v1/signature/(.+)", path):
             await self._signature(found[1], send)
         else:
@@ -135,14 +111,14 @@ class NearServer:
         self.bodies.append(body)
         if self.refusing:
             self.refusing -= 1
-            await _answer(send, 421, b'{"error":{"message":"encryption key is no longer valid"}}')
+            await answer(send, 421, b'{"error":{"message":"encryption key is no longer valid"}}')
             return
         exchange = None
         if self._sealed:
             try:
                 exchange = NearRecipient(SEED).open(path, headers, body)
             except Refused as refusal:
-                await _answer(send, refusal.status, json.dumps({"error": {"type": refusal.type}}).encode())
+                await answer(send, refusal.status, json.dumps({"error": {"type": refusal.type}}).encode())
                 return
         request = exchange.request if exchange is not None else json.loads(body)
         self.asked.append(request)
@@ -156,7 +132,7 @@ class NearServer:
             whole = openai_shaped.whole(model)
             answered = exchange.whole(json.loads(whole), self.answers) if exchange is not None else whole
         self._sign(model, body, answered)
-        await _answer(send, 200, answered, kind)
+        await answer(send, 200, answered, kind)
 
     def _sign(self, model: str, sent: bytes, answered: bytes) -> None:
         signing = self.signing
@@ -176,16 +152,11 @@ class NearServer:
         self.signatures_asked += 1
         late = self.signing is Signing.LATE and self.signatures_asked < 3
         if self.signing is Signing.REFUSED:
-            await _answer(send, 500, b"{}")
+            await answer(send, 500, b"{}")
         elif chat_id not in self._signatures or self.signing is Signing.MISSING or late:
-            await _answer(send, 404, b'{"error":{"type":"not_found"}}')
+            await answer(send, 404, b'{"error":{"type":"not_found"}}')
         else:
-            await _answer(send, 200, json.dumps(self._signatures[chat_id]).encode())
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: bytes = b"application/json") -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
-    await send({"type": "http.response.body", "body": body})
+            await answer(send, 200, json.dumps(self._signatures[chat_id]).encode())
 
 
 __all__ = ["CHAT_ID", "MODEL", "SEED", "NearServer", "Signing"]

@@ -17,17 +17,15 @@ from ollm.attest.evidence import NvidiaEvidence
 from ollm.net.clock import SystemClock
 from ollm.seal.ehbp import ENCAPSULATED_KEY, KEY_PROBLEM, PROBLEM_MEDIA_TYPE
 from ollm.serving.http import Receive, Scope, Send, query, read_body
-from ollm.serving.server import Server
 from ollm.serving.tls import TlsIdentity
 from ollm.sim import reference
-from ollm.sim.control import Control
-from ollm.sim.enclave import Counters
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.pki import create_pki
 from ollm.testing.mint import tinfoil as mint
 from ollm.testing.mint.snp import SnpMachine
 from ollm.testing.mint.snp_certificates import create_pki as create_snp_pki
 from ollm.testing.providers import openai_shaped
+from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.sealing.cheats import DONE, Cheat, Refused
 from ollm.testing.sealing.ehbp import EhbpRecipient
 from ollm.values.hexes import Hex32, hex32
@@ -63,7 +61,7 @@ class Asked(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class TinfoilServer:
+class TinfoilServer(Endorsed):
     """`asked` keeps every prompt that came. `lie` and `cheat` can be changed while it runs."""
 
     def __init__(
@@ -95,20 +93,7 @@ class TinfoilServer:
         self._elsewhere = mint.create_keys(now)
         self._recipient = EhbpRecipient(self.keys.sealing)
         self._old = self._document(Hex32("00" * 32), Lie.NONE)
-        self._server = Server(self._serve, host="127.0.0.1", port=0, tls=_identity(self.keys))
-        self._pcs = Server(Control(machine, Counters(), ""), host="127.0.0.1", port=0)
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self._server.port}"
-
-    @property
-    def pcs_url(self) -> str:
-        return f"http://127.0.0.1:{self._pcs.port}"
-
-    @property
-    def root_crl_url(self) -> str:
-        return self.pcs_url + "/IntelSGXRootCA.der"
+        super().__init__(_identity(self.keys), machine)
 
     @property
     def policy(self) -> AttestationPolicy:
@@ -133,15 +118,6 @@ class TinfoilServer:
         """Another sealing key from now on, as after a boot; the key of TLS stays."""
         self.keys = msgspec.structs.replace(self.keys, sealing=mint.create_keys(SystemClock().now()).sealing)
         self._recipient = EhbpRecipient(self.keys.sealing)
-
-    async def __aenter__(self) -> "TinfoilServer":
-        await self._pcs.start()
-        await self._server.start()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._server.drain(0)
-        await self._pcs.drain(0)
 
     # Evidence
 
@@ -185,17 +161,17 @@ class TinfoilServer:
         path = scope["path"]
         if scope["method"] == "GET" and path == "/.well-known/tinfoil-attestation":
             self.reports += 1
-            await _answer(send, 200, self._document(hex32(query(scope).get("nonce", "00" * 32)), self.lie))
+            await answer(send, 200, self._document(hex32(query(scope).get("nonce", "00" * 32)), self.lie))
         elif scope["method"] == "GET" and path == "/.well-known/tinfoil-certificate" and self.form == "v2":
-            await _answer(send, 200, mint.named_certificate(self.keys, SystemClock().now(), hpke=self.keys.hpke))
+            await answer(send, 200, mint.named_certificate(self.keys, SystemClock().now(), hpke=self.keys.hpke))
         elif scope["method"] == "POST":
             await self._chat(scope, receive, send)
         else:
-            await _answer(send, 404, b"{}")
+            await answer(send, 404, b"{}")
 
     async def _chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire = await read_body(scope, receive, _MAX_BODY)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        headers = headers_of(scope)
         if ENCAPSULATED_KEY not in headers:
             self.asked.append(Asked(scope["path"], headers, wire, wire))
             request = json.loads(wire)
@@ -206,7 +182,7 @@ class TinfoilServer:
             exchange = self._recipient.open(scope["path"], headers, wire)
         except Refused as refusal:
             self.asked.append(Asked(scope["path"], headers, wire, b""))
-            await _answer(send, refusal.status, KEY_PROBLEM, PROBLEM_MEDIA_TYPE)
+            await answer(send, refusal.status, KEY_PROBLEM, PROBLEM_MEDIA_TYPE.encode())
             return
         request = exchange.request
         self.asked.append(Asked(scope["path"], headers, wire, json.dumps(request).encode()))
@@ -251,12 +227,6 @@ def _unreadable(document: mint.Document) -> None:
 def _identity(keys: mint.Keys) -> TlsIdentity:
     key = keys.tls.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return TlsIdentity(keys.pem.encode(), Sealed(key))
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: str = "application/json") -> None:
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}) -> None:
