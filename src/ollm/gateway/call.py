@@ -61,6 +61,12 @@ class Call:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
+    def speak(self, dialect: str) -> None:
+        """Answer as clients of `dialect` read it."""
+        self.dialect = dialect
+        if dialect == "anthropic":
+            self._base = [(b"request-id", b"req_" + self.stem.encode()), *self._base]
+
     def cancel_on_disconnect(self) -> None:
         """Cancel the running task as soon as the client is gone, whatever it waits for then."""
         task = asyncio.current_task()

@@ -36,7 +36,7 @@ from ollm.wire.request import InferenceRequest, parse_json
 
 async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     """Serve one request to `endpoint`. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415), StoreError."""
-    call.dialect = endpoint.dialect
+    call.speak(endpoint.dialect)
     call.cancel_on_disconnect()
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
