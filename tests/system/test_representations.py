@@ -68,9 +68,9 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
         entry = await exchange.gateway.ledger.find(exchange.stem)
         met[type(entry)] = entry
 
-    async def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], *, streamed: bool) -> SealedRequest:
+    async def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], **how: Any) -> SealedRequest:
         assert canaries.leaks([Sink("the body that is sealed", body)])
-        request = met[SealedRequest] = await seal(session, path, body, headers, streamed=streamed)
+        request = met[SealedRequest] = await seal(session, path, body, headers, **how)
         return request
 
     monkeypatch.setattr("ollm.gateway.pipeline.relay", watched_relay)

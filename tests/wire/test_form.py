@@ -166,3 +166,11 @@ def test_damage_is_refused_or_read_and_nothing_else_happens(noise: bytes, at: in
         return
     json.dumps(request.model)
     request.forward("theirs")
+
+
+def test_a_form_without_a_model_is_for_the_default() -> None:
+    request = parse_form(body(FILE), TYPE, HEARD, boundary_of(STEM), "ears")
+    assert request.model == "ears"
+    assert form(request.forward("theirs"), request.content_type)["model"] == Field(None, b"theirs")
+    with pytest.raises(WireError):
+        parsed(body(FILE))

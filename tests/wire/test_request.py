@@ -4,6 +4,7 @@ import pytest
 
 from ollm.errors import WireError
 from ollm.values.hexes import Hex32
+from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.request import Constraint, parse_json
 
 ID = Hex32("ab" * 32)
@@ -103,3 +104,21 @@ def test_forward_can_be_repeated_for_another_candidate() -> None:
 def test_nothing_of_the_prompt_is_in_the_repr() -> None:
     request = parse_json(body(user="canary-4711"))
     assert "canary" not in repr(request) + str(request) + f"{request}"
+
+
+def test_a_request_without_a_model_is_for_the_default_of_its_endpoint() -> None:
+    moderations = ENDPOINTS["moderations"]
+    request = parse_json(b'{"input":"x"}', moderations, "guard")
+    assert (request.model, json.loads(request.forward("theirs"))) == ("guard", {"input": "x", "model": "theirs"})
+    assert parse_json(b'{"input":"x","model":"own"}', moderations, "guard").model == "own"
+    with pytest.raises(WireError):
+        parse_json(b'{"input":"x"}', moderations)
+    with pytest.raises(WireError):
+        parse_json(b'{"input":"x","model":7}', moderations, "guard")
+
+
+def test_a_stream_of_sound_is_asked_for_by_its_format() -> None:
+    speech = ENDPOINTS["audio.speech"]
+    assert parse_json(b'{"model":"m","input":"x","stream_format":"sse"}', speech).stream
+    assert not parse_json(b'{"model":"m","input":"x","stream_format":"audio"}', speech).stream
+    assert not parse_json(b'{"model":"m","input":"x","stream":true}', ENDPOINTS["embeddings"]).stream

@@ -92,6 +92,11 @@ def _check(settings: Settings) -> None:
         _check_upstream(name, upstream, settings)
     for name, model in settings.models.items():
         _check_model(name, model, settings)
+    for endpoint, model_name in settings.defaults.items():
+        if endpoint not in NAMES:
+            raise ConfigError(f"defaults.{endpoint} is no endpoint", f"one of: {', '.join(sorted(NAMES))}")
+        if model_name not in settings.models:
+            raise ConfigError(f"defaults.{endpoint} names model {model_name!r}, which is not configured", f"add [models.{model_name!r}]")
 
 
 def check_name(kind: str, name: str) -> None:

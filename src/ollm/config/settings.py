@@ -110,3 +110,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     policies: dict[str, AttestationPolicy] = {}
     upstreams: dict[str, UpstreamSettings] = {}
     models: dict[str, ModelSettings] = {}
+    defaults: dict[str, str] = {}  # endpoint → the model of requests that name none

@@ -41,7 +41,7 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
     body = await call.body(gateway.settings.gateway.max_body_bytes)
-    request = _parse(endpoint, call, body)
+    request = _parse(gateway, endpoint, call, body)
     exchange = Exchange(gateway, endpoint, caller, call.stem, begun)
     exchange.received(received(sha256_of(body)), request)
     try:
@@ -68,11 +68,12 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
         raise
 
 
-def _parse(endpoint: Endpoint, call: Call, body: bytes) -> InferenceRequest:
+def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> InferenceRequest:
+    default = gateway.settings.defaults.get(endpoint.name, "")
     try:
         if endpoint.form:
-            return parse_form(body, call.content_type, endpoint, boundary_of(call.stem))
-        return parse_json(body, endpoint)
+            return parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
+        return parse_json(body, endpoint, default)
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 

@@ -10,7 +10,6 @@ All of it stays in memory.
 """
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from ollm.errors import WireError
 from ollm.values.secret import Hidden
@@ -28,6 +27,7 @@ _FILE = rb'[^"\\\x00-\x1f\x7f]{0,255}'
 _NAME = rb'form-data; ?name="([A-Za-z0-9_.\[\]-]{1,128})"'
 _STAR = rb"(?:; ?filename\*=utf-8''([A-Za-z0-9%!#$&+.^_`|~-]{1,800}))?"  # RFC 5987, which some clients use for names beyond ASCII
 _DISPOSITION = re.compile(_NAME + rb'(?:; ?filename="(' + _FILE + rb')")?' + _STAR, re.IGNORECASE)
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _TYPE = re.compile(rb"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(?:; ?[A-Za-z0-9_-]{1,32}=[A-Za-z0-9_.\"-]{1,64}){0,4}")
 _TEXT_TYPES = (b"", b"text/plain", b"application/json")
 _ONCE = frozenset({"model", "stream", "response_format", "provider"})
@@ -78,8 +78,10 @@ class FormRequest(Hidden, frozen=True, eq=False):
         return b"".join((*out, mark, b"--\r\n"))
 
 
-def parse_form(body: bytes, content_type: str, endpoint: Endpoint, boundary: str) -> FormRequest:
+def parse_form(body: bytes, content_type: str, endpoint: Endpoint, boundary: str, default: str = "") -> FormRequest:
     """Read the form in `body`. `boundary` is for the form that goes on: one that nobody could know before.
+
+    `default` is the model of a form that names none.
 
     Raises: WireError with `param` naming the field at fault.
     """
@@ -90,7 +92,9 @@ def parse_form(body: bytes, content_type: str, endpoint: Endpoint, boundary: str
     names = [part.name for part in parts if part.name in _ONCE]
     if len(set(names)) != len(names) or not set(names) <= set(fields):
         raise WireError("a field of the form is given twice, or as a file", "model")
-    model = _word(fields, "model")
+    model = _word(fields, "model") or default
+    if "model" not in fields:
+        parts = (*parts, Part("model", None, b"", b""))
     if not 0 < len(model) <= MAX_MODEL_NAME:
         raise WireError("model is required", "model")
     _rule(endpoint.rules, fields)
@@ -164,7 +168,7 @@ def _part(head: bytes, data: bytes) -> Part:
             raise WireError("a part of the form has a header that a form's part can't have")
     if disposition is None:
         raise WireError("a part of the form has no plain name")
-    filename = disposition[2] if disposition[3] is None else unquote_to_bytes(disposition[3])
+    filename = disposition[2] if disposition[3] is None else _PERCENT.sub(lambda found: bytes.fromhex(found[1].decode()), disposition[3])
     if filename is not None and not re.fullmatch(_FILE, filename):
         raise WireError("a file of the form has no plain name")
     if filename is None:

@@ -79,7 +79,7 @@ class InferenceRequest(Protocol):
     def forward(self, upstream_model: str) -> bytes: ...
 
 
-_model = msgspec.json.Decoder(str).decode
+_name = msgspec.json.Decoder(str).decode
 _flag = msgspec.json.Decoder(bool | None).decode
 _text = msgspec.json.Decoder(str | None).decode
 _strict_flag = msgspec.json.Decoder(bool).decode
@@ -87,11 +87,14 @@ _object = msgspec.json.Decoder(_Members | None).decode
 _ids = msgspec.json.Decoder(list[str]).decode
 
 
-def parse_json(body: bytes, endpoint: Endpoint = CHAT) -> JsonRequest:
-    """Read the routing members of `body`. Raises: WireError with `param` naming the member at fault."""
+def parse_json(body: bytes, endpoint: Endpoint = CHAT, default: str = "") -> JsonRequest:
+    """Read the routing members of `body`; `default` is the model of requests that name none.
+
+    Raises: WireError with `param` naming the member at fault.
+    """
     members = parse_object(body)
-    model = _read(members, "model", _model, "a string")
-    if model is None or not 0 < len(model) <= MAX_MODEL_NAME:
+    model = _read(members, "model", _name, "a string") or default
+    if not 0 < len(model) <= MAX_MODEL_NAME:
         raise WireError("model is required", "model")
     stream = _streamed(members, endpoint)
     options: _Members = {}
@@ -115,7 +118,7 @@ def _streamed(members: _Members, endpoint: Endpoint) -> bool:
     name, value = endpoint.streams
     if value == "true":
         return _read(members, name, _flag, "a boolean") or False
-    return bool(_read(members, name, _text, "a string") == _model(value.encode()))
+    return bool(_read(members, name, _text, "a string") == _name(value.encode()))
 
 
 def _constraint(members: _Members) -> tuple[Constraint, _Members | None]:
