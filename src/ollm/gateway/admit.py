@@ -1,6 +1,6 @@
 """May this caller have this, and from whom: step 3 of the path."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -9,6 +9,7 @@ from ollm.errors import ApiError
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.traffic.routes import Demand, candidates, demand, spread
+from ollm.wire.dialects import DIALECTS
 from ollm.wire.request import InferenceRequest
 
 
@@ -58,5 +59,13 @@ def _ways(gateway: Gateway, name: str, model: ModelSettings, asked: str) -> Mapp
     known = gateway.ways.get((name, asked))
     if known is None:
         speaks = {upstream: model.endpoints or gateway.speaks[upstream] for upstream in model.upstreams}
-        known = gateway.ways[name, asked] = {upstream: asked for upstream in model.upstreams if asked in speaks[upstream]}
+        ways = {upstream: _spoken(asked, speaks[upstream]) for upstream in model.upstreams}
+        known = gateway.ways[name, asked] = {upstream: spoken for upstream, spoken in ways.items() if spoken is not None}
     return known
+
+
+def _spoken(asked: str, speaks: Collection[str]) -> str | None:
+    """The endpoint at which somebody who answers to `speaks` is asked for what a client asks at `asked`."""
+    if asked in speaks:
+        return asked
+    return next((spoken for client, spoken in DIALECTS if client == asked and spoken in speaks), None)

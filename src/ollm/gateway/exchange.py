@@ -10,6 +10,7 @@ from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
 from ollm.values.usage import Usage
+from ollm.wire.dialects.dialect import Dialect
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.request import InferenceRequest
 
@@ -18,7 +19,7 @@ class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "begun", "caller", "endpoint", "events", "first_us", "gateway", "headers_us", "intended", "level", "model", "pieces",
+        "_kept", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway", "headers_us", "intended", "level", "model", "pieces",
         "returned", "sent_at", "session", "started_ms", "stem", "streamed", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
@@ -37,6 +38,7 @@ class Exchange:
         self.upstream: str | None = None
         self.level: Level | None = None
         self.session: Route | None = None
+        self.dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
         self.usage: Usage | None = None
         self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
         self.intended = False

@@ -12,7 +12,6 @@ settle  = receipt + row               durable before the last byte of the answer
 """
 
 import asyncio
-from typing import NamedTuple
 
 from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
@@ -23,8 +22,9 @@ from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception, from_status, unsealable
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
+from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
 from ollm.gateway.relay import relay
-from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, verified
+from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
 from ollm.upstream.answer import Answer
 from ollm.upstream.session import Route, VerifiedSession
 from ollm.values.hexes import sha256_of
@@ -78,31 +78,21 @@ def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> Inf
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 
 
-class Outgoing(NamedTuple):
-    """What is to be sent, before any route has made it its own."""
-
-    body: bytes
-    content_type: str
-    streamed: bool
-
-    def __repr__(self) -> str:
-        return "<outgoing>"
-
-
 async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest) -> Answer:
     """Send to the first candidate that is verified and can be reached; never to a second one once bytes may have left.
 
     After a candidate that was not trusted, only those of its level or above are tried: whoever breaks a verification must not gain by it
     that the prompt goes to somebody whom nothing verifies. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
     """
-    problem: TrustRefusal | UpstreamError | None = None
-    body = request.forward(ticket.model.upstream_model or ticket.name)
+    problem: TrustRefusal | UpstreamError | Untranslatable | None = None
     floor, levels = ticket.demand.floor, exchange.gateway.levels
     for name in ticket.candidates:
         if not levels[name].satisfies(floor):
             continue
         try:
-            return await _through(exchange, ticket, name, Outgoing(body, request.content_type, request.stream))
+            return await _through(exchange, ticket, name, outgoing(request, ticket, name))
+        except Untranslatable as lost:
+            problem = problem or lost
         except (TrustRefusal, ChannelRefused) as refusal:
             problem, floor = refusal, strictest(floor, levels[name])
         except UpstreamError as failure:
@@ -112,14 +102,14 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
     raise problem or UpstreamError("connect", "no candidate")
 
 
-async def _through(exchange: Exchange, ticket: Ticket, name: str, outgoing: Outgoing) -> Answer:
+async def _through(exchange: Exchange, ticket: Ticket, name: str, out: Outgoing) -> Answer:
     """Send to upstream `name`: a second time only after the machine changed its key, against a new verification. Raises: as `_forward`."""
     keeper = exchange.gateway.keepers[name]
     problem: UpstreamError = UpstreamError("connect", "never tried")
     for _ in range(2):
         session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
         try:
-            answer = await _send(exchange, session, outgoing, name)
+            answer = await _send(exchange, session, out, name)
         except ChannelRefused as refusal:
             problem = refusal
         except UpstreamError as failure:
@@ -141,14 +131,17 @@ async def _through(exchange: Exchange, ticket: Ticket, name: str, outgoing: Outg
     raise problem
 
 
-async def _send(exchange: Exchange, session: Route, outgoing: Outgoing, name: str) -> Answer:
-    gateway, endpoint = exchange.gateway, exchange.endpoint
-    body = session.outgoing(endpoint.name, outgoing.body)
+async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) -> Answer:
+    gateway = exchange.gateway
+    body = session.outgoing(out.endpoint.name, out.body)
     try:
-        request = await session.seal(endpoint.path, body, {}, streamed=outgoing.streamed, content_type=outgoing.content_type)
+        request = await session.seal(out.endpoint.path, body, {}, streamed=out.streamed, content_type=out.content_type)
     except SealError as problem:
         raise unsealable(problem) from None
     exchange.routed(name, session)
+    exchange.dialect = out.dialect
+    if out.dialect is not None:
+        exchange.note(translated(out.dialect.asked, out.dialect.spoken))
     exchange.note(forwarded(sha256_of(body)), _verification(exchange.model or "", name, session))
     if request.sealed:
         exchange.note(sealed(sha256_of(request.body)))

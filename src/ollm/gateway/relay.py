@@ -11,10 +11,11 @@ from ollm.gateway.settle import settle
 from ollm.gateway.signatures import note_signature
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
+from ollm.values.usage import Usage
 from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole
 from ollm.wire.endpoints import TEXT
 from ollm.wire.errors import error_event
-from ollm.wire.request import InferenceRequest
+from ollm.wire.request import InferenceRequest, JsonRequest
 from ollm.wire.rewriting import Rewriter
 from ollm.wire.typed_answer import TypedRewriter
 
@@ -52,11 +53,18 @@ async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answ
     if request.text:
         body, kind = data, TEXT
     else:
-        body, exchange.usage = rewrite_whole(data, exchange.endpoint, id=exchange.answer_id or "", model=request.model)
+        body, exchange.usage = _rewritten(exchange, request, data)
         kind = _JSON
     exchange.returned.update(body)
     await settle(exchange, Status.COMPLETED, 200)
     await call.respond(200, body, receipt_headers(exchange), kind)
+
+
+def _rewritten(exchange: Exchange, request: InferenceRequest, data: bytes) -> tuple[bytes, Usage | None]:
+    id = exchange.answer_id or ""
+    if exchange.dialect is not None and isinstance(request, JsonRequest):
+        return exchange.dialect.whole(data, id=id, model=request.model, members=request.members)
+    return rewrite_whole(data, exchange.endpoint, id=id, model=request.model)
 
 
 async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
@@ -112,6 +120,8 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
 
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
     id = exchange.answer_id or ""
+    if exchange.dialect is not None and isinstance(request, JsonRequest):
+        return exchange.dialect.stream(id=id, model=request.model, include_usage=request.include_usage, members=request.members)
     if exchange.endpoint.ends:
         return TypedRewriter(exchange.endpoint, id=id, model=request.model)
     return StreamRewriter(id=id, model=request.model, include_usage=request.include_usage)
