@@ -22,7 +22,7 @@ from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.sim.breaks import BREAKS
 from ollm.wire.errors import STREAM_CODE
-from tools import checks_page
+from tools import checks_page, dialects_page
 from tools.check_text import project_files
 
 ROOT = Path(__file__).parent.parent
@@ -227,6 +227,8 @@ def table_findings(root: Path) -> Iterator[str]:
     """Names in the tables of checks, breaks, errors and endpoints that differ from the source's."""
     if read("docs/reference/checks.md", root) != checks_page.page():
         yield "docs/reference/checks.md is not what the source makes of it: make docs"
+    if read("docs/reference/dialects.md", root) != dialects_page.page():
+        yield "docs/reference/dialects.md is not what the source makes of it: make docs"
     yield from differences("docs/reference/checks.md", "check", set(checks_page.proofs()), set(checks_page.proofs()) | named_checks(root))
     for document, kind, existing in (
         ("docs/reference/breaks.md", "break", set(BREAKS)),
