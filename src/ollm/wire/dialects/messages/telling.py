@@ -29,7 +29,7 @@ def tell(answer: Answer, frame: Frame) -> bytes:
 
 
 def _head(frame: Frame) -> dict[str, Any]:
-    return {"id": frame.id, "type": "message", "role": "assistant", "model": frame.model}
+    return {"id": frame.id, "type": "message", "role": "assistant", "model": frame.model, "container": None}
 
 
 def _block(block: Block) -> Mapping[str, Any]:
@@ -38,19 +38,19 @@ def _block(block: Block) -> Mapping[str, Any]:
             made = checked_object(block.text, "")
         except WireError:
             raise WireError("the provider's answer calls a tool with arguments that are not a JSON object") from None
-        return {"type": "tool_use", "id": block.id, "name": block.name, "input": made}
+        return {"type": "tool_use", "id": block.id, "name": block.name, "input": made, "caller": {"type": "direct"}}
     if block.kind == REASONING:
         return {"type": "thinking", "thinking": block.text, "signature": ""}
-    return {"type": "text", "text": block.text}
+    return {"type": "text", "text": block.text, "citations": None}
 
 
 def _end(end: End, frame: Frame, refused: bool) -> Mapping[str, Any]:
     """Why the answer ended. A stop sequence is only believed if the client set it: chat templates have their own."""
     if refused and end.reason == STOP:
-        return {"stop_reason": "refusal", "stop_sequence": None}
+        return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": None}
     if end.reason == STOP and end.sequence is not None and end.sequence in (_texts(frame.members.get("stop_sequences", _NULL)) or ()):
-        return {"stop_reason": "stop_sequence", "stop_sequence": end.sequence}
-    return {"stop_reason": _REASONS[end.reason], "stop_sequence": None}
+        return {"stop_reason": "stop_sequence", "stop_sequence": end.sequence, "stop_details": None}
+    return {"stop_reason": _REASONS[end.reason], "stop_sequence": None, "stop_details": None}
 
 
 class MessagesTeller:
@@ -62,7 +62,7 @@ class MessagesTeller:
 
     def begin(self, began: Began) -> bytes:
         """message_start."""
-        message = {**_head(self._frame), "content": [], "stop_reason": None, "stop_sequence": None, "usage": to_messages(None)}
+        message = {**_head(self._frame), "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None, "usage": to_messages(None)}
         return named_event({"type": "message_start", "message": message})
 
     def open(self, block: Block) -> bytes:
@@ -85,7 +85,8 @@ class MessagesTeller:
 
     def end(self, end: End, counts: Counts | None) -> bytes:
         """message_delta and message_stop."""
-        delta = {"type": "message_delta", "delta": _end(end, self._frame, self._refused), "usage": to_messages(counts)}
+        ended = {**_end(end, self._frame, self._refused), "container": None}
+        delta = {"type": "message_delta", "delta": ended, "usage": to_messages(counts)}
         return named_event(delta) + named_event({"type": "message_stop"})
 
     def fail(self) -> bytes:
