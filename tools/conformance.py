@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,18 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx2
 import yaml
 
 from ollm.net.clock import SystemClock
+from ollm.serving.http import Receive, Scope, Send, read_body
 from ollm.sim.service import SimOptions
+from ollm.testing.providers.every_endpoint import EVENTS
+from ollm.testing.providers.served import Served, answer, headers_of
 from ollm.testing.providers.tls import certified
-from ollm.wire.endpoints import ENDPOINTS
+from ollm.wire.answer import DONE
+from ollm.wire.endpoints import ENDPOINTS, Endpoint
+from ollm.wire.sse import data_event
 from tests.stage import Stage, configuration, eventually, opened, staged
 from tests.system.processes import free_ports
 
@@ -50,6 +55,8 @@ RESOURCES = (
     "test_responses.py",
 )
 _STEADY = ("query-array-format", "form-array-format", "query-object-format", "form-object-format")
+_STREAMED = re.compile(rb'"stream": ?true|name="stream"\r\n(?:[^\r\n]+\r\n)*\r\ntrue|"stream_format": ?"sse"')
+_MAX_BODY = 16 * 1024 * 1024
 _MODEL = re.compile(r'model="([^"]+)"')
 
 
@@ -136,26 +143,37 @@ async def _listening(port: int) -> None:
     raise SystemExit("Steady didn't start")
 
 
-@contextlib.asynccontextmanager
-async def behind_tls(port: int) -> AsyncIterator[tuple[str, str]]:
-    """TLS before a server without it: its URL, and the authority of its certificate. A gateway sends to nobody else."""
-    found = certified(SystemClock().now(), "127.0.0.1")
+class Front(Served):
+    """TLS before Steady, since a gateway sends to nobody without; and a stream of one event where one is asked for, since Steady has none."""
 
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+    def __init__(self, port: int) -> None:
+        found = certified(SystemClock().now())
+        self.ca = found.ca
+        self._http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}")
+        super().__init__(found.identity)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pipe(reader, back), pipe(there, writer))
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        await self._http.aclose()
 
-    context: ssl.SSLContext = found.identity.context()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", found.ca
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, _MAX_BODY)
+        named = {name: value for name, value in headers_of(scope).items() if name not in ("host", "content-length")}
+        response = await self._http.request(scope["method"], scope["path"], content=body, headers=named)
+        data, kind = response.content, response.headers.get("content-type", "").encode()
+        endpoint = next((one for one in ENDPOINTS.values() if one.path == scope["path"]), None)
+        if endpoint is not None and response.status_code == 200 and _STREAMED.search(body):
+            data, kind = streamed(endpoint, data), EVENTS
+        await answer(send, response.status_code, data, kind)
+
+
+def streamed(endpoint: Endpoint, whole: bytes) -> bytes:
+    """The answer `whole` as a stream of one event, with the end mark of the endpoint."""
+    inner = json.loads(whole) if whole.startswith(b"{") else {}
+    if not endpoint.ends:
+        return data_event(json.dumps(inner).encode()) + DONE
+    event = {"type": endpoint.ends[0], "response": inner} if endpoint.nested else {**inner, "type": endpoint.ends[0]}
+    return data_event(json.dumps(event).encode())
 
 
 def based(document: Path, folder: Path) -> Path:
@@ -171,11 +189,11 @@ def based(document: Path, folder: Path) -> Path:
 async def sdk(source: Path, binary: Path, document: Path, folder: Path) -> set[Difference]:
     """openai-python's tests, without and with the gateway between: what ends otherwise."""
     names = {name for test in RESOURCES for name in _MODEL.findall((source / "tests/api_resources" / test).read_text())}
-    async with steady(binary, based(document, folder)) as port, behind_tls(port) as (url, ca):
+    async with steady(binary, based(document, folder)) as port, Front(port) as front:
         direct = await _outcomes(source, f"http://127.0.0.1:{port}/v1", "My API Key", folder)
         tree = configuration({}, gateway={"floor": "zdr"}, models={name: {"upstreams": ["steady"], "endpoints": sorted(ENDPOINTS)} for name in names})
         tree["defaults"] = {"moderations": "omni-moderation-2024-09-26", "images.generations": "gpt-image-1.5", "images.edits": "gpt-image-1.5"}
-        tree["upstreams"] = {"steady": {"url": url, "adapter": "openai-compatible", "ca": ca}}
+        tree["upstreams"] = {"steady": {"url": front.url, "adapter": "openai-compatible", "ca": front.ca}}
         async with opened(folder, tree) as stage:
             between = await _outcomes(source, stage.url + "/v1", stage.api_key, folder)
             await _quiet(stage)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ollm.wire.dialects import DIALECTS, SIDES
-from ollm.wire.dialects.fields import Carried, Dropped, Refused, Rule
+from ollm.wire.dialects.fields import Carried, Dropped, Rule
 
 PAGE = Path(__file__).parent.parent / "docs/reference/dialects.md"
 

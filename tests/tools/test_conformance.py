@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.conformance import PAGE, Difference, based, explained, unexplained
+from ollm.wire.endpoints import ENDPOINTS
+from tools.conformance import PAGE, Difference, based, explained, streamed, unexplained
 from tools.conformance_plugin import pytest_sessionfinish
 
 
@@ -29,3 +30,9 @@ def test_how_each_test_ended_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CONFORMANCE_REPORT", str(tmp_path / "r.json"))
     pytest_sessionfinish()
     assert (tmp_path / "r.json").read_text() == "{}"
+
+
+def test_a_whole_answer_becomes_a_stream_with_its_endpoints_end() -> None:
+    assert streamed(ENDPOINTS["chat.completions"], b'{"id":"x"}') == b'data: {"id": "x"}\n\ndata: [DONE]\n\n'
+    assert streamed(ENDPOINTS["responses"], b'{"id":"x"}') == b'data: {"type": "response.completed", "response": {"id": "x"}}\n\n'
+    assert b'"type": "transcript.text.done"' in streamed(ENDPOINTS["audio.transcriptions"], b'{"text":"x"}')
