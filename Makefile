@@ -26,10 +26,11 @@ FUZZ := .venv/.ollm-fuzz-$(call key,$(REQ)/uv.txt $(REQ)/fuzz.txt)
 NODE := tests/js/node_modules/.ollm-$(call key,tests/js/package-lock.json $(REQ)/node.txt)
 BENCH := .venv-bench/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/bench.txt)
 BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt $(REQ)/build.txt pyproject.toml)
+CONFORMANCE := .venv-conformance/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/conformance.txt $(REQ)/dev.txt tests/conformance/package-lock.json)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
 .PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-attest fuzz mutants engine tutorial
-.PHONY: evidence captures docs test-exhaustive
+.PHONY: evidence captures conformance conformance-tools docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -104,8 +105,16 @@ evidence: $(DEV)  ## every recorded case of real evidence gets its verdict (OLLM
 captures: $(DEV)  ## every recorded verification of a live provider ends as docs/providers/ says, and changed it is refused (OLLM_EVIDENCE_DIR has captures/)
 	@$(PY) -m tools.captures
 
+conformance-tools: $(DEV) $(CONFORMANCE)
+
+# The document is the one that llm-comply brings; OPENAI_OPENAPI names another.
+conformance: conformance-tools  ## suites that others wrote, against a real gateway: llm-comply, openai-python's own tests
+	@$(PY) -m tools.conformance --source "$$(echo .venv-conformance/openai-*/)" --steady tests/conformance/node_modules/.bin/steady \
+		--python .venv-conformance/bin/python --document "$$(echo .venv-conformance/lib/python3*/site-packages/llm_comply/specs/openai_chat.json)"
+
 docs: $(DEV)  ## write the pages that are made from the source
 	$(PY) -m tools.checks_page
+	$(PY) -m tools.dialects_page
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
 	@.venv-tutorial/bin/python tools/engine.py
@@ -123,6 +132,7 @@ lock: $(READY)  ## resolve requirements/*.txt anew where an input changed; UPGRA
 	$(LOCK) -o $(REQ)/fuzz.txt -c $(REQ)/dev.txt $(REQ)/fuzz.in
 	$(LOCK) -o $(REQ)/node.txt $(REQ)/node.in
 	$(LOCK) -o $(REQ)/bench.txt $(REQ)/bench.in
+	$(LOCK) -o $(REQ)/conformance.txt -c $(REQ)/dev.txt $(REQ)/conformance.in
 	$(LOCK) -o $(REQ)/tutorial.txt $(REQ)/tutorial.in
 
 # Environments. `venv --without-pip` and `pip --python` do without ensurepip, which Debian packs apart.
@@ -158,6 +168,22 @@ $(NODE): | $(RUNTIME)
 	echo "installing the npm packages of tests/js"; \
 	cd tests/js && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@rm -f tests/js/node_modules/.ollm-* && touch $@
+
+.venv-conformance/bin/python: | $(READY)
+	@$(UV) venv --quiet --clear --python $(PY) $(@D:/bin=)
+
+# openai's tests are in its source distribution alone, and reading that takes the builder that it names.
+$(CONFORMANCE): | .venv-conformance/bin/python $(NODE)
+	@echo "installing the suites of others"
+	@$(INSTALL) --python .venv-conformance/bin/python --requirement $(REQ)/conformance.txt
+	@rm -rf .venv-conformance/openai-* .venv-conformance/sdist && mkdir .venv-conformance/sdist
+	@awk '/^[a-z]/ {ours = /^openai==/} ours && !/#/' $(REQ)/dev.txt >.venv-conformance/sdist/openai.txt
+	@$(PYTHON) -m pip --python .venv-conformance/bin/python download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--no-binary :all: --require-hashes --requirement .venv-conformance/sdist/openai.txt --dest .venv-conformance/sdist
+	@tar -xzf .venv-conformance/sdist/openai-*.tar.gz -C .venv-conformance
+	@PATH="$(CURDIR)/.venv/bin:$$PATH"; export PATH; \
+	cd tests/conformance && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+	@rm -f .venv-conformance/.ollm-* && touch $@
 
 .venv-tutorial/bin/python: | $(READY)
 	@$(UV) venv --quiet --clear --python $(PY) $(@D:/bin=)

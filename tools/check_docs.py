@@ -21,8 +21,8 @@ from ollm.config.policy_file import PolicyFile
 from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.sim.breaks import BREAKS
-from ollm.wire.answer import ERROR_CODE
-from tools import checks_page
+from ollm.wire.errors import STREAM_CODE
+from tools import checks_page, dialects_page
 from tools.check_text import project_files
 
 ROOT = Path(__file__).parent.parent
@@ -180,7 +180,7 @@ _CODE_ARGUMENTS = {"ApiError": (2, 1), "Refusal": (1,), "error_event": (2,)}
 
 def error_codes(root: Path) -> set[str]:
     """Codes (else types) of every error object that the gateway can answer with, found in the calls that make one."""
-    codes = {ERROR_CODE}
+    codes = {STREAM_CODE}
     for folder in ("gateway", "serving"):
         package = root / "src" / "ollm" / folder
         constants = _constants(package)
@@ -227,6 +227,8 @@ def table_findings(root: Path) -> Iterator[str]:
     """Names in the tables of checks, breaks, errors and endpoints that differ from the source's."""
     if read("docs/reference/checks.md", root) != checks_page.page():
         yield "docs/reference/checks.md is not what the source makes of it: make docs"
+    if read("docs/reference/dialects.md", root) != dialects_page.page():
+        yield "docs/reference/dialects.md is not what the source makes of it: make docs"
     yield from differences("docs/reference/checks.md", "check", set(checks_page.proofs()), set(checks_page.proofs()) | named_checks(root))
     for document, kind, existing in (
         ("docs/reference/breaks.md", "break", set(BREAKS)),

@@ -13,7 +13,8 @@ from ollm.sim.service import SimEnclave, SimOptions
 from ollm.values.ledger import Status
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
-from ollm.wire.chat import parse_chat
+from ollm.wire.endpoints import NAMES
+from ollm.wire.request import parse_json
 from tests.stage import CHAT, MODEL, Stage, chat_body, configuration, error_of, eventually, opened, policy_table, upstream_table
 
 
@@ -139,9 +140,9 @@ async def test_the_strictest_of_configuration_key_and_request_decides(configured
     """Candidates keep the model's order, whatever their levels."""
     model = ModelSettings(upstreams=("played", "first", "trusted", "second"))
     settings = msgspec.structs.replace(shared.gateway.settings, gateway=GatewaySettings(floor=configured), models={"demo": model})
-    gateway = msgspec.structs.replace(shared.gateway, settings=settings, levels=LEVELS)
+    gateway = msgspec.structs.replace(shared.gateway, settings=settings, levels=LEVELS, speaks=dict.fromkeys(LEVELS, NAMES), ways={})
     caller = Caller("k" * 16, key, Sealed(b""))
-    ticket = admit(gateway, caller, parse_chat(chat_body(provider={"aci_verified": verified})))
+    ticket = admit(gateway, caller, parse_json(chat_body(provider={"aci_verified": verified})))
     by_floor = {
         Level.SIMULATED: ("played", "first", "trusted", "second"),
         Level.ZDR: ("first", "trusted", "second"),

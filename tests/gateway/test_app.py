@@ -29,7 +29,7 @@ PIECE = b'data: {"choices":[{"index":0,"delta":{"content":"one"}}]}\n\n'
 
 
 async def test_what_is_not_there(stage: Stage) -> None:
-    for path in ("/", "/v1", "/v1/chat/completions/", "/v1/models/", "/v1/embeddings", "/metrics"):
+    for path in ("/", "/v1", "/v1/chat/completions/", "/v1/models/", "/v1/embedding", "/metrics"):
         response = await stage.http.get(path)
         assert (response.status_code, error_of(response)["code"]) == (404, "unknown_url"), path
 

@@ -96,7 +96,7 @@ async def test_a_verification_without_a_verdict_in_time_is_a_refusal(stage: Stag
     gateway = msgspec.structs.replace(
         stage.gateway, keepers={"enclave": keeper}, settings=msgspec.structs.replace(stage.gateway.settings, gateway=settings)
     )
-    ticket = Ticket("demo", gateway.settings.models["demo"], Demand(Level.SIMULATED), ("enclave",))
+    ticket = Ticket("demo", gateway.settings.models["demo"], Demand(Level.SIMULATED), ("enclave",), {"enclave": "chat.completions"})
     with pytest.raises(TrustRefusal) as refused:
         await attested(gateway, ticket, "enclave")
     assert (refused.value.upstream, refused.value.error.status, refused.value.error.code) == ("enclave", 503, "upstream_verification_failed")

@@ -15,7 +15,8 @@ from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
-from ollm.wire.chat import parse_chat
+from ollm.wire.endpoints import CHAT as CHAT_ENDPOINT
+from ollm.wire.request import parse_json
 from tests.stage import Stage, chat_body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,8 +52,8 @@ def gateway(shared: Stage, clock: StoppedClock) -> Gateway:
 
 
 def exchange_of(gateway: Gateway, body: bytes) -> Exchange:
-    exchange = Exchange(gateway, CALLER, STEM, gateway.clock.monotonic())
-    exchange.received(received(sha256_of(body)), parse_chat(body))
+    exchange = Exchange(gateway, CHAT_ENDPOINT, CALLER, STEM, gateway.clock.monotonic())
+    exchange.received(received(sha256_of(body)), parse_json(body))
     return exchange
 
 

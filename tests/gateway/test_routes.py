@@ -39,6 +39,18 @@ def of_the_gateway(stage: Stage, response: httpx2.Response) -> None:
 async def test_the_table_holds_these_routes() -> None:
     assert dict(routes()) == {
         CHAT: ["POST"],
+        "/v1/completions": ["POST"],
+        "/v1/responses": ["POST"],
+        "/v1/embeddings": ["POST"],
+        "/v1/moderations": ["POST"],
+        "/v1/rerank": ["POST"],
+        "/v1/images/generations": ["POST"],
+        "/v1/images/edits": ["POST"],
+        "/v1/audio/speech": ["POST"],
+        "/v1/audio/transcriptions": ["POST"],
+        "/v1/audio/translations": ["POST"],
+        "/v1/messages": ["POST"],
+        "/v1/messages/count_tokens": ["POST"],
         "/v1/models": ["GET"],
         "/v1/models/{}": ["GET"],
         "/v1/aci/attestation": ["GET"],
@@ -63,7 +75,7 @@ async def test_every_other_method_is_told_what_is_allowed(path: str, allowed: li
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/", "/v1/models/", "/v1/chat/completions/", "/V1/MODELS", "//v1/models", "/v1//models", "/v1/embeddings", "/v1/aci", "/healthz/",
+    ["/", "/v1", "/v1/", "/v1/models/", "/v1/chat/completions/", "/V1/MODELS", "//v1/models", "/v1//models", "/v1/embedding", "/v1/aci", "/healthz/",
      "/metrics", "/admin", "/v1/aci/receipts/", "/v1/aci/sessions/", "/.well-known/hpke-keys", "/v1/models%00", "/docs", "/openapi.json"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -23,7 +23,7 @@ from ollm.upstream.answer import Answer, SealedRequest
 from ollm.upstream.session import Unverified, VerifiedSession
 from ollm.values.ledger import Entry
 from ollm.values.level import Level
-from ollm.wire.chat import ChatRequest
+from ollm.wire.request import InferenceRequest
 from tests.scripted_enclave import scripted_enclave
 from tests.stage import Stage, configuration, eventually, opened, policy_table, upstream_table
 from tests.system import marked
@@ -60,7 +60,7 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
 
     seal = VerifiedSession.seal
 
-    async def watched_relay(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
+    async def watched_relay(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
         held = (exchange, call, request, answer, exchange.caller, exchange.caller.secret, exchange.session, exchange.gateway, exchange.intent())
         row = exchange.gateway.keys.lookup(exchange.caller.key_id)
         met.update({type(thing): thing for thing in (*held, row, request.constraint)})
@@ -68,9 +68,9 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
         entry = await exchange.gateway.ledger.find(exchange.stem)
         met[type(entry)] = entry
 
-    async def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], *, streamed: bool) -> SealedRequest:
+    async def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], **how: Any) -> SealedRequest:
         assert canaries.leaks([Sink("the body that is sealed", body)])
-        request = met[SealedRequest] = await seal(session, path, body, headers, streamed=streamed)
+        request = met[SealedRequest] = await seal(session, path, body, headers, **how)
         return request
 
     monkeypatch.setattr("ollm.gateway.pipeline.relay", watched_relay)
@@ -83,7 +83,7 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
         assert answer.status_code == 200
         await eventually(lambda: Entry in met)
     wanted = {
-        "ChatRequest",
+        "JsonRequest",
         "SealedRequest",
         "Answer",
         "Exchange",

@@ -28,6 +28,7 @@ from tests.stage import MODEL, Stage, configuration, error_of, opened, policy_ta
 from tests.wiretap import tapped
 
 CANARY = "canary-7a1e"
+CHAT = "chat.completions"
 
 
 def tree(server: Any, **service: Any) -> dict[str, Any]:
@@ -297,9 +298,9 @@ def test_a_salt_of_the_clients_own_stays_and_one_that_the_provider_refuses_is_re
     kind: type = Rewriting
     assert isinstance(adapter, kind)
     own = b'{"model":"m","cache_salt":"' + b"s" * 32 + b'"}'
-    assert adapter.rewrite(own) == own
-    assert json.loads(adapter.rewrite(b'{"model":"m"}'))["cache_salt"] != json.loads(adapter.rewrite(b'{"model":"m"}'))["cache_salt"]
+    assert adapter.rewrite(CHAT, own) == own
+    assert json.loads(adapter.rewrite(CHAT, b'{"model":"m"}'))["cache_salt"] != json.loads(adapter.rewrite(CHAT, b'{"model":"m"}'))["cache_salt"]
     for wrong in (b'""', b'"' + b"s" * 31 + b'"', b"5", b"null"):
         with pytest.raises(ApiError) as problem:
-            adapter.rewrite(b'{"model":"m","cache_salt":' + wrong + b"}")
+            adapter.rewrite(CHAT, b'{"model":"m","cache_salt":' + wrong + b"}")
         assert (problem.value.status, problem.value.param) == (400, "cache_salt")

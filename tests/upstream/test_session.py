@@ -221,7 +221,7 @@ def particular(provider: Provider) -> Provider:
     """`provider`, with a protocol that demands something of every request and has words for a secret that isn't known."""
 
     class Particular(AciProvider):
-        def rewrite(self, body: bytes) -> bytes:
+        def rewrite(self, endpoint: str, body: bytes) -> bytes:
             return body + b" "
 
     provider.__class__ = Particular
@@ -253,7 +253,7 @@ async def test_a_request_goes_out_as_the_protocol_demands(enclave: SimEnclave) -
     for changed, want in ((lambda provider: provider, BODY), (particular, BODY + b" ")):
         async with verifier(enclave, changed=changed) as verify:
             session = await verify()
-            assert session.outgoing(BODY) == want
+            assert session.outgoing("chat.completions", BODY) == want
             session.close()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ollm.errors import WireError
 from ollm.values.usage import Usage
-from ollm.wire.answer import DONE, StreamRewriter, answer_id, parse_usage, rewrite_whole
+from ollm.wire.answer import DONE, StreamRewriter, answer_id, rewrite_whole
 from ollm.wire.sse import MAX_EVENT
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -29,35 +29,6 @@ def rewriter(*, include_usage: bool = False) -> StreamRewriter:
 
 def sent(output: bytes) -> list[object]:
     return [event if event == b"[DONE]" else json.loads(event) for event in (e.removeprefix(b"data: ") for e in output.split(b"\n\n")[:-1])]
-
-
-# Usage
-
-
-@pytest.mark.parametrize(
-    ("document", "usage"),
-    [
-        (USAGE, Usage(input_tokens=10, output_tokens=5)),
-        # OpenAI's prompt_tokens includes the cached ones, completion_tokens the reasoning
-        (
-            {**USAGE, "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 3}},
-            Usage(input_tokens=6, cached_tokens=4, output_tokens=5, reasoning_tokens=3),
-        ),
-        ({"prompt_tokens": 1_000_000, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 900_000}}, Usage(100_000, 900_000, 0, 0)),
-        ({**USAGE, "prompt_tokens_details": None, "completion_tokens_details": {"reasoning_tokens": None}}, Usage(10, 0, 5, 0)),
-        ({"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(0, 3, 1, 0)),
-        ({"prompt_tokens": 3}, Usage(3, 0, 0, 0)),
-        (None, None),
-        ({}, None),
-        ({"prompt_tokens": -1, "completion_tokens": 1}, None),
-        ({"prompt_tokens": 2**70, "completion_tokens": 1}, None),
-        ({"prompt_tokens": "3"}, None),
-        ({"prompt_tokens": 3.5}, None),
-        ([], None),
-    ],
-)
-def test_usage_becomes_disjoint_buckets(document: object, usage: Usage | None) -> None:
-    assert parse_usage(json.dumps(document).encode()) == usage
 
 
 # Whole answers

@@ -59,3 +59,11 @@ def test_what_can_not_be_sent_is_named(body: bytes, param: str | None) -> None:
 
 def test_without_rules_a_body_keeps_its_values() -> None:
     assert apply(BodyRules(), b'{"a":[1, 2],"b":{"c" :null}}') == b'{"a":[1, 2],"b":{"c" :null}}'
+
+
+def test_a_word_is_refused_however_it_is_written() -> None:
+    rules = BodyRules(refused_values={"response_format": ("url", "kept")}, refused_tools=frozenset({"mcp"}))
+    for body in (b'{"response_format":"url"}', b'{"response_format":"\\u0075rl"}', b'{"tools":[{"type":"mcp"}]}'):
+        with pytest.raises(WireError):
+            apply(rules, body)
+    assert apply(rules, b'{"response_format":"b64_json","tools":[{"type":"function"}]}')

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.errors import WireError
-from ollm.wire.sse import Event, EventParser, data_event, error_event
+from ollm.wire.errors import error_event
+from ollm.wire.sse import Event, EventParser, data_event
 
 
 def parse(*pieces: bytes) -> list[Event]:

@@ -109,6 +109,7 @@ class Assembly:
             attestation=attestation,
             keepers={name: self._keeper(name, collateral, clock) for name in settings.upstreams},
             levels={name: level_of(loaded, name) for name in settings.upstreams},
+            speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
         )
         return self._gateway

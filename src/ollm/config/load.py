@@ -16,6 +16,7 @@ from ollm.config.settings import CollateralSettings, ModelSettings, Settings, Up
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
 from ollm.values.secret import Sealed
+from ollm.wire.endpoints import NAMES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
 _SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
@@ -94,6 +95,11 @@ def _check(settings: Settings) -> None:
         _check_upstream(name, upstream, settings)
     for name, model in settings.models.items():
         _check_model(name, model, settings)
+    for endpoint, model_name in settings.defaults.items():
+        if endpoint not in NAMES:
+            raise ConfigError(f"defaults.{endpoint} is no endpoint", f"one of: {', '.join(sorted(NAMES))}")
+        if model_name not in settings.models:
+            raise ConfigError(f"defaults.{endpoint} names model {model_name!r}, which is not configured", f"add [models.{model_name!r}]")
 
 
 def check_name(kind: str, name: str) -> None:
@@ -115,6 +121,9 @@ def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
         raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
     if model.price is not None and not (_NAME.fullmatch(model.price.version) and len(model.price.version) <= _SHORT):
         raise ConfigError(f"models.{name}.price.version is not a name of at most {_SHORT} characters", "use letters, digits and . _ : / @ -")
+    for endpoint in model.endpoints or ():
+        if endpoint not in NAMES:
+            raise ConfigError(f"models.{name}.endpoints names {endpoint!r}, which is no endpoint", f"one of: {', '.join(sorted(NAMES))}")
     for candidate in model.upstreams:
         if candidate not in settings.upstreams:
             raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")

@@ -100,6 +100,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     owned_by: str = "ollm"
     price: Price | None = None
     context_length: Count | None = None
+    endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,3 +111,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     policies: dict[str, AttestationPolicy] = {}
     upstreams: dict[str, UpstreamSettings] = {}
     models: dict[str, ModelSettings] = {}
+    defaults: dict[str, str] = {}  # endpoint → the model of requests that name none

@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from ollm.errors import ApiError, OllmError, StoreError
 from ollm.gateway import models, trust
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
-from ollm.gateway.pipeline import chat
+from ollm.gateway.pipeline import infer
 from ollm.serving.http import Receive, Scope, Send
+from ollm.wire.endpoints import ENDPOINTS
 
 log = logging.getLogger("ollm.gateway")
 
@@ -38,7 +40,7 @@ async def ready(gateway: Gateway, call: Call) -> None:
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
-    "/v1/chat/completions": {"POST": chat},
+    **{endpoint.path: {"POST": partial(infer, endpoint)} for endpoint in ENDPOINTS.values()},
     "/v1/models": {"GET": models.list_models},
     "/v1/aci/attestation": {"GET": trust.attestation},
     "/v1/aci/sessions": {"GET": trust.sessions},

@@ -4,11 +4,11 @@ import asyncio
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
-from ollm.serving.http import Receive, Scope, Send, error_response, read_body
+from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
 
 Headers = list[tuple[bytes, bytes]]
 
-_EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 _NO_CACHE = (b"cache-control", b"no-store")
 
 
@@ -18,7 +18,7 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_receive", "_send", "scope", "started", "stem")
+    __slots__ = ("_base", "_receive", "_send", "dialect", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int) -> None:
         self.scope = scope
@@ -27,10 +27,16 @@ class Call:
         self.stem = f"{now_ms:012x}{entropy.take(10).hex()}"
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
+        self.dialect = "openai"  # whose error objects this client reads
 
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises: ApiError 400, 413, 415."""
         return await read_body(self.scope, self._receive, limit)
+
+    @property
+    def content_type(self) -> str:
+        """Of the request's body; "" when it says none, or more than one."""
+        return (header(self.scope, b"content-type") or b"").decode("latin-1")
 
     async def respond(self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json") -> None:
         """One whole answer."""
@@ -41,18 +47,25 @@ class Call:
         await self._send({"type": "http.response.body", "body": body})
 
     async def fail(self, error: ApiError, headers: Headers | None = None) -> None:
-        """`error` as an answer in OpenAI's shape."""
-        status, own, body = error_response(error)
+        """`error` as an answer in the shape that this client reads."""
+        status, own, body = error_response(error, self.dialect)
         await self.respond(status, body, [*own, *(headers or [])])
 
-    async def start_stream(self, headers: Headers) -> None:
-        """Head of an event stream."""
+    async def start_stream(self, headers: Headers, content_type: bytes = EVENT_STREAM) -> None:
+        """Head of an answer that comes in pieces."""
         self.started = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*self._base, _EVENT_STREAM, _NO_CACHE, *headers]})
+        all_headers = [*self._base, (b"content-type", content_type), _NO_CACHE, *headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
 
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def speak(self, dialect: str) -> None:
+        """Answer as clients of `dialect` read it."""
+        self.dialect = dialect
+        if dialect == "anthropic":
+            self._base = [(b"request-id", b"req_" + self.stem.encode()), *self._base]
 
     def cancel_on_disconnect(self) -> None:
         """Cancel the running task as soon as the client is gone, whatever it waits for then."""

@@ -1,5 +1,7 @@
 """Everything that the request path is given: made once by the composition root, never reached for."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ollm.config.settings import Settings
@@ -24,7 +26,9 @@ class Gateway(Hidden, frozen=True):
     attestation: AttestationService
     keepers: dict[str, Held]
     levels: dict[str, Level]  # of each upstream, by its policy; zdr where it has none
+    speaks: dict[str, frozenset[str]]  # endpoints that each upstream's adapter answers to
     started_at: int
+    ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
     def __repr__(self) -> str:

@@ -10,19 +10,22 @@ from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
 from ollm.values.usage import Usage
-from ollm.wire.chat import ChatRequest
+from ollm.wire.dialects.dialect import Dialect
+from ollm.wire.endpoints import Endpoint
+from ollm.wire.request import InferenceRequest
 
 
 class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "begun", "caller", "events", "first_us", "gateway", "headers_us", "intended", "level", "model", "pieces",
+        "_kept", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway", "headers_us", "intended", "level", "model", "pieces",
         "returned", "sent_at", "session", "started_ms", "stem", "streamed", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, caller: Caller, stem: str, begun: float) -> None:
+    def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
         self.gateway = gateway
+        self.endpoint = endpoint
         self.caller = caller
         self.stem = stem
         self.begun = begun
@@ -35,6 +38,7 @@ class Exchange:
         self.upstream: str | None = None
         self.level: Level | None = None
         self.session: Route | None = None
+        self.dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
         self.usage: Usage | None = None
         self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
         self.intended = False
@@ -43,12 +47,17 @@ class Exchange:
         self.headers_us = 0
         self.first_us = 0
 
-    def received(self, event: Event, request: ChatRequest) -> None:
+    def received(self, event: Event, request: InferenceRequest) -> None:
         """Take over what routing and records need. A model name that is not configured is not kept."""
         self.events = [event, policy(self.gateway.config_digest)]
         self._kept = 2
         self.streamed = request.stream
         self.model = request.model if request.model in self.gateway.settings.models else None
+
+    @property
+    def answer_id(self) -> str | None:
+        """How the client knows the answer; None where the API gives answers no id."""
+        return self.endpoint.prefix + self.stem if self.endpoint.prefix else None
 
     async def timed_verify(self, verification: Awaitable[Route]) -> Route:
         """`verification`, with the time that the request waited for it."""

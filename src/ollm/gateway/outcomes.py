@@ -32,7 +32,7 @@ async def provider_failed(exchange: Exchange, call: Call, error: ApiError) -> No
 
 
 async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Status) -> None:
-    code, headers, body = error_response(error)
+    code, headers, body = error_response(error, call.dialect)
     exchange.returned.update(body)
     try:
         await settle(exchange, status, code)

@@ -22,24 +22,27 @@ from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception, from_status, unsealable
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
+from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
 from ollm.gateway.relay import relay
-from ollm.gateway.settle import ENDPOINT
-from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, verified
+from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
 from ollm.upstream.answer import Answer
 from ollm.upstream.session import Route, VerifiedSession
 from ollm.values.hexes import sha256_of
 from ollm.values.level import strictest
-from ollm.wire.chat import ChatRequest, parse_chat
+from ollm.wire.endpoints import Endpoint
+from ollm.wire.form import boundary_of, parse_form
+from ollm.wire.request import InferenceRequest, parse_json
 
 
-async def chat(gateway: Gateway, call: Call) -> None:
-    """Serve one chat completion. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415), StoreError."""
+async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
+    """Serve one request to `endpoint`. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415), StoreError."""
+    call.speak(endpoint.dialect)
     call.cancel_on_disconnect()
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
     body = await call.body(gateway.settings.gateway.max_body_bytes)
-    request = _parse(body)
-    exchange = Exchange(gateway, caller, call.stem, begun)
+    request = _parse(gateway, endpoint, call, body)
+    exchange = Exchange(gateway, endpoint, caller, call.stem, begun)
     exchange.received(received(sha256_of(body)), request)
     try:
         ticket = admit(gateway, caller, request)
@@ -65,27 +68,31 @@ async def chat(gateway: Gateway, call: Call) -> None:
         raise
 
 
-def _parse(body: bytes) -> ChatRequest:
+def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> InferenceRequest:
+    default = gateway.settings.defaults.get(endpoint.name, "")
     try:
-        return parse_chat(body)
+        if endpoint.form:
+            return parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
+        return parse_json(body, endpoint, default)
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 
 
-async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> Answer:
+async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest) -> Answer:
     """Send to the first candidate that is verified and can be reached; never to a second one once bytes may have left.
 
     After a candidate that was not trusted, only those of its level or above are tried: whoever breaks a verification must not gain by it
     that the prompt goes to somebody whom nothing verifies. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
     """
-    problem: TrustRefusal | UpstreamError | None = None
-    body = request.forward(ticket.model.upstream_model or ticket.name)
+    problem: TrustRefusal | UpstreamError | Untranslatable | None = None
     floor, levels = ticket.demand.floor, exchange.gateway.levels
     for name in ticket.candidates:
         if not levels[name].satisfies(floor):
             continue
         try:
-            return await _through(exchange, ticket, name, body, streamed=request.stream)
+            return await _through(exchange, ticket, name, outgoing(request, ticket, name))
+        except Untranslatable as lost:
+            problem = problem or lost
         except (TrustRefusal, ChannelRefused) as refusal:
             problem, floor = refusal, strictest(floor, levels[name])
         except UpstreamError as failure:
@@ -95,14 +102,14 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: ChatRequest) -> 
     raise problem or UpstreamError("connect", "no candidate")
 
 
-async def _through(exchange: Exchange, ticket: Ticket, name: str, body: bytes, *, streamed: bool) -> Answer:
+async def _through(exchange: Exchange, ticket: Ticket, name: str, out: Outgoing) -> Answer:
     """Send to upstream `name`: a second time only after the machine changed its key, against a new verification. Raises: as `_forward`."""
     keeper = exchange.gateway.keepers[name]
     problem: UpstreamError = UpstreamError("connect", "never tried")
     for _ in range(2):
         session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
         try:
-            answer = await _send(exchange, session, body, name, streamed=streamed)
+            answer = await _send(exchange, session, out, name)
         except ChannelRefused as refusal:
             problem = refusal
         except UpstreamError as failure:
@@ -124,14 +131,17 @@ async def _through(exchange: Exchange, ticket: Ticket, name: str, body: bytes, *
     raise problem
 
 
-async def _send(exchange: Exchange, session: Route, body: bytes, name: str, *, streamed: bool) -> Answer:
+async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) -> Answer:
     gateway = exchange.gateway
-    body = session.outgoing(body)
+    body = session.outgoing(out.endpoint.name, out.body)
     try:
-        request = await session.seal(ENDPOINT, body, {}, streamed=streamed)
+        request = await session.seal(out.endpoint.path, body, {}, streamed=out.streamed, content_type=out.content_type)
     except SealError as problem:
         raise unsealable(problem) from None
     exchange.routed(name, session)
+    exchange.dialect = out.dialect
+    if out.dialect is not None:
+        exchange.note(translated(out.dialect.asked, out.dialect.spoken))
     exchange.note(forwarded(sha256_of(body)), _verification(exchange.model or "", name, session))
     if request.sealed:
         exchange.note(sealed(sha256_of(request.body)))

@@ -1,20 +1,27 @@
 """From the provider's answer to the client, whole or streamed. Content lives in these frames only."""
 
 import asyncio
+import re
 
 from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
-from ollm.gateway.call import Call, Headers
+from ollm.gateway.call import EVENT_STREAM, Call, Headers
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
 from ollm.gateway.settle import settle
 from ollm.gateway.signatures import note_signature
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
+from ollm.values.usage import Usage
 from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole
-from ollm.wire.chat import ChatRequest
-from ollm.wire.sse import error_event
+from ollm.wire.endpoints import TEXT
+from ollm.wire.errors import error_event
+from ollm.wire.request import InferenceRequest, JsonRequest
+from ollm.wire.rewriting import Rewriter
+from ollm.wire.typed_answer import TypedRewriter
 
 _SIGNATURE_SECONDS = 5.0  # for the end of a body behind its [DONE]
+_JSON = b"application/json"
+_MEDIA = re.compile(rb"audio/[a-z0-9.+-]{1,40}|application/octet-stream")
 _TRAILING_READS = 64  # after [DONE] only the end of the body is due
 
 
@@ -26,29 +33,64 @@ def receipt_headers(exchange: Exchange) -> Headers:
     return headers
 
 
-async def relay(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
+async def relay(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
     """Hand the answer to the client. Raises: UpstreamError, SealError, WireError while nothing of it was handed out."""
     if answer.streamed != request.stream:
         raise WireError("the provider answered in another form than was asked for")
     if request.stream:
         await _stream(exchange, call, request, answer)
+    elif exchange.endpoint.binary:
+        await _file(exchange, call, answer)
     else:
         await _whole(exchange, call, request, answer)
 
 
-async def _whole(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
+async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
     data = await answer.read_all()
     exchange.first_us = exchange.since(exchange.sent_at)
     await note_signature(exchange, answer, answer_id(data) if answer.signed else None)
     answer.close()
-    body, exchange.usage = rewrite_whole(data, id="chatcmpl-" + exchange.stem, model=request.model)
+    if request.text:
+        body, kind = data, TEXT
+    else:
+        body, exchange.usage = _rewritten(exchange, request, data)
+        kind = _JSON
     exchange.returned.update(body)
     await settle(exchange, Status.COMPLETED, 200)
-    await call.respond(200, body, receipt_headers(exchange))
+    await call.respond(200, body, receipt_headers(exchange), kind)
 
 
-async def _stream(exchange: Exchange, call: Call, request: ChatRequest, answer: Answer) -> None:
-    rewriter = StreamRewriter(id="chatcmpl-" + exchange.stem, model=request.model, include_usage=request.include_usage)
+def _rewritten(exchange: Exchange, request: InferenceRequest, data: bytes) -> tuple[bytes, Usage | None]:
+    id = exchange.answer_id or ""
+    if exchange.dialect is not None and isinstance(request, JsonRequest):
+        return exchange.dialect.whole(data, id=id, model=request.model, members=request.members)
+    return rewrite_whole(data, exchange.endpoint, id=id, model=request.model)
+
+
+async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
+    """A file, piece by piece as it comes: a voice can be heard before its end is made. The last piece waits for row and receipt."""
+    if not _MEDIA.fullmatch(answer.media_type):
+        raise WireError("the provider answered in another form than was asked for")
+    held = await answer.read()
+    exchange.first_us = exchange.since(exchange.sent_at)
+    if not held:
+        raise WireError("the provider answered with nothing")
+    try:
+        while data := await answer.read():
+            await _hand_out(exchange, call, held, answer.media_type)
+            held = data
+        await note_signature(exchange, answer, None)
+    except (UpstreamError, SealError, ApiError):
+        if not call.started:
+            raise
+        await settle(exchange, Status.UPSTREAM_FAILED, 200)
+        return  # without an end: nothing in a file could say that it was cut
+    answer.close()
+    await _last(exchange, call, held, Status.COMPLETED, answer.media_type)
+
+
+async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
+    rewriter = _rewriter(exchange, request)
     problem: OllmError | None = None
     out = b""
     try:
@@ -56,9 +98,7 @@ async def _stream(exchange: Exchange, call: Call, request: ChatRequest, answer: 
             data = await answer.read()
             if not exchange.first_us:
                 exchange.first_us = exchange.since(exchange.sent_at)
-            if not data:
-                raise UpstreamError("stream", "the stream ended without its end mark")
-            out = rewriter.feed(data)
+            out = rewriter.feed(data) if data else rewriter.close()
             exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_events
             if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
@@ -66,16 +106,25 @@ async def _stream(exchange: Exchange, call: Call, request: ChatRequest, answer: 
         if not call.started:
             raise
         problem = broken
-        out = _error_event(from_exception(broken))
+        out = _error_event(exchange, from_exception(broken))
     status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
     if answer.signed and status is Status.COMPLETED:
         try:
             await _signed(exchange, answer, rewriter.provider_id)
         except ApiError as unsigned:
-            out, status = _error_event(unsigned), Status.UPSTREAM_FAILED
+            out, status = _error_event(exchange, unsigned), Status.UPSTREAM_FAILED
     await _last(exchange, call, out, status)
     if status is Status.COMPLETED:
         await _read_out(answer)
+
+
+def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
+    id = exchange.answer_id or ""
+    if exchange.dialect is not None and isinstance(request, JsonRequest):
+        return exchange.dialect.stream(id=id, model=request.model, include_usage=request.include_usage, members=request.members)
+    if exchange.endpoint.ends:
+        return TypedRewriter(exchange.endpoint, id=id, model=request.model)
+    return StreamRewriter(id=id, model=request.model, include_usage=request.include_usage)
 
 
 async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> None:
@@ -88,27 +137,30 @@ async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> No
     await note_signature(exchange, answer, chat_id)
 
 
-async def _hand_out(exchange: Exchange, call: Call, out: bytes) -> None:
+async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EVENT_STREAM) -> None:
     if not call.started:
-        await call.start_stream(receipt_headers(exchange))
+        await call.start_stream(receipt_headers(exchange), kind)
     exchange.returned.update(out)
     await call.piece(out)
 
 
-async def _last(exchange: Exchange, call: Call, out: bytes, status: Status) -> None:
-    """The end of the stream leaves only once the row and the receipt are durable."""
+async def _last(exchange: Exchange, call: Call, out: bytes, status: Status, kind: bytes = EVENT_STREAM) -> None:
+    """The end leaves only once the row and the receipt are durable."""
     if not call.started:
-        await call.start_stream(receipt_headers(exchange))
+        await call.start_stream(receipt_headers(exchange), kind)
     exchange.returned.update(out)
     try:
         await settle(exchange, status, 200)
     except StoreError:
-        out = error_event("The gateway could not record this answer.", "api_error", "store_unavailable")
+        if kind is not EVENT_STREAM:
+            return
+        dialect = exchange.endpoint.dialect
+        out = error_event("The gateway could not record this answer.", "api_error", "store_unavailable", dialect=dialect)
     await call.piece(out, last=True)
 
 
-def _error_event(error: ApiError) -> bytes:
-    return error_event(error.message, error.type, error.code)
+def _error_event(exchange: Exchange, error: ApiError) -> bytes:
+    return error_event(error.message, error.type, error.code, dialect=exchange.endpoint.dialect)
 
 
 async def _read_out(answer: Answer) -> None:

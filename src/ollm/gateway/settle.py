@@ -9,7 +9,6 @@ from ollm.values.hexes import Sha256
 from ollm.values.ledger import Entry, Status
 from ollm.values.usage import Usage
 
-ENDPOINT = "/v1/chat/completions"
 _NONE = Usage()
 
 
@@ -25,7 +24,7 @@ async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
         Entry(
             request_id=exchange.stem,
             key_id=exchange.caller.key_id,
-            endpoint="chat.completions",
+            endpoint=exchange.endpoint.name,
             model=exchange.model,
             upstream=exchange.upstream,
             level=str(exchange.level) if exchange.level else None,
@@ -52,10 +51,10 @@ def _receipt(exchange: Exchange) -> bytes:
     return issue(
         gateway.signer,
         receipt_id="rcpt_" + exchange.stem,
-        chat_id="chatcmpl-" + exchange.stem,
+        chat_id=exchange.answer_id,
         model=exchange.model,
         keyset_digest=gateway.keyset_digest,
-        endpoint=ENDPOINT,
+        endpoint=exchange.endpoint.path,
         method="POST",
         served_at=gateway.clock.now(),
         events=exchange.events,

@@ -5,16 +5,18 @@ import re
 import msgspec
 
 from ollm.errors import ApiError
-from ollm.gateway.authenticate import authenticate
+from ollm.gateway.authenticate import authenticate, presented
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.receipts.at_rest import open_receipt
 from ollm.receipts.session import abbreviated
-from ollm.serving.http import bearer, query
+from ollm.serving.http import query
 from ollm.upstream.session import VerifiedSession
 from ollm.values.aci import API_VERSION
+from ollm.wire.endpoints import ENDPOINTS
 
-_RECEIPT_ID = re.compile(r"(?:rcpt_|chatcmpl-|req_)([0-9a-f]{32})")
+_PREFIXES = sorted({"rcpt_", "req_", *(endpoint.prefix for endpoint in ENDPOINTS.values() if endpoint.prefix)})
+_RECEIPT_ID = re.compile(rf"(?:{'|'.join(_PREFIXES)})([0-9a-f]{{32}})")
 _SESSION_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,7 +27,7 @@ async def attestation(gateway: Gateway, call: Call) -> None:
 
 async def receipt(gateway: Gateway, call: Call, name: str) -> None:
     """A receipt, to the key that made the request. Raises: ApiError 401 without a key, 404 for every other reason."""
-    if bearer(call.scope) is None:
+    if presented(call.scope) is None:
         raise ApiError(401, "unauthorized", "unauthorized", "A receipt is served to the API key that made the request; send that key.")
     caller = authenticate(gateway, call)
     missing = ApiError(404, "not_found", "not_found", "There is no such receipt for this API key.")

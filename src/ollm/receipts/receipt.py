@@ -31,6 +31,7 @@ SEALED = "ollm.sealed"  # ours, like the next: docs/spec/aci-ehbp.md
 CONFIG = "ollm.config"
 EXECUTION = "ollm.execution"
 SIGNED = "ollm.response_signature"
+TRANSLATED = "ollm.translated"
 
 # Steps of verify_receipt in their order, and what each proves. Names are stable: WireError.reason begins with one.
 STEPS = {
@@ -102,6 +103,11 @@ def failed(model_id: str, reason: str, required: bool, upstream_name: str | None
     if upstream_name is not None:
         event["upstream_name"] = upstream_name
     return event
+
+
+def translated(asked: str, spoken: str) -> Event:
+    """The request was forwarded in another API than the client's: what was forwarded and what was returned are translations."""
+    return {"asked": asked, "spoken": spoken, "type": TRANSLATED}
 
 
 def response_signature(result: str, **members: str) -> Event:

@@ -39,11 +39,11 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class SealedBody(Hidden, frozen=True):
-    """What goes on the wire instead of a request body. `path` is another one than asked for, or None."""
+    """What goes on the wire instead of a request body. `path` is another one than asked for, or None; so is `content_type`."""
 
     body: bytes
     headers: Headers
-    content_type: str = JSON
+    content_type: str | None = None
     path: str | None = None
 
 

@@ -104,9 +104,9 @@ async def respond(send: Send, status: int, body: bytes, headers: Iterable[Header
     await send({"type": "http.response.body", "body": body})
 
 
-def error_response(error: ApiError) -> tuple[int, Sequence[Header], bytes]:
-    """Status, extra headers and body of `error`; clients are told not to repeat a request that would be refused again."""
+def error_response(error: ApiError, dialect: str = "openai") -> tuple[int, Sequence[Header], bytes]:
+    """Status, extra headers and body of `error` as clients of `dialect` read it; they are told not to repeat what would be refused again."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in error.headers.items()]
     if error.status < 500 and error.status not in (408, 409, 429) and "x-should-retry" not in error.headers:
         headers.append((b"x-should-retry", b"false"))
-    return error.status, headers, error_body(error.type, error.code, error.message, error.param)
+    return error.status, headers, error_body(error.type, error.code, error.message, error.param, dialect=dialect, status=error.status)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -12,7 +11,7 @@ from ollm.serving.http import Header, Send
 from ollm.sim.sealing import Body
 from ollm.values.hexes import Sha256
 from ollm.values.secret import Hidden
-from ollm.wire.chat import parse_chat
+from ollm.wire.request import NO_CONSTRAINT, parse_json
 
 
 class Exchange(Hidden, frozen=True):
@@ -65,15 +64,12 @@ class Outgoing:
 def judged(path: str, plaintext: bytes, bearer: str | None) -> Exchange:
     """The request as it is served: ACI's constraint is consumed here (ACI §5.3). Raises: ApiError."""
     try:
-        request = parse_chat(plaintext)
+        request = parse_json(plaintext)
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", None, problem.reason, param=problem.param) from None
     if request.constraint.session_ids:
         raise ApiError(412, "session_not_accepted", None, "a direct service has no sessions: nothing is forwarded")
-    inner = plaintext
-    if request.provider is not None:
-        members: dict[str, Any] = {name: value for name, value in request.members.items() if name != "provider"}
-        inner = msgspec.json.encode(members | ({"provider": request.provider} if request.provider else {}))
+    inner = plaintext if request.constraint is NO_CONSTRAINT else msgspec.json.encode(request.members)
     return Exchange(path, plaintext, inner, request.model, bearer)
 
 

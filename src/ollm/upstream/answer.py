@@ -33,7 +33,8 @@ class Answer:
     """A provider's answer. Call `close` when done, whatever happened. `opener` None: it is in the clear."""
 
     __slots__ = (
-        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "retry_after", "sent_hash", "status", "streamed",
+        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "media_type", "retry_after",
+        "sent_hash", "status", "streamed",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool) -> None:
@@ -48,7 +49,8 @@ class Answer:
         self.sent_hash: Sha256 | None = None  # of the request's body as it was sent, where the machine signs
         self.key_refused = False  # the machine says that it does not hold the key we sealed to
         self.status = response.status
-        self.streamed = response.headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        self.media_type = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        self.streamed = self.media_type == b"text/event-stream"
         self.retry_after = response.headers.get(b"retry-after", b"")[:16].decode("latin-1")
 
     async def read(self) -> bytes:

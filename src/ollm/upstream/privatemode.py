@@ -58,6 +58,7 @@ _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.encode
 
 
+_SALTED = frozenset({"chat.completions", "completions", "messages"})
 LIST = Source(Form(), credential=True)
 
 
@@ -115,8 +116,10 @@ class PrivatemodeProvider:
             raise ChannelRefused("a secret whose time is over", "one that the provider keeps still")
         return found.cipher(bound.sealing[0].public_key)
 
-    def rewrite(self, body: bytes) -> bytes:
+    def rewrite(self, endpoint: str, body: bytes) -> bytes:
         """`body` with a salt for the provider's cache, unless it has one. Raises: ApiError 400 for one that the provider refuses."""
+        if endpoint not in _SALTED:
+            return body
         members = _members(body)
         if "cache_salt" not in members:
             return _encode({**members, "cache_salt": base64.b64encode(os.urandom(32)).decode()})

@@ -89,14 +89,16 @@ class Requests(Protocol):
 class OpenProvider(Requests, Protocol):
     """A provider without evidence."""
 
-    def rewrite(self, body: bytes) -> bytes: ...  # as its contract demands; raises ApiError for a request that it doesn't cover
+    # A body for the endpoint of that name, as the contract demands; raises ApiError for a request that it doesn't cover.
+    def rewrite(self, endpoint: str, body: bytes) -> bytes: ...
 
 
 @runtime_checkable
 class Rewriting(Protocol):
     """What a provider with evidence may have: its protocol demands something of every request."""
 
-    def rewrite(self, body: bytes) -> bytes: ...  # before it is hashed and sealed; raises ApiError for one that can't be sent
+    # A body for the endpoint of that name, before it is hashed and sealed; raises ApiError for one that can't be sent.
+    def rewrite(self, endpoint: str, body: bytes) -> bytes: ...
 
 
 class Provider(Requests, Protocol):

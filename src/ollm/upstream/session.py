@@ -76,14 +76,17 @@ class Route:
         """How many requests it has now."""
         return self._pool.busy
 
-    def outgoing(self, body: bytes) -> bytes:
-        """`body` as this provider is to get it, before it is hashed and sealed. Raises: ApiError for one that it can't be sent."""
+    def outgoing(self, endpoint: str, body: bytes) -> bytes:
+        """`body`, for the endpoint of that name, as this provider is to get it, before it is hashed and sealed.
+
+        Raises: ApiError for one that it can't be sent.
+        """
         return body
 
-    async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool) -> SealedRequest:
+    async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool, content_type: str = JSON) -> SealedRequest:
         """Seal `body` to the attested key, or leave it to the channel where the route says so. Raises: SealError, UpstreamError."""
         path = self._requests.path(endpoint)
-        return SealedRequest(self._requests.head(path, len(body), JSON, headers), body, None, None)
+        return SealedRequest(self._requests.head(path, len(body), content_type, headers), body, None, None)
 
     async def send(self, request: SealedRequest) -> Answer:
         """Send `request` over a connection to the attested key. Raises: ChannelRefused, UpstreamError, SealError."""
@@ -158,8 +161,8 @@ class UnattestedRoute(Route):
         super().__init__(name, provider, pool, timeouts)
         self._provider = provider
 
-    def outgoing(self, body: bytes) -> bytes:
-        return self._provider.rewrite(body)
+    def outgoing(self, endpoint: str, body: bytes) -> bytes:
+        return self._provider.rewrite(endpoint, body)
 
 
 class VerifiedSession(Route):
@@ -181,19 +184,19 @@ class VerifiedSession(Route):
     def level(self) -> Level:  # type: ignore[override]  # an attribute of routes; here it is what the appraisal was worth
         return self.appraisal.level
 
-    def outgoing(self, body: bytes) -> bytes:
-        return self._provider.rewrite(body) if isinstance(self._provider, Rewriting) else body
+    def outgoing(self, endpoint: str, body: bytes) -> bytes:
+        return self._provider.rewrite(endpoint, body) if isinstance(self._provider, Rewriting) else body
 
-    async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool) -> SealedRequest:
+    async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool, content_type: str = JSON) -> SealedRequest:
         path, provider = self._provider.path(endpoint), self._provider
         cipher = await provider.cipher(self.bound)
         if cipher is None:
             if provider.demand.seal:  # appraisal demanded it; stated again because silence here would send plaintext
                 raise SealError("INVALID_KEY_CONFIG", "the session binds no key to seal to")
-            return await super().seal(endpoint, body, headers, streamed=streamed)
+            return await super().seal(endpoint, body, headers, streamed=streamed, content_type=content_type)
         sealed, opener = cipher.seal(path, body, streamed=streamed)
         named = {**headers, **dict(sealed.headers)}
-        head = provider.head(sealed.path or path, len(sealed.body), sealed.content_type, named)
+        head = provider.head(sealed.path or path, len(sealed.body), sealed.content_type or content_type, named)
         return SealedRequest(head, sealed.body, opener, cipher.name)
 
     async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:

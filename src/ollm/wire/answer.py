@@ -7,89 +7,58 @@ import msgspec
 
 from ollm.errors import WireError
 from ollm.values.usage import Usage
-from ollm.wire.sse import Event, EventParser, error_event
+from ollm.wire.endpoints import CHAT, Endpoint
+from ollm.wire.errors import stream_failed
+from ollm.wire.sse import Event, EventParser
 
 DONE = b"data: [DONE]\n\n"
-ERROR_TYPE = "upstream_error"
-ERROR_CODE = "upstream_stream_failed"
-_ERROR = error_event("The provider failed while it was answering.", ERROR_TYPE, ERROR_CODE)
+_ERROR = stream_failed(CHAT.dialect)
 _NULL = msgspec.Raw(b"null")
 _NO_CHOICES = msgspec.Raw(b"[]")
 _EMPTY = b"[] \t\n\r"  # what an empty list is made of
-_MAX_TOKENS = 2**40  # a larger count is nonsense, and must not reach the ledger's integers
 
 _Members = dict[str, msgspec.Raw]
 _members = msgspec.json.Decoder(_Members).decode
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 _string = msgspec.json.Decoder(str).decode
 
 
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Counts(msgspec.Struct):
-    """OpenAI's `CompletionUsage`: prompt_tokens includes the cached ones, completion_tokens the reasoning."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-_counts = msgspec.json.Decoder(_Counts).decode
-
-
-def parse_usage(raw: msgspec.Raw | bytes) -> Usage | None:
-    """Token counts in disjoint buckets, or None when they are no counts: a broken meter must not break an answer."""
-    try:
-        counts = _counts(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    prompt, output = counts.prompt_tokens, counts.completion_tokens or 0
-    cached = (counts.prompt_tokens_details and counts.prompt_tokens_details.cached_tokens) or 0
-    reasoning = (counts.completion_tokens_details and counts.completion_tokens_details.reasoning_tokens) or 0
-    if prompt is None or not all(0 <= count <= _MAX_TOKENS for count in (prompt, output, cached, reasoning)):
-        return None
-    cached = min(cached, prompt)
-    return Usage(input_tokens=prompt - cached, cached_tokens=cached, output_tokens=output, reasoning_tokens=min(reasoning, output))
-
-
-def _object(data: bytes) -> _Members:
+def members_of(data: bytes | msgspec.Raw) -> _Members:
+    """The members of a provider's JSON object. Raises: WireError."""
     try:
         return _members(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("the provider's answer is not a JSON object") from None
 
 
-def _is_error(members: _Members) -> bool:
+def is_error(members: _Members) -> bool:
+    """Whether an answer says that it is none."""
     return "error" in members and members["error"] != _NULL
 
 
-def rewrite_whole(body: bytes, *, id: str, model: str) -> tuple[bytes, Usage | None]:
-    """A whole answer with our `id` and `model`, and its usage.
+def rewrite_whole(body: bytes, endpoint: Endpoint = CHAT, *, id: str, model: str) -> tuple[bytes, Usage | None]:
+    """A whole answer with our `id` and `model`, and its usage. Where the API gives an answer neither, those that are there are replaced.
 
     Raises: WireError when `body` is no JSON object, or is an error object that came with a success status.
     """
-    members = _object(body)
-    if _is_error(members):
+    members = members_of(body)
+    if is_error(members):
         raise WireError("the provider answered with an error object")
-    members["id"] = msgspec.Raw(_encode(id))
-    members["model"] = msgspec.Raw(_encode(model))
+    if endpoint.named or "id" in members:
+        members["id"] = msgspec.Raw(encode(id))
+    if endpoint.named or "model" in members:
+        members["model"] = msgspec.Raw(encode(model))
     usage = members.get("usage")
-    return _encode(members), parse_usage(usage) if usage is not None else None
+    return encode(members), endpoint.usage(usage) if usage is not None else None
 
 
 def answer_id(body: bytes) -> str | None:
     """The provider's own id of a whole answer; None when it has none. Raises: WireError when `body` is no JSON object."""
-    return _text(_object(body).get("id"))
+    return text_of(members_of(body).get("id"))
 
 
-def _text(raw: msgspec.Raw | None) -> str | None:
+def text_of(raw: msgspec.Raw | None) -> str | None:
+    """A string's value; None for anything else."""
     try:
         return _string(raw) if raw is not None else None
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -111,8 +80,8 @@ class StreamRewriter:
         self.done = False
         self.failed = False
         self.content_events = 0
-        self._id = msgspec.Raw(_encode(id))
-        self._model = msgspec.Raw(_encode(model))
+        self._id = msgspec.Raw(encode(id))
+        self._model = msgspec.Raw(encode(model))
         self._include_usage = include_usage
         self._parser = EventParser()
         self._broken: WireError | None = None
@@ -121,6 +90,10 @@ class StreamRewriter:
     def ended(self) -> bool:
         """Whether [DONE] or an error ended the stream; an upstream that closes before is a cut, not an end."""
         return self.done or self.failed
+
+    def close(self) -> bytes:
+        """The body ended, and [DONE] didn't come. Raises: WireError."""
+        raise WireError("the stream ended without its end mark")
 
     @property
     def saw_content(self) -> bool:
@@ -158,8 +131,8 @@ class StreamRewriter:
             return DONE
         if b"\n" in data:  # a line break between tokens; it would cut our single data line
             data = data.replace(b"\n", b" ")
-        members = _object(data)
-        if event.name == "error" or ("error" in members and _is_error(members)):
+        members = members_of(data)
+        if event.name == "error" or ("error" in members and is_error(members)):
             self.failed = True
             return _ERROR
         choices = members.get("choices")
@@ -168,13 +141,13 @@ class StreamRewriter:
         usage = members.get("usage")
         if usage is not None:
             if usage != _NULL:
-                self.usage = parse_usage(usage) or self.usage
+                self.usage = CHAT.usage(usage) or self.usage
                 if not self._include_usage and (choices is None or not bytes(choices).strip(_EMPTY)):
                     return b""
             if not self._include_usage:
                 del members["usage"]
         if self.provider_id is None:
-            self.provider_id = _text(members.get("id"))
+            self.provider_id = text_of(members.get("id"))
         members["id"] = self._id
         members["model"] = self._model
-        return b"data: " + _encode(members) + b"\n\n"
+        return b"data: " + encode(members) + b"\n\n"

@@ -1,6 +1,24 @@
-"""OpenAI's error object: what every refusal on the API looks like (OpenAPI `ErrorResponse`; all four members required)."""
+"""What every refusal on the API looks like: OpenAI's error object, or Anthropic's on the endpoints that its clients ask.
+
+openai      {"error":{"message":…,"type":…,"param":…,"code":…}}                      OpenAPI `ErrorResponse`; all four members required
+anthropic   {"type":"error","error":{"type":…,"message":…,"param":…,"code":…}}       Messages API, Errors; ours are param and code
+"""
 
 import msgspec
+
+STREAM_TYPE = "upstream_error"
+STREAM_CODE = "upstream_stream_failed"
+_STREAM_MESSAGE = "The provider failed while it was answering."
+_ANTHROPIC_TYPES = {  # by HTTP status; clients choose their exception by the status, people read the type
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -14,9 +32,34 @@ class _Body(msgspec.Struct, frozen=True):
     error: _Error
 
 
+class _Tagged(msgspec.Struct, frozen=True):
+    error: _Error
+    type: str = "error"
+
+
 _encode = msgspec.json.Encoder().encode
 
 
-def error_body(type: str, code: str | None, message: str, param: str | None = None) -> bytes:
-    """The JSON body of an error answer, without a newline, so that it can stand in an SSE `data` line as well."""
-    return _encode(_Body(_Error(message, type, param, code)))
+def error_body(type: str, code: str | None, message: str, param: str | None = None, *, dialect: str = "openai", status: int = 500) -> bytes:
+    """The JSON body of an error answer, without a newline, so that it can stand in an SSE `data` line as well.
+
+    `status` is the answer's, of which Anthropic's types are made.
+    """
+    if dialect != "anthropic":
+        return _encode(_Body(_Error(message, type, param, code)))
+    named = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return _encode(_Tagged(_Error(message, named, param, code)))
+
+
+def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai") -> bytes:
+    """The event that SDKs raise on; the stream then ends without its end mark.
+
+    OpenAI's look for JSON data with a truthy top-level `error`, Anthropic's for an event of that name.
+    """
+    name = b"event: error\n" if dialect == "anthropic" else b""
+    return name + b"data: " + error_body(type, code, message, dialect=dialect) + b"\n\n"
+
+
+def stream_failed(dialect: str) -> bytes:
+    """The event for a provider that sent an error in the middle of its answer: our words, since its own may repeat the prompt."""
+    return error_event(_STREAM_MESSAGE, STREAM_TYPE, STREAM_CODE, dialect=dialect)

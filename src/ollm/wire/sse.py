@@ -12,7 +12,6 @@ that the end of the stream cuts off is never seen, as the standard demands.
 
 from ollm.errors import WireError
 from ollm.values.secret import Hidden
-from ollm.wire.errors import error_body
 
 MEDIA_TYPE = b"text/event-stream"
 MAX_EVENT = 4 * 1024 * 1024  # bytes of one event; an image in a chunk fits, a provider that never ends an event does not
@@ -126,8 +125,3 @@ class EventParser:
 def data_event(data: bytes) -> bytes:
     """An event that carries `data`, which must be free of CR and LF (compact JSON is)."""
     return b"data: " + data + b"\n\n"
-
-
-def error_event(message: str, type: str, code: str | None) -> bytes:
-    """The event that OpenAI SDKs raise on: JSON data with a truthy top-level `error`. The stream then ends without [DONE]."""
-    return data_event(error_body(type, code, message))

@@ -24,16 +24,17 @@ from ollm.sim.pki import create_pki
 from ollm.testing.mint import tinfoil as mint
 from ollm.testing.mint.snp import SnpMachine
 from ollm.testing.mint.snp_certificates import create_pki as create_snp_pki
-from ollm.testing.providers import listings, openai_shaped
+from ollm.testing.providers import every_endpoint, listings, openai_shaped
 from ollm.testing.providers.served import Endorsed, answer, headers_of
 from ollm.testing.sealing.cheats import DONE, Cheat, Refused
-from ollm.testing.sealing.ehbp import EhbpRecipient
+from ollm.testing.sealing.ehbp import EhbpExchange, EhbpRecipient
 from ollm.values.hexes import Hex32, hex32
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, ServicePolicy, TdxReferenceValues
 from ollm.values.secret import Sealed
 
-_MAX_BODY = 8 * 1024 * 1024
+_CHAT = "/v1/chat/completions"
+_MAX_BODY = 64 * 1024 * 1024
 _MEASUREMENT = {"tdx": 48 + 136, "sev-snp": 0x90}  # where a byte of what was measured stands in the evidence
 
 
@@ -190,16 +191,26 @@ class TinfoilServer(Endorsed):
             self.asked.append(Asked(scope["path"], headers, wire, b""))
             await answer(send, refusal.status, KEY_PROBLEM, PROBLEM_MEDIA_TYPE.encode())
             return
+        self.asked.append(Asked(scope["path"], headers, wire, exchange.plain))
+        # An enclave names itself; nobody believes it.
+        named = {**exchange.headers(self.cheat), "tinfoil-enclave": "elsewhere.example"}
+        if scope["path"] != _CHAT:
+            await self._other(scope, exchange, send, named)
+            return
         request = exchange.request
-        self.asked.append(Asked(scope["path"], headers, wire, json.dumps(request).encode()))
         if request.get("stream"):
             events = [event for event in openai_shaped.events(request["model"]) if event != DONE]
             pieces = exchange.stream([json.loads(event.removeprefix(b"data: ")) for event in events], self.cheat)
         else:
             pieces = [exchange.whole(json.loads(openai_shaped.whole(request["model"])), self.cheat)]
-        # An enclave names itself; nobody believes it.
-        named = {**exchange.headers(self.cheat), "tinfoil-enclave": "elsewhere.example"}
         await _stream(send, pieces, streamed=bool(request.get("stream")), headers=named)
+
+    async def _other(self, scope: Scope, exchange: EhbpExchange, send: Send, named: Mapping[str, str]) -> None:
+        shaped = every_endpoint.answer(scope["path"].removeprefix("/v1"), exchange.plain, headers_of(scope).get("content-type", ""))
+        if shaped is None:
+            await answer(send, 404, b"{}")
+            return
+        await _stream(send, exchange.pieces(shaped.pieces), kind=shaped.kind.decode(), headers=named)
 
 
 class _Forging:
@@ -235,8 +246,10 @@ def _identity(keys: mint.Keys) -> TlsIdentity:
     return TlsIdentity(keys.pem.encode(), Sealed(key))
 
 
-async def _stream(send: Send, pieces: Sequence[bytes], *, streamed: bool, headers: Mapping[str, str] = {}, status: int = 200) -> None:
-    kind = "text/event-stream" if streamed else "application/json"
+async def _stream(
+    send: Send, pieces: Sequence[bytes], *, streamed: bool = False, kind: str = "", headers: Mapping[str, str] = {}, status: int = 200
+) -> None:
+    kind = kind or ("text/event-stream" if streamed else "application/json")
     named = [(name.encode(), value.encode()) for name, value in {"content-type": kind, **headers}.items()]
     await send({"type": "http.response.start", "status": status, "headers": named})
     for piece in pieces:

@@ -1,16 +1,14 @@
-"""A provider without evidence, as OpenAI, Anthropic and OpenRouter answer: one chat endpoint over TLS, and ways of failing."""
-
-from typing import Any
+"""A provider without evidence, as OpenAI, Anthropic and OpenRouter answer: every endpoint over TLS, and ways of failing."""
 
 import msgspec
 
 from ollm.net.clock import SystemClock
 from ollm.serving.http import Receive, Scope, Send, read_body
-from ollm.testing.providers import listings, openai_shaped
+from ollm.testing.providers import every_endpoint, listings
 from ollm.testing.providers.served import Served, answer, headers_of
 from ollm.testing.providers.tls import certified
 
-_MAX_BODY = 1024 * 1024
+_MAX_BODY = 64 * 1024 * 1024
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -41,16 +39,19 @@ class ZdrServer(Served):
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _MAX_BODY)
         self.asked.append(Asked(scope["path"], headers_of(scope), body))
-        members: dict[str, Any] = msgspec.json.decode(body or b"{}")
         if self.elsewhere:
             await answer(send, 307, b"{}", headers=[(b"location", self.elsewhere.encode())])
         elif self.status != 200:
             await answer(send, self.status, b'{"error":{"message":"in full: ' + body.replace(b'"', b"'") + b'"}}')
         elif scope["method"] == "GET":
             await answer(send, 200, self.listing)
-        elif members.get("stream"):
-            events = list(openai_shaped.events(members["model"]))
-            comment = b": PROCESSING\n\n" if self.comments else b""
-            await answer(send, 200, comment + comment.join(events), b"text/event-stream")
         else:
-            await answer(send, 200, openai_shaped.whole(members["model"]))
+            _, _, path = scope["path"].partition("/v1")
+            shaped = every_endpoint.answer(path, body, headers_of(scope).get("content-type", ""))
+            if shaped is None:
+                await answer(send, 404, b"{}")
+            elif shaped.kind == every_endpoint.EVENTS:
+                comment = b": PROCESSING\n\n" if self.comments else b""
+                await answer(send, 200, comment + comment.join(shaped.pieces), shaped.kind)
+            else:
+                await answer(send, 200, b"".join(shaped.pieces), shaped.kind)

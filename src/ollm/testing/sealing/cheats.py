@@ -33,7 +33,8 @@ class Refused(Exception):
 class Exchange(Protocol):
     """One request that was opened, and the answers to it."""
 
-    request: dict[str, Any]
+    @property
+    def request(self) -> dict[str, Any]: ...
 
     def headers(self, cheat: Cheat = Cheat.NONE) -> dict[str, str]:
         """Headers of the answer that belong to the protocol."""

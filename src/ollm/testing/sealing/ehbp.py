@@ -15,11 +15,21 @@ from ollm.testing.sealing.cheats import DONE, Cheat, Refused, event, tampered
 class EhbpExchange:
     """One opened request; seals the answers to it, one frame for each event."""
 
-    def __init__(self, path: str, request: dict[str, Any], sealer: ResponseSealer, sent: bytes) -> None:
+    def __init__(self, path: str, plain: bytes, sealer: ResponseSealer, sent: bytes) -> None:
         self.path = path
-        self.request = request
+        self.plain = plain
         self._sealer = sealer
         self._sent = sent
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request's members, where it is JSON."""
+        members: dict[str, Any] = json.loads(self.plain)
+        return members
+
+    def pieces(self, parts: Sequence[bytes]) -> list[bytes]:
+        """An answer of any form, a frame for each part."""
+        return [self._sealer.seal(part) for part in parts]
 
     def headers(self, cheat: Cheat = Cheat.NONE) -> dict[str, str]:
         """Headers of the answer that belong to the protocol."""
@@ -55,8 +65,8 @@ class EhbpRecipient:
         named = {name.lower(): value for name, value in headers.items()}
         try:
             opener = RequestOpener(self._key, named.get(ENCAPSULATED_KEY, ""))
-            request = json.loads(opener.feed(body))
+            plain = opener.feed(body)
             opener.finish()
         except SealError:
             raise Refused("urn:ietf:params:ehbp:error:key-config", 422) from None
-        return EhbpExchange(path, request, opener.response_sealer(os.urandom(32)), body)
+        return EhbpExchange(path, plain, opener.response_sealer(os.urandom(32)), body)

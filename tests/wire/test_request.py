@@ -4,7 +4,8 @@ import pytest
 
 from ollm.errors import WireError
 from ollm.values.hexes import Hex32
-from ollm.wire.chat import Constraint, parse_chat
+from ollm.wire.endpoints import ENDPOINTS
+from ollm.wire.request import Constraint, parse_json
 
 ID = Hex32("ab" * 32)
 
@@ -14,12 +15,12 @@ def body(**members: object) -> bytes:
 
 
 def test_routing_members_are_read() -> None:
-    request = parse_chat(body(stream=True, stream_options={"include_usage": True}))
+    request = parse_json(body(stream=True, stream_options={"include_usage": True}))
     assert (request.model, request.stream, request.include_usage, request.constraint) == ("demo", True, True, Constraint())
 
 
 def test_absent_and_null_are_the_defaults() -> None:
-    for request in (parse_chat(body()), parse_chat(body(stream=None, stream_options=None))):
+    for request in (parse_json(body()), parse_json(body(stream=None, stream_options=None))):
         assert (request.stream, request.include_usage) == (False, False)
 
 
@@ -47,14 +48,14 @@ def test_absent_and_null_are_the_defaults() -> None:
 )
 def test_a_malformed_member_is_named(members: dict[str, object], param: str) -> None:
     with pytest.raises(WireError) as caught:
-        parse_chat(body(**members))
+        parse_json(body(**members))
     assert caught.value.param == param
     assert "canary" not in str(caught.value)
 
 
 def test_model_is_required() -> None:
     with pytest.raises(WireError) as caught:
-        parse_chat(b"{}")
+        parse_json(b"{}")
     assert caught.value.param == "model"
 
 
@@ -71,35 +72,53 @@ def test_model_is_required() -> None:
     ],
 )
 def test_the_constraint_is_read(provider: object, constraint: Constraint) -> None:
-    assert parse_chat(body(provider=provider)).constraint == constraint
+    assert parse_json(body(provider=provider)).constraint == constraint
 
 
 def test_forward_replaces_the_model_and_keeps_the_rest_byte_for_byte() -> None:
     raw = b'{"messages": [ {"role":"user","content":"caf\\u00e9 \xc3\xa9"} ],"temperature":0.70,"model":"demo","max_tokens":1e2}'
-    forwarded = parse_chat(raw).forward("up/model")
+    forwarded = parse_json(raw).forward("up/model")
     assert forwarded == b'{"messages":[ {"role":"user","content":"caf\\u00e9 \xc3\xa9"} ],"temperature":0.70,"model":"up/model","max_tokens":1e2}'
 
 
 def test_usage_is_always_asked_for_on_a_stream_and_only_there() -> None:
-    assert json.loads(parse_chat(body(stream=True)).forward("m"))["stream_options"] == {"include_usage": True}
-    asked = parse_chat(body(stream=True, stream_options={"include_usage": False, "include_obfuscation": False}))
+    assert json.loads(parse_json(body(stream=True)).forward("m"))["stream_options"] == {"include_usage": True}
+    asked = parse_json(body(stream=True, stream_options={"include_usage": False, "include_obfuscation": False}))
     assert json.loads(asked.forward("m"))["stream_options"] == {"include_usage": True, "include_obfuscation": False}
-    assert "stream_options" not in json.loads(parse_chat(body()).forward("m"))
+    assert "stream_options" not in json.loads(parse_json(body()).forward("m"))
 
 
 def test_our_constraint_is_consumed_and_other_preferences_pass() -> None:
-    assert "provider" not in json.loads(parse_chat(body(provider={"aci_verified": True})).forward("m"))
-    mixed = parse_chat(body(provider={"aci_session_ids": [ID], "sort": "price"}))
+    assert "provider" not in json.loads(parse_json(body(provider={"aci_verified": True})).forward("m"))
+    mixed = parse_json(body(provider={"aci_session_ids": [ID], "sort": "price"}))
     assert json.loads(mixed.forward("m"))["provider"] == {"sort": "price"}
-    assert json.loads(parse_chat(body(provider={})).forward("m"))["provider"] == {}
+    assert json.loads(parse_json(body(provider={})).forward("m"))["provider"] == {}
 
 
 def test_forward_can_be_repeated_for_another_candidate() -> None:
-    request = parse_chat(body(provider={"aci_verified": True}))
+    request = parse_json(body(provider={"aci_verified": True}))
     assert json.loads(request.forward("a"))["model"] == "a"
     assert json.loads(request.forward("b"))["model"] == "b"
 
 
 def test_nothing_of_the_prompt_is_in_the_repr() -> None:
-    request = parse_chat(body(user="canary-4711"))
+    request = parse_json(body(user="canary-4711"))
     assert "canary" not in repr(request) + str(request) + f"{request}"
+
+
+def test_a_request_without_a_model_is_for_the_default_of_its_endpoint() -> None:
+    moderations = ENDPOINTS["moderations"]
+    request = parse_json(b'{"input":"x"}', moderations, "guard")
+    assert (request.model, json.loads(request.forward("theirs"))) == ("guard", {"input": "x", "model": "theirs"})
+    assert parse_json(b'{"input":"x","model":"own"}', moderations, "guard").model == "own"
+    with pytest.raises(WireError):
+        parse_json(b'{"input":"x"}', moderations)
+    with pytest.raises(WireError):
+        parse_json(b'{"input":"x","model":7}', moderations, "guard")
+
+
+def test_a_stream_of_sound_is_asked_for_by_its_format() -> None:
+    speech = ENDPOINTS["audio.speech"]
+    assert parse_json(b'{"model":"m","input":"x","stream_format":"sse"}', speech).stream
+    assert not parse_json(b'{"model":"m","input":"x","stream_format":"audio"}', speech).stream
+    assert not parse_json(b'{"model":"m","input":"x","stream":true}', ENDPOINTS["embeddings"]).stream

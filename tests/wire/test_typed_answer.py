@@ -1,0 +1,147 @@
+"""Streams of typed events, as the endpoints that have them define their end."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ollm.errors import WireError
+from ollm.testing.providers.every_endpoint import MESSAGES_USAGE, answer
+from ollm.values.usage import Usage
+from ollm.wire.endpoints import ENDPOINTS
+from ollm.wire.typed_answer import TypedRewriter
+
+CANARY = "canary-0815"
+
+
+def stream(name: str, **members: Any) -> bytes:
+    shaped = answer(ENDPOINTS[name].path.removeprefix("/v1"), json.dumps({"model": "theirs", "stream": True, **members}).encode(), "application/json")
+    assert shaped is not None
+    return b"".join(shaped.pieces)
+
+
+def rewriter(name: str) -> TypedRewriter:
+    return TypedRewriter(ENDPOINTS[name], id="ours-1", model="demo")
+
+
+def documents(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in data.split(b"\n") if line.startswith(b"data: ")]
+
+
+def through(name: str, data: bytes) -> tuple[TypedRewriter, bytes]:
+    seen = rewriter(name)
+    out = seen.feed(data)
+    return seen, out if seen.ended else out + seen.close()
+
+
+def test_a_response_gets_our_id_and_model_in_all_events_that_have_it() -> None:
+    seen, out = through("responses", stream("responses"))
+    events = documents(out)
+    assert {(event["response"]["id"], event["response"]["model"]) for event in events if "response" in event} == {("ours-1", "demo")}
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert (seen.done, seen.failed, seen.provider_id) == (True, False, "resp_theirs")
+    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=7, reasoning_tokens=2)
+    assert seen.content_events == 11
+    assert out.startswith(b"event: response.created\n")
+
+
+def test_all_other_bytes_of_an_event_are_kept() -> None:
+    data = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta", "delta":"caf\\u00e9" ,"obfuscation":"x7","n":1.0}\n\n'
+    assert rewriter("responses").feed(data) == data.replace(b", ", b",").replace(b'" ,', b'",')
+
+
+@pytest.mark.parametrize("kind", ["response.incomplete", "response.failed"])
+def test_other_ends_of_a_response(kind: str) -> None:
+    event = {"type": kind, "response": {"id": "x", "model": "y", "status": "failed", "error": {"code": "c", "message": CANARY}, "usage": None}}
+    seen, out = through("responses", f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
+    assert seen.done
+    assert CANARY.encode() not in out
+    assert documents(out)[0]["response"]["error"]["message"] == "The provider failed while it was answering."
+
+
+def test_anthropics_usage_comes_in_two_halves() -> None:
+    seen, out = through("messages", stream("messages"))
+    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=7)
+    assert documents(out)[0]["message"]["usage"] == {**MESSAGES_USAGE, "output_tokens": 1}
+    assert documents(out)[0]["message"]["id"] == "ours-1"
+    assert (seen.done, seen.provider_id) == (True, "msg_theirs")
+
+
+def test_the_end_of_several_pictures_is_that_of_the_body() -> None:
+    data = stream("images.generations", n=2)
+    seen = rewriter("images.generations")
+    first = seen.feed(data)
+    assert not seen.ended
+    assert [event["type"] for event in documents(first)] == ["image_generation.partial_image", "image_generation.completed"]
+    assert [event["type"] for event in documents(seen.close())] == ["image_generation.completed"]
+    assert seen.done
+    assert seen.usage == Usage(input_tokens=5, output_tokens=272)
+
+
+@pytest.mark.parametrize("name", ["responses", "messages", "images.generations", "audio.transcriptions"])
+def test_a_cut_stream_has_no_end(name: str) -> None:
+    data = stream(name)
+    cut = rewriter(name)
+    cut.feed(data[: data.rindex(b"event:")] + b"event: half")
+    with pytest.raises(WireError):
+        cut.close()
+    nothing = rewriter(name)
+    with pytest.raises(WireError):
+        nothing.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("responses", b'event: error\ndata: {"type":"error","code":"x","message":"%s","param":null}\n\n'),
+        ("responses", b'data: {"error":{"message":"%s"}}\n\n'),
+        ("messages", b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"%s"}}\n\n'),
+        ("audio.transcriptions", b'data: {"error":{"message":"%s"}}\n\n'),
+    ],
+)
+def test_a_providers_error_is_told_in_our_words(name: str, event: bytes) -> None:
+    seen, out = through(name, event % CANARY.encode())
+    assert (seen.failed, seen.done) == (True, False)
+    assert CANARY.encode() not in out
+    [told] = documents(out)
+    assert told["error"]["code"] == "upstream_stream_failed"
+    assert out.startswith(b"event: error\n") == (name == "messages")
+    assert seen.feed(stream(name)) == b""
+
+
+def test_garbage_is_told_after_the_good_events_before_it() -> None:
+    seen = rewriter("messages")
+    good = stream("messages").split(b"\n\n")[0] + b"\n\n"
+    assert documents(seen.feed(good + b"data: [1]\n\n"))
+    with pytest.raises(WireError):
+        seen.feed(good)
+    with pytest.raises(WireError):
+        rewriter("responses").feed(b"data: {\n\n")
+
+
+def test_done_marks_of_others_are_dropped() -> None:
+    seen, out = through("audio.transcriptions", stream("audio.transcriptions") + b"data: [DONE]\n\n")
+    assert b"[DONE]" not in out
+    assert seen.done
+
+
+@given(st.sampled_from(["responses", "messages", "images.generations"]), st.lists(st.integers(0, 4000), max_size=6))
+def test_it_does_not_matter_where_the_transport_cut(name: str, cuts: list[int]) -> None:
+    data = stream(name)
+    _, whole = through(name, data)
+    seen, out, last = rewriter(name), b"", 0
+    for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
+        out += seen.feed(data[last:cut])
+        last = cut
+    assert (out if seen.ended else out + seen.close()) == whole
+
+
+@given(st.binary(max_size=300))
+def test_noise_raises_nothing_else(noise: bytes) -> None:
+    seen = rewriter("responses")
+    try:
+        seen.feed(b"data: " + noise + b"\n\n")
+    except WireError:
+        pass
