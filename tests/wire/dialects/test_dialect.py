@@ -1,6 +1,7 @@
 """Whole answers and streams of every direction, as the real SDKs understand them."""
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -67,11 +68,12 @@ def test_arguments_of_tools_keep_their_text(asked: str, spoken: str) -> None:
     """Big numbers, spaces and escapes are the model's; nobody reads them as numbers in between."""
     stream = stream_of(asked, spoken)
     events = [json.loads(line[6:]) for line in stream.feed(provider_answers.STREAMS[spoken]()).split(b"\n") if line.startswith(b"data: {")]
-    pieces = {
+    readers: dict[str, Callable[[Any], list[tuple[int, str]]]] = {
         "chat.completions": lambda e: [(c["index"], c["function"]["arguments"]) for x in e["choices"] for c in x["delta"].get("tool_calls", ())],
         "messages": lambda e: [(e["index"], e["delta"]["partial_json"])] if e.get("delta", {}).get("type") == "input_json_delta" else [],
         "responses": lambda e: [(e["output_index"], e["delta"])] if e["type"] == "response.function_call_arguments.delta" else [],
-    }[asked]
+    }
+    pieces = readers[asked]
     texts: dict[int, str] = {}
     for index, text in (piece for event in events for piece in pieces(event)):
         texts[index] = texts.get(index, "") + text
@@ -116,7 +118,7 @@ def test_damage_is_a_wire_error_wherever_the_transport_cuts(asked: str, spoken: 
 
 def damaged(value: Any, data: st.DataObject) -> Any:
     """`value` with one of its parts replaced by something else."""
-    other = st.sampled_from([None, 0, -1.5, "canary", "", True, [], {}, [[]], [{}], {"type": "canary"}, 2**70])
+    other: st.SearchStrategy[Any] = st.sampled_from([None, 0, -1.5, "canary", "", True, [], {}, [[]], [{}], {"type": "canary"}, 2**70])
     if isinstance(value, dict) and value and data.draw(st.integers(0, 3)):
         name = data.draw(st.sampled_from(sorted(value)))
         return {**value, name: damaged(value[name], data)}

@@ -126,3 +126,10 @@ def test_brackets_close_at_the_end_of_the_value_and_not_before(value: object, da
         assert not brackets.whole
     brackets.feed(whole[-1])
     assert brackets.whole
+
+
+def test_what_is_no_json_does_not_close() -> None:
+    brackets = Brackets()
+    for text in ("\\", "null", '"{}"', "}"):
+        brackets.feed(text)
+    assert not brackets.whole

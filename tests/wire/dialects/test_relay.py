@@ -19,10 +19,10 @@ def relay() -> Relay:
 
 def test_a_stream_as_a_transcript() -> None:
     stream = relay()
-    assert not stream.saw_content and stream.provider_id is None
+    assert (stream.saw_content, stream.provider_id) == (False, None)
     assert stream.feed(data(chunk({"role": "assistant"}))).startswith(b"event: message_start\n")
     assert b'"text_delta","text":"Hi"' in stream.feed(data(chunk({"content": "Hi"})))
-    assert stream.saw_content and stream.content_events == 1 and stream.provider_id == "prov-1"
+    assert (stream.saw_content, stream.content_events, str(stream.provider_id)) == (True, 1, "prov-1")
     assert stream.feed(data(chunk({}, "stop"))) == b""
     assert stream.feed(data(chunk(usage={"prompt_tokens": 3, "completion_tokens": 1}))) == b""
     assert stream.usage == Usage(input_tokens=3, output_tokens=1)
