@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ollm.errors import WireError
-from ollm.wire.dialects.conversation import USER, Call, Conversation, Result, Text, Turn
-from ollm.wire.dialects.responses.asking import _part, ask
+from ollm.wire.dialects.conversation import ASSISTANT, USER, Blob, Conversation, File, Image, Refusal, Result, Text, Turn
+from ollm.wire.dialects.responses.asking import ask
 from tests.wire.dialects.requests import translated
 
 _SCHEMA = {"type": "object"}
@@ -24,10 +24,10 @@ WITH_EVERYTHING = {
                 {"type": "input_file", "file_data": "data:application/pdf;base64,aGk=", "filename": "document.pdf"},
             ],
         },
-        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+        {"type": "message", "role": "assistant", "content": "I look."},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{ "n":1.50}'},
         {"type": "function_call_output", "call_id": "c", "output": "ok"},
-        {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"type": "message", "role": "assistant", "id": "msg_4_0", "status": "completed", "content": [{"type": "refusal", "refusal": "No."}]},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Do."}]},
     ],
     "store": False,
@@ -115,7 +115,7 @@ def test_documents_and_results_of_a_message() -> None:
     assert body["input"] == [
         {"type": "message", "role": "user", "content": [{"type": "input_file", "file_url": "https://x.example/a.pdf", "filename": "T"}]},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
-        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hm."}]},
+        {"type": "message", "role": "assistant", "content": "Hm."},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Here:"}]},
         {
             "type": "function_call_output",
@@ -126,8 +126,9 @@ def test_documents_and_results_of_a_message() -> None:
     ]
 
 
-def test_a_failure_without_a_word_cannot_be_said() -> None:
-    failed = Result("c", (), "messages[0].content[0]", failed=True)
+@pytest.mark.parametrize("parts", [(), (Text(""),)])
+def test_a_failure_without_a_word_cannot_be_said(parts: tuple[Text, ...]) -> None:
+    failed = Result("c", parts, "messages[0].content[0]", failed=True)
     with pytest.raises(WireError) as caught:
         ask(Conversation((Turn(USER, (failed,), "messages[0]"),), (), {}), "m", False)
     assert caught.value.param == "messages[0].content[0]"
@@ -137,11 +138,18 @@ def test_an_empty_turn_stays_a_turn() -> None:
     (item,) = of_chat(messages=[{"role": "user", "content": []}])["input"]
     assert item["content"] == [{"type": "input_text", "text": ""}]
     (item,) = of_chat(messages=[{"role": "assistant", "content": None}])["input"]
-    assert item["content"] == [{"type": "output_text", "text": ""}]
+    assert item["content"] == ""
 
 
-def test_a_call_is_no_part_of_a_message() -> None:
-    assert _part(Text("x"), "input_text") == {"type": "input_text", "text": "x"}
-    with pytest.raises(WireError) as caught:
-        _part(Call("c", "f", "{}", "here"), "output_text")
-    assert caught.value.param == "here"
+def test_words_in_parts_of_the_assistants() -> None:
+    said = [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "b"}]
+    (item,) = of_chat(messages=[{"role": "assistant", "content": said}])["input"]
+    assert item["content"] == [{"type": "output_text", "text": "a", "annotations": []}, {"type": "refusal", "refusal": "b"}]
+
+
+def test_parts_that_the_role_does_not_have() -> None:
+    image = Image(Blob("https://x.example", None, "here"))
+    for role, part in ((USER, Refusal("no", "here")), (ASSISTANT, image), (ASSISTANT, File(image.blob))):
+        with pytest.raises(WireError) as caught:
+            ask(Conversation((Turn(role, (part,), "x"),), (), {}), "m", False)
+        assert caught.value.param == "here"
