@@ -37,7 +37,7 @@ This page is made from the source (`make docs`), and every line of it is tested.
 | its end: the limit was reached | `length` | `max_tokens`, heard also as `model_context_window_exceeded` | `incomplete`, `max_output_tokens` |
 | its end: withheld | `content_filter` | `refusal` | `incomplete`, `content_filter` |
 | prompt tokens | `prompt_tokens`: all | `input_tokens`, `cache_read_input_tokens`, `cache_creation_input_tokens`: disjoint | `input_tokens`: all |
-| reasoning tokens | `completion_tokens_details.reasoning_tokens` | `output_tokens_details.thinking_tokens` | `output_tokens_details.reasoning_tokens` |
+| reasoning tokens | `reasoning_tokens` in its details | `thinking_tokens` in its details | `reasoning_tokens` in its details |
 | when | `created` | none | `created_at` |
 
 - `id` and `model` are the gateway's, as in every answer. Ids of items and calls that a provider leaves out are derived from it.

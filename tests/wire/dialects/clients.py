@@ -7,6 +7,7 @@ from typing import Any, cast
 import anthropic
 import httpx2
 import openai
+import pydantic
 from anthropic.types import Message
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
@@ -108,3 +109,95 @@ STREAM: dict[str, Callable[[bytes, int], dict[str, Any]]] = {
     "messages": messages_stream,
     "responses": responses_stream,
 }
+
+
+class Weather(pydantic.BaseModel):
+    """What a structured answer is to be."""
+
+    city: str
+    degrees: float
+
+
+_PNG = "iVBORw0KGgo="
+_TOOL = {"name": "look", "description": "Looks.", "schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
+
+
+def _chat_request(client: openai.OpenAI) -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PNG}"}}
+    call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"city":"Zürich"}'}}
+    messages: list[Any] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Where?"}, image]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "Rain."},
+    ]
+    function = {"name": _TOOL["name"], "description": _TOOL["description"], "parameters": _TOOL["schema"], "strict": True}
+    client.chat.completions.parse(
+        model="demo",
+        messages=messages,
+        tools=[cast(Any, {"type": "function", "function": function})],
+        tool_choice="auto",
+        parallel_tool_calls=False,
+        response_format=Weather,
+        max_completion_tokens=500,
+        temperature=0.2,
+    )
+
+
+def _messages_request(client: anthropic.Anthropic) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}}
+    messages: list[Any] = [
+        {"role": "user", "content": [{"type": "text", "text": "Where?", "cache_control": {"type": "ephemeral"}}, image]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"city": "Zürich"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "Rain."}]}]},
+    ]
+    client.messages.parse(
+        model="demo",
+        max_tokens=500,
+        system="Be brief.",
+        messages=messages,
+        tools=[cast(Any, {"name": _TOOL["name"], "description": _TOOL["description"], "input_schema": _TOOL["schema"]})],
+        tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+        output_format=Weather,
+        metadata={"user_id": "somebody"},
+    )
+
+
+def _responses_request(client: openai.OpenAI) -> None:
+    image = {"type": "input_image", "image_url": f"data:image/png;base64,{_PNG}", "detail": "auto"}
+    messages: list[Any] = [
+        {"role": "user", "content": [{"type": "input_text", "text": "Where?"}, image]},
+        {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": '{"city":"Zürich"}'},
+        {"type": "function_call_output", "call_id": "call_1", "output": "Rain."},
+    ]
+    client.responses.parse(
+        model="demo",
+        instructions="Be brief.",
+        input=messages,
+        tools=[{"type": "function", "name": "look", "description": "Looks.", "parameters": cast(Any, _TOOL["schema"]), "strict": True}],
+        tool_choice="auto",
+        parallel_tool_calls=False,
+        text_format=Weather,
+        max_output_tokens=500,
+        store=False,
+        include=["reasoning.encrypted_content"],
+    )
+
+
+def request_of(asked: str, answer: bytes) -> bytes:
+    """The body that the SDK sends for a request with an image, a tool and its result, and a structured answer; `answer` is what it gets."""
+    sent: list[bytes] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.read())
+        return httpx2.Response(200, headers={"content-type": "application/json"}, content=answer)
+
+    http = httpx2.Client(transport=httpx2.MockTransport(handle))
+    if asked == "messages":
+        _messages_request(anthropic.Anthropic(api_key="k", base_url="http://test", http_client=http))
+    elif asked == "responses":
+        _responses_request(openai.OpenAI(api_key="k", base_url="http://test/v1", http_client=http))
+    else:
+        _chat_request(openai.OpenAI(api_key="k", base_url="http://test/v1", http_client=http))
+    (body,) = sent
+    return body

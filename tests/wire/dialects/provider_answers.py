@@ -86,7 +86,14 @@ def chat_stream() -> bytes:
 
 def messages_whole() -> bytes:
     calls = ",".join(f'{{"type":"tool_use","id":"{id}","name":"{name}","input":{arguments}}}' for id, name, arguments in CALLS)
-    head = {"id": "msg_prov", "type": "message", "role": "assistant", "model": "up/m", "stop_reason": "tool_use", "stop_sequence": None}
+    head: dict[str, Any] = {
+        "id": "msg_prov",
+        "type": "message",
+        "role": "assistant",
+        "model": "up/m",
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+    }
     usage = {**_MESSAGES_USAGE, "output_tokens_details": {"thinking_tokens": 12}}
     said = f'{{"type":"thinking","thinking":{json.dumps(REASONING)},"signature":"c2ln"}},{{"type":"text","text":{json.dumps(TEXT)},"citations":null}}'
     return f'{json.dumps(head | {"usage": usage})[:-1]},"content":[{said},{calls}]}}'.encode()
@@ -101,7 +108,7 @@ def block(index: int, content: dict[str, Any], *deltas: dict[str, Any]) -> list[
 
 
 def message_start(**members: Any) -> dict[str, Any]:
-    head = {"id": "msg_prov", "type": "message", "role": "assistant", "model": "up/m", "content": [], "stop_reason": None}
+    head: dict[str, Any] = {"id": "msg_prov", "type": "message", "role": "assistant", "model": "up/m", "content": [], "stop_reason": None}
     usage = {"input_tokens": 50, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 10, "output_tokens": 1}
     return {"type": "message_start", "message": {**head, "usage": usage, **members}}
 
@@ -156,7 +163,7 @@ def responses_whole() -> bytes:
 
 
 def item_events(index: int, item: dict[str, Any]) -> list[dict[str, Any]]:
-    empty = {"arguments": ""} if item["type"] == "function_call" else {"content": []}
+    empty: dict[str, Any] = {"arguments": ""} if item["type"] == "function_call" else {"content": []}
     where = {"output_index": index, "item_id": item["id"]}
     about, text = {
         "reasoning": ("reasoning_text", REASONING),

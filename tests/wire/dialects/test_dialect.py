@@ -1,6 +1,7 @@
 """Whole answers and streams of every direction, as the real SDKs understand them."""
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,9 @@ from ollm.errors import WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects import DIALECTS, SIDES
 from ollm.wire.rewriting import Rewriter
+from ollm.wire.strict_json import parse_object
 from tests.wire.dialects import clients, provider_answers
+from tests.wire.dialects.damage import damaged
 from tests.wire.dialects.provider_answers import ARGUMENTS, CALLS, REASONING, TEXT
 
 USAGE = Usage(input_tokens=60, cached_tokens=40, output_tokens=30, reasoning_tokens=12)
@@ -67,11 +70,12 @@ def test_arguments_of_tools_keep_their_text(asked: str, spoken: str) -> None:
     """Big numbers, spaces and escapes are the model's; nobody reads them as numbers in between."""
     stream = stream_of(asked, spoken)
     events = [json.loads(line[6:]) for line in stream.feed(provider_answers.STREAMS[spoken]()).split(b"\n") if line.startswith(b"data: {")]
-    pieces = {
+    readers: dict[str, Callable[[Any], list[tuple[int, str]]]] = {
         "chat.completions": lambda e: [(c["index"], c["function"]["arguments"]) for x in e["choices"] for c in x["delta"].get("tool_calls", ())],
         "messages": lambda e: [(e["index"], e["delta"]["partial_json"])] if e.get("delta", {}).get("type") == "input_json_delta" else [],
         "responses": lambda e: [(e["output_index"], e["delta"])] if e["type"] == "response.function_call_arguments.delta" else [],
-    }[asked]
+    }
+    pieces = readers[asked]
     texts: dict[int, str] = {}
     for index, text in (piece for event in events for piece in pieces(event)):
         texts[index] = texts.get(index, "") + text
@@ -112,18 +116,6 @@ def test_damage_is_a_wire_error_wherever_the_transport_cuts(asked: str, spoken: 
     edges = sorted({0, len(body), *data.draw(st.lists(st.integers(0, len(body)), max_size=20))})
     whole = observed(asked, spoken, [bytes(body)])
     assert observed(asked, spoken, [bytes(body[a:b]) for a, b in pairwise(edges)]) == whole
-
-
-def damaged(value: Any, data: st.DataObject) -> Any:
-    """`value` with one of its parts replaced by something else."""
-    other = st.sampled_from([None, 0, -1.5, "canary", "", True, [], {}, [[]], [{}], {"type": "canary"}, 2**70])
-    if isinstance(value, dict) and value and data.draw(st.integers(0, 3)):
-        name = data.draw(st.sampled_from(sorted(value)))
-        return {**value, name: damaged(value[name], data)}
-    if isinstance(value, list) and value and data.draw(st.integers(0, 3)):
-        index = data.draw(st.integers(0, len(value) - 1))
-        return [*value[:index], damaged(value[index], data), *value[index + 1 :]]
-    return data.draw(other)
 
 
 @DIRECTIONS
@@ -184,3 +176,20 @@ def test_a_request_says_the_same_in_every_api(asked: str, spoken: str) -> None:
     back = {name: msgspec.Raw(json.dumps(value).encode()) for name, value in body.items()}
     again = json.loads(DIALECTS[spoken, asked].request({"model": msgspec.Raw(b'"x"'), **back}, "demo", stream=False))
     assert again["temperature"] == 0.5 and json.dumps("Hi") in json.dumps(again) and 5 in again.values()
+
+
+@DIRECTIONS
+def test_what_a_real_client_asks_can_be_asked_of_every_provider(asked: str, spoken: str) -> None:
+    """The same wish, by each SDK in its own way: an image, a tool, its result, and an answer of a given form."""
+    answers = {
+        "chat.completions": json.dumps({"id": "x", "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}]}),
+        "messages": json.dumps({"id": "x", "type": "message", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}),
+        "responses": json.dumps({"id": "x", "object": "response", "output": []}),
+    }
+    body = clients.request_of(asked, answers[asked].encode())
+    made = DIALECTS[asked, spoken].request(parse_object(body), "up/m", stream=False)
+    text = made.decode()
+    assert json.loads(made)["model"] == "up/m" and "somebody" not in text
+    assert all(word in text for word in ("Be brief.", "Where?", "iVBORw0KGgo=", "Zürich", "Rain.", "look", "Looks.", "degrees", "500"))
+    same = DIALECTS[spoken, asked].request(parse_object(made), "demo", stream=False)
+    assert DIALECTS[asked, spoken].request(parse_object(same), "up/m", stream=False) == made

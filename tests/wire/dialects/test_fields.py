@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from ollm.errors import WireError
-from ollm.wire.dialects.fields import Carried, Dropped, Fields, Refused, judge
+from ollm.wire.dialects.fields import Carried, Dropped, Fields, Refused, Rules, judge
 
-RULES = {
+RULES: Rules = {
     "known": Carried("x"),
     "left": Dropped("why"),
     "bad": Refused("it is refused", (0, {})),
@@ -70,7 +70,7 @@ def test_what_nobody_took_is_judged() -> None:
 
 
 def test_inner_members_have_places_and_paths() -> None:
-    (inner,) = fields(list=[{"inner": 1, "other": 2}]).objects("list") or ()
+    inner = (fields(list=[{"inner": 1, "other": 2}]).objects("list") or [])[0]
     with pytest.raises(WireError) as caught:
         inner.end()
     assert caught.value.param == "list[0]"

@@ -54,10 +54,18 @@ class Image(Hidden, frozen=True):
     blob: Blob
     detail: Option | None = None  # how closely it is to be looked at; None: as the provider likes
 
+    @property
+    def at(self) -> str:
+        return self.blob.at
+
 
 class File(Hidden, frozen=True):
     blob: Blob
     name: str | None = None
+
+    @property
+    def at(self) -> str:
+        return self.blob.at
 
 
 class Call(Hidden, frozen=True):

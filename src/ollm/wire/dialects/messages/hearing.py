@@ -128,9 +128,11 @@ class MessagesHearer:
 
     def hear(self, event: Event) -> list[Heard]:
         """See `Hearer`."""
+        if event.name == "error":
+            return [Failed()]
         try:
             said = _event(event.data)
-            return self._heard(said, said.type or event.name)
+            return self._heard(said, said.type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise WireError("the provider's stream has an event that is none of a message") from None
 

@@ -54,7 +54,11 @@ WRITES: Rules = {
 
 def ask(conversation: Conversation, model: str, stream: bool) -> bytes:
     """The body. Raises: WireError for what can't be said, by the client's word for it."""
-    body: dict[str, Any] = {"model": model, "input": [item for turn in conversation.turns for item in _items(turn)], "store": False}
+    body: dict[str, Any] = {
+        "model": model,
+        "input": [item for index, turn in enumerate(conversation.turns) for item in _items(turn, index)],
+        "store": False,
+    }
     for name, option in conversation.options.items():
         member = judge(WRITES, name, option.at)
         if member is not None and name != "format_description":
@@ -85,25 +89,31 @@ def _value(value: object) -> object:
     return value
 
 
-def _items(turn: Turn) -> list[dict[str, Any]]:
+def _items(turn: Turn, index: int) -> list[dict[str, Any]]:
     """Items of one turn: messages of what stands between calls and results."""
     items: list[dict[str, Any]] = []
     said: list[Part] = []
     for part in turn.parts:
         if isinstance(part, Call | Result):
-            items += _message(turn.role, said)
+            items += _message(turn.role, said, f"msg_{index}_{len(items)}")
             said = []
             items.append(_call(part) if isinstance(part, Call) else _result(part))
         else:
             said.append(part)
-    return items + _message(turn.role, said if said or items else [Text("")])
+    return items + _message(turn.role, said if said or items else [Text("")], f"msg_{index}_{len(items)}")
 
 
-def _message(role: str, parts: list[Part]) -> list[dict[str, Any]]:
+def _message(role: str, parts: list[Part], id: str) -> list[dict[str, Any]]:
+    """A message of `parts`, if there are any. The assistant's in parts must have an id and a status; in one text it is like the others."""
     if not parts:
         return []
-    kind = "output_text" if role == ASSISTANT else "input_text"
-    return [{"type": "message", "role": role, "content": [_part(part, kind) for part in parts]}]
+    message: dict[str, Any] = {"type": "message", "role": role}
+    if role != ASSISTANT:
+        return [{**message, "content": [_part(part) for part in parts]}]
+    only = parts[0] if len(parts) == 1 else None
+    if isinstance(only, Text):
+        return [{**message, "content": only.text}]
+    return [{**message, "id": id, "status": "completed", "content": [_said(part) for part in parts]}]
 
 
 def _call(call: Call) -> dict[str, Any]:
@@ -111,16 +121,22 @@ def _call(call: Call) -> dict[str, Any]:
 
 
 def _result(result: Result) -> dict[str, Any]:
-    if result.failed and not result.parts:
+    if result.failed and not any(not isinstance(part, Text) or part.text for part in result.parts):
         raise WireError("Responses, in which the model's provider is asked, can't say that a tool failed other than by its result", result.at)
     only = result.parts[0] if len(result.parts) == 1 else None
-    output: object = only.text if isinstance(only, Text) else [_part(part, "input_text") for part in result.parts]
+    output: object = only.text if isinstance(only, Text) else [_part(part) for part in result.parts]
     return {"type": "function_call_output", "call_id": result.call, "output": output or ""}
 
 
-def _part(part: Part, kind: str) -> dict[str, Any]:
+def _said(part: Part) -> dict[str, Any]:
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
+    if isinstance(part, Text):
+        return {"type": "output_text", "text": part.text, "annotations": []}
+    raise WireError("this part can't stand in a message of the assistant's", part.at)
+
+
+def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, Image):
         return {"type": "input_image", "image_url": part.blob.url, "detail": part.detail.value if part.detail is not None else "auto"}
     if isinstance(part, File):
@@ -129,5 +145,5 @@ def _part(part: Part, kind: str) -> dict[str, Any]:
             return {"type": "input_file", "file_url": part.blob.data, **name}
         return {"type": "input_file", "file_data": part.blob.url, "filename": part.name or _FILE_NAME}
     if isinstance(part, Text):
-        return {"type": kind, "text": part.text}
+        return {"type": "input_text", "text": part.text}
     raise WireError("this part can't stand in such a message", part.at)

@@ -136,12 +136,14 @@ class ResponsesHearer:
         """See `Hearer`."""
         if event.data.startswith(b"[DONE]"):
             return []  # some send it too; the end was response.completed
+        if event.name == "error":
+            return [Failed()]
         try:
             said = _event(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise WireError("the provider's stream has an event that is none of a response") from None
-        kind = said.type or event.name
-        if kind in {"error", "response.failed", "response.cancelled", ""}:
+        kind = said.type
+        if kind in {"error", "response.failed", "response.cancelled"}:
             return [Failed()]
         if said.response is not None:
             return self._lifecycle(kind, said.response)
