@@ -10,7 +10,7 @@ from ollm.gateway import models, trust
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.pipeline import infer
-from ollm.serving.http import Receive, Scope, Send
+from ollm.serving.http import Receive, Scope, Send, header
 from ollm.wire.endpoints import ENDPOINTS
 
 log = logging.getLogger("ollm.gateway")
@@ -22,6 +22,7 @@ T = TypeVar("T")
 _NO_STORE = "The gateway can't read or write its records now, so it does not serve this."
 _JSON_OK = b'{"status":"ok"}'
 _HEALTH = "/healthz"
+_ANTHROPIC = b"anthropic-version"  # its clients send it everywhere, and read errors of its shape
 
 
 async def health(gateway: Gateway, call: Call) -> None:
@@ -88,6 +89,8 @@ class App:
 
     async def _serve(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
+        if header(call.scope, _ANTHROPIC) is not None:
+            call.dialect = "anthropic"
         if self._running > self._limit and path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
             message = "The gateway serves as many requests as it may; try again shortly."
             raise ApiError(503, "api_error", "overloaded", message, headers={"retry-after": "1"})

@@ -10,3 +10,12 @@ def cost_micro(usage: Usage, price: Price) -> int:
     cached = price.input if price.cached is None else price.cached
     total = usage.input_tokens * price.input + usage.cached_tokens * cached + usage.output_tokens * price.output
     return -(-total // _MILLION)
+
+
+def per_token(rate: int) -> str:
+    """`rate`, in micro-units of currency per million tokens, as the price of one token: a decimal number in units, exact.
+
+    So 150000 is 0.00000015.
+    """
+    whole, parts = divmod(rate, _MILLION * _MILLION)
+    return f"{whole}.{parts:012}".rstrip("0").rstrip(".")
