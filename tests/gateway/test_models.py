@@ -1,6 +1,8 @@
 """What can be called, at what trust level, verified when."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from ollm.upstream.session import VerifiedSession
 from ollm.values.checks import Appraisal, Claim, Claims
 from ollm.values.level import Level
 from tests.scripted_enclave import answer, scripted_enclave
-from tests.stage import Stage, configuration, error_of, opened
+from tests.stage import Stage, configuration, error_of, eventually, opened
 
 NEVER = dict.fromkeys(("region", "gpu", "reason", "session_id", "verified_at", "expires_at", "checked_at", "retry_at"))
 
@@ -169,6 +171,21 @@ def several(*machines: Any, open_to: ZdrServer) -> dict[str, Any]:
     return tree
 
 
+@contextlib.asynccontextmanager
+async def play(folder: Path) -> AsyncIterator[Stage]:
+    """A gateway over `several`, with both machines verified."""
+    script = answer(b"{}")
+    async with (
+        scripted_enclave(script) as one,
+        scripted_enclave(script) as two,
+        ZdrServer() as server,
+        opened(folder, several(one, two, open_to=server)) as stage,
+    ):
+        for name in ("one", "two"):
+            await stage.gateway.keepers[name].session(5)
+        yield stage
+
+
 async def test_the_route_that_would_serve_is_the_first_that_is_verified_of_the_level_of_the_first(socket_dir: Path) -> None:
     script = answer(b"{}")
     async with scripted_enclave(script) as one, scripted_enclave(script) as two, ZdrServer() as server:
@@ -189,43 +206,38 @@ async def test_the_route_that_would_serve_is_the_first_that_is_verified_of_the_l
 
 
 async def test_filters_look_at_the_route_that_would_serve(socket_dir: Path) -> None:
-    script = answer(b"{}")
-    async with scripted_enclave(script) as one, scripted_enclave(script) as two, ZdrServer() as server:
-        async with opened(socket_dir, several(one, two, open_to=server)) as stage:
-            for name in ("one", "two"):
-                await stage.gateway.keepers[name].session(5)
-            everything = ["safe", "safe-first", "open-first", "open"]
-            for query, names in {
-                "": everything,
-                "?assurance=simulated": ["safe", "safe-first"],
-                "?assurance=zdr": ["open-first", "open"],
-                "?assurance=tee": [],
-                "?allow_zdr=false": ["safe", "safe-first"],
-                "?allow_tee=FALSE&allow_zdr=True": everything,
-                "?assurance=zdr&allow_zdr=false": [],
-            }.items():
-                assert list(await entries(stage, query)) == names, query
-            listed = (await stage.http.get("/v1/models?assurance=tee")).json()
-            assert (listed["first_id"], listed["last_id"]) == (None, None)
+    async with play(socket_dir) as stage:
+        everything = ["safe", "safe-first", "open-first", "open"]
+        for query, names in {
+            "": everything,
+            "?assurance=simulated": ["safe", "safe-first"],
+            "?assurance=zdr": ["open-first", "open"],
+            "?assurance=tee": [],
+            "?allow_zdr=false": ["safe", "safe-first"],
+            "?allow_tee=FALSE&allow_zdr=True": everything,
+            "?assurance=zdr&allow_zdr=false": [],
+        }.items():
+            assert list(await entries(stage, query)) == names, query
+        listed = (await stage.http.get("/v1/models?assurance=tee")).json()
+        assert (listed["first_id"], listed["last_id"]) == (None, None)
 
 
 async def test_a_key_that_no_route_reaches_is_told_so(socket_dir: Path) -> None:
-    script = answer(b"{}")
-    async with scripted_enclave(script) as one, scripted_enclave(script) as two, ZdrServer() as server:
-        async with opened(socket_dir, several(one, two, open_to=server)) as stage:
-            known = len(stage.gateway.keys._rows)  # type: ignore[attr-defined]  # seen within a second
-            key = await stage.new_key(require=Level.ZDR)
-            async with asyncio.timeout(5):
-                while len(stage.gateway.keys._rows) == known:  # type: ignore[attr-defined]  # noqa: ASYNC110  # no event tells
-                    await asyncio.sleep(0.01)
-            stage.http.headers["authorization"] = f"Bearer {key}"
-            found = await entries(stage)
-            assert {name: entry["attestation"] and entry["attestation"]["provider"] for name, entry in found.items()} == {
-                "safe": None, "safe-first": "open", "open-first": "open", "open": "open",
-            }  # fmt: skip
-            assert [route["provider"] for route in found["safe"]["routes"]] == ["one", "two"]
-            assert "safe" not in await entries(stage, "?assurance=zdr")
-            assert "safe" in await entries(stage, "?allow_zdr=false"), "what nothing would serve is neither"
+    async with play(socket_dir) as stage:
+        known = len(stage.gateway.keys._rows)  # type: ignore[attr-defined]  # seen within a second
+        key = await stage.new_key(require=Level.ZDR)
+        await eventually(lambda: len(stage.gateway.keys._rows) > known)  # type: ignore[attr-defined]
+        stage.http.headers["authorization"] = f"Bearer {key}"
+        found = await entries(stage)
+        assert {name: entry["attestation"] and entry["attestation"]["provider"] for name, entry in found.items()} == {
+            "safe": None,
+            "safe-first": "open",
+            "open-first": "open",
+            "open": "open",
+        }
+        assert [route["provider"] for route in found["safe"]["routes"]] == ["one", "two"]
+        assert "safe" not in await entries(stage, "?assurance=zdr")
+        assert "safe" in await entries(stage, "?allow_zdr=false"), "what nothing would serve is neither"
 
 
 @pytest.mark.asyncio(loop_scope="module")

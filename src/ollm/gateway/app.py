@@ -7,11 +7,13 @@ from typing import TypeVar
 
 from ollm.errors import ApiError, OllmError, StoreError
 from ollm.gateway import models, trust
+from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.pipeline import infer
 from ollm.serving.http import Receive, Scope, Send, header
 from ollm.wire.endpoints import ENDPOINTS
+from ollm.wire.refused import refused_endpoint
 
 log = logging.getLogger("ollm.gateway")
 
@@ -95,6 +97,8 @@ class App:
             message = "The gateway serves as many requests as it may; try again shortly."
             raise ApiError(503, "api_error", "overloaded", message, headers={"retry-after": "1"})
         methods = ROUTES.get(path)
+        if methods is None or method not in methods:
+            self._refuse_on_purpose(call, method, path)
         if methods is not None:
             handler = _allowed(methods, method)
             await handler(self._gateway, call)
@@ -104,6 +108,13 @@ class App:
                 await _allowed(named, method)(self._gateway, call, path[len(prefix) :])
                 return
         raise ApiError(404, "invalid_request_error", "unknown_url", "There is no such endpoint here.")
+
+    def _refuse_on_purpose(self, call: Call, method: str, path: str) -> None:
+        """Raises: ApiError 404 with the reason, or 401, for an endpoint that is known and not served."""
+        refusal = refused_endpoint(method, path)
+        if refusal is not None:
+            authenticate(self._gateway, call)
+            raise ApiError(404, "invalid_request_error", "endpoint_refused", refusal.message)
 
 
 def _allowed(methods: dict[str, T], method: str) -> T:
