@@ -36,7 +36,7 @@ async def test_every_model_with_its_trust(stage: Stage) -> None:
     assert (listed["object"], listed["has_more"]) == ("list", False)
     assert (listed["first_id"], listed["last_id"]) == ("demo", "sim-error-500")
     demo = next(entry for entry in listed["data"] if entry["id"] == "demo")
-    route = {
+    route: dict[str, Any] = {
         "provider": "enclave",
         "adapter": "aci",
         "region": None,

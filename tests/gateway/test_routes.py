@@ -19,7 +19,7 @@ from tests.stage import CHAT, Stage, chat_body, error_of
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # The only routes that are answered without an API key. A new route is refused here until somebody decides that it is public.
-PUBLIC = {"/healthz", "/readyz", "/v1/aci/attestation", "/v1/aci/sessions", "/v1/aci/sessions/{}"}
+PUBLIC = {"/openapi.json", "/healthz", "/readyz", "/v1/aci/attestation", "/v1/aci/sessions", "/v1/aci/sessions/{}"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 CANARY = "canary-77ac"
 
@@ -60,6 +60,7 @@ async def test_the_table_holds_these_routes() -> None:
         "/v1/aci/receipts/{}": ["GET"],
         "/v1/aci/sessions": ["GET"],
         "/v1/aci/sessions/{}": ["GET"],
+        "/openapi.json": ["GET"],
         "/healthz": ["GET"],
         "/readyz": ["GET"],
     }
@@ -79,7 +80,7 @@ async def test_every_other_method_is_told_what_is_allowed(path: str, allowed: li
 @pytest.mark.parametrize(
     "path",
     ["/", "/v1", "/v1/", "/v1/models/", "/v1/chat/completions/", "/V1/MODELS", "//v1/models", "/v1//models", "/v1/embedding", "/v1/aci", "/healthz/",
-     "/metrics", "/admin", "/v1/aci/receipts/", "/v1/aci/sessions/", "/.well-known/hpke-keys", "/v1/models%00", "/docs", "/openapi.json"],
+     "/metrics", "/admin", "/v1/aci/receipts/", "/v1/aci/sessions/", "/.well-known/hpke-keys", "/v1/models%00", "/docs", "/openapi.yaml"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_what_is_in_no_table_is_not_there(method: str, path: str, shared: Stage) -> None:

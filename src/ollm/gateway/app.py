@@ -10,6 +10,7 @@ from ollm.gateway import models, trust
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
+from ollm.gateway.openapi.document import describe
 from ollm.gateway.pipeline import infer
 from ollm.serving.http import Receive, Scope, Send, header
 from ollm.wire.endpoints import ENDPOINTS
@@ -47,6 +48,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/models": {"GET": models.list_models},
     "/v1/aci/attestation": {"GET": trust.attestation},
     "/v1/aci/sessions": {"GET": trust.sessions},
+    "/openapi.json": {"GET": describe},
     _HEALTH: {"GET": health},
     "/readyz": {"GET": ready},
 }
