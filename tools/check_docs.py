@@ -9,7 +9,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from ollm.config.policy_file import PolicyFile
 from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.sim.breaks import BREAKS
+from ollm.wire.error_codes import ERROR_CODES, ErrorCode
 from ollm.wire.errors import STREAM_CODE
-from tools import checks_page, dialects_page
+from tools import checks_page, dialects_page, endpoints_page, errors_page
 from tools.check_text import project_files
 
 ROOT = Path(__file__).parent.parent
@@ -174,21 +175,36 @@ def named_checks(root: Path) -> set[str]:
     return {name for name in names if name}
 
 
-# Where the calls that make an error object hold its code; behind it, what stands for a code that is None.
-_CODE_ARGUMENTS = {"ApiError": (2, 1), "Refusal": (1,), "error_event": (2,)}
+# Where the calls that make an error object hold its status (None: nowhere) and its code; behind it, what stands for a code that is None.
+_ERROR_CALLS: dict[str, tuple[int | None, tuple[int, ...]]] = {"ApiError": (0, (2, 1)), "Refusal": (0, (1,)), "error_event": (None, (2,))}
 
 
-def error_codes(root: Path) -> set[str]:
-    """Codes (else types) of every error object that the gateway can answer with, found in the calls that make one."""
-    codes = {STREAM_CODE}
-    for folder in ("gateway", "serving"):
+def error_codes(root: Path) -> dict[str, set[int]]:
+    """Codes (else types) of every error object that the gateway can answer with, and their statuses, found in the calls that make one."""
+    codes: dict[str, set[int]] = {STREAM_CODE: {200}}
+    for folder in ("gateway", "serving", "upstream"):
         package = root / "src" / "ollm" / folder
         constants = _constants(package)
-        for function, positions in _CODE_ARGUMENTS.items():
+        for function, (at, positions) in _ERROR_CALLS.items():
             for call in _calls(package, function):
                 texts = [_text(call.args[position], constants) for position in positions if position < len(call.args)]
-                codes.update([text for text in texts if text][:1])
+                for text in [text for text in texts if text][:1]:
+                    codes.setdefault(text, set()).update(_numbers(call.args[at]) if at is not None else ())
     return codes
+
+
+def _numbers(node: ast.expr) -> Iterator[int]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        yield node.value
+
+
+def error_findings(existing: dict[str, set[int]], documented: Mapping[str, ErrorCode] = ERROR_CODES) -> Iterator[str]:
+    """Codes, and their statuses, that the table of error codes gets wrong."""
+    document = "src/ollm/wire/error_codes.py"
+    yield from differences(document, "code", set(documented), set(existing))
+    for name in sorted(set(documented) & set(existing)):
+        for status in sorted(existing[name] - {documented[name].status}):
+            yield f"{document}: code {name} is answered with status {status}, not {documented[name].status}"
 
 
 def _text(node: ast.expr, constants: dict[str, str]) -> str | None:
@@ -225,16 +241,18 @@ def endpoints() -> set[str]:
 
 def table_findings(root: Path) -> Iterator[str]:
     """Names in the tables of checks, breaks, errors and endpoints that differ from the source's."""
-    if read("docs/reference/checks.md", root) != checks_page.page():
-        yield "docs/reference/checks.md is not what the source makes of it: make docs"
-    if read("docs/reference/dialects.md", root) != dialects_page.page():
-        yield "docs/reference/dialects.md is not what the source makes of it: make docs"
-    yield from differences("docs/reference/checks.md", "check", set(checks_page.proofs()), set(checks_page.proofs()) | named_checks(root))
-    for document, kind, existing in (
-        ("docs/reference/breaks.md", "break", set(BREAKS)),
-        ("docs/reference/errors.md", "code", error_codes(root)),
+    for document, made in (
+        ("docs/reference/checks.md", checks_page.page()),
+        ("docs/reference/dialects.md", dialects_page.page()),
+        ("docs/reference/errors.md", errors_page.page()),
+        ("docs/reference/endpoints.md", endpoints_page.page()),
     ):
-        yield from differences(document, kind, {name for name, _ in _ROW.findall(read(document, root))}, existing)
+        if read(document, root) != made:
+            yield f"{document} is not what the source makes of it: make docs"
+    yield from error_findings(error_codes(root))
+    yield from differences("docs/reference/checks.md", "check", set(checks_page.proofs()), set(checks_page.proofs()) | named_checks(root))
+    breaks = {name for name, _ in _ROW.findall(read("docs/reference/breaks.md", root))}
+    yield from differences("docs/reference/breaks.md", "break", breaks, set(BREAKS))
     headings = re.findall(r"^## `((?:GET|POST|DELETE) [^`{]+)", read("docs/reference/http-api.md", root), re.MULTILINE)
     yield from differences("docs/reference/http-api.md", "endpoint", set(headings), endpoints())
 

@@ -79,6 +79,15 @@ def test_a_name_is_taken_from_its_table() -> None:
     assert parse(WHOLE.encode()).policies["p"].name == "p"
 
 
+@pytest.mark.parametrize(
+    "modalities", ["text->text", "text+image->text", "text+image+file+audio+video->text+image", "text->embeddings", "text->rerank"]
+)
+def test_what_goes_in_and_out_of_a_model(modalities: str) -> None:
+    model = f'[models.m]\nupstreams = ["u"]\nmodalities = "{modalities}"\nmax_output = 8\nsupported_parameters = ["tools", "top_p"]'
+    found = parse((POLICY + UPSTREAM + 'region = "eu-west"\n' + model).encode())
+    assert (found.models["m"].modalities, found.models["m"].max_output, found.upstreams["u"].region) == (modalities, 8, "eu-west")
+
+
 # References and contradictions: (what is written, cause, a word of the mend)
 
 REFUSALS = {
@@ -119,6 +128,22 @@ REFUSALS = {
         "models.m.price.version is not a name of at most 64 characters",
         "letters",
     ),
+    "modalities": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nmodalities = "text,image"',
+        "models.m.modalities 'text,image' says not what goes in and what comes out",
+        "text+image->text",
+    ),
+    "unknown modality": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nmodalities = "text->smell"',
+        "models.m.modalities 'text->smell' says not what goes in and what comes out",
+        "text+image->text",
+    ),
+    "supported parameter": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nsupported_parameters = ["tools", "Top P"]',
+        "models.m.supported_parameters names 'Top P', which no member of a request can be",
+        "temperature",
+    ),
+    "region": (POLICY + UPSTREAM + 'region = "EU west"', "upstreams.u.region 'EU west' is not a short name", "eu-west"),
     "long upstream name": (
         POLICY + UPSTREAM.replace("upstreams.u", "upstreams." + "u" * 65),
         f"upstream name {'u' * 65!r} is longer than 64 characters",

@@ -37,7 +37,7 @@ async def test_what_is_not_there(stage: Stage) -> None:
 async def test_another_method_names_the_right_one(stage: Stage) -> None:
     tables: dict[str, Iterable[str]] = {**ROUTES, **{prefix + "x": methods for prefix, methods in NAMED_ROUTES.items()}}
     for path, methods in tables.items():
-        for method in {"GET", "POST", "DELETE", "PUT"} - set(methods):
+        for method in {"GET", "POST", "DELETE", "PUT"} - set(methods) - ({"GET"} if path == CHAT else set()):
             response = await stage.http.request(method, path)
             assert (response.status_code, error_of(response)["code"]) == (405, "method_not_allowed")
             assert response.headers["allow"] == ", ".join(methods)

@@ -4,19 +4,22 @@ import logging
 import re
 from typing import NoReturn
 
+import anthropic
 import httpx2
+import openai
 import pytest
 
 from ollm.errors import ConfigError, EvidenceRefused, StoreError, UpstreamError
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
+from ollm.wire.refused import REFUSED_ENDPOINTS
 from tests.stage import CHAT, Stage, chat_body, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # The only routes that are answered without an API key. A new route is refused here until somebody decides that it is public.
-PUBLIC = {"/healthz", "/readyz", "/v1/aci/attestation", "/v1/aci/sessions", "/v1/aci/sessions/{}"}
+PUBLIC = {"/openapi.json", "/healthz", "/readyz", "/v1/aci/attestation", "/v1/aci/sessions", "/v1/aci/sessions/{}"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 CANARY = "canary-77ac"
 
@@ -57,6 +60,7 @@ async def test_the_table_holds_these_routes() -> None:
         "/v1/aci/receipts/{}": ["GET"],
         "/v1/aci/sessions": ["GET"],
         "/v1/aci/sessions/{}": ["GET"],
+        "/openapi.json": ["GET"],
         "/healthz": ["GET"],
         "/readyz": ["GET"],
     }
@@ -64,7 +68,7 @@ async def test_the_table_holds_these_routes() -> None:
 
 @pytest.mark.parametrize(("path", "allowed"), routes(), ids=[path for path, _ in routes()])
 async def test_every_other_method_is_told_what_is_allowed(path: str, allowed: list[str], shared: Stage) -> None:
-    for method in set(METHODS) - set(allowed):
+    for method in set(METHODS) - set(allowed) - ({"GET"} if path == CHAT else set()):  # that would be the list of what was kept
         response = await shared.http.request(method, path.format("demo"))
         assert response.status_code == 405, method
         assert response.headers["allow"] == ", ".join(allowed)
@@ -76,13 +80,42 @@ async def test_every_other_method_is_told_what_is_allowed(path: str, allowed: li
 @pytest.mark.parametrize(
     "path",
     ["/", "/v1", "/v1/", "/v1/models/", "/v1/chat/completions/", "/V1/MODELS", "//v1/models", "/v1//models", "/v1/embedding", "/v1/aci", "/healthz/",
-     "/metrics", "/admin", "/v1/aci/receipts/", "/v1/aci/sessions/", "/.well-known/hpke-keys", "/v1/models%00", "/docs", "/openapi.json"],
+     "/metrics", "/admin", "/v1/aci/receipts/", "/v1/aci/sessions/", "/.well-known/hpke-keys", "/v1/models%00", "/docs", "/openapi.yaml"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_what_is_in_no_table_is_not_there(method: str, path: str, shared: Stage) -> None:
     response = await shared.http.request(method, path)
     assert (response.status_code, error_of(response)["code"]) == (404, "unknown_url")
     of_the_gateway(shared, response)
+
+
+async def test_an_endpoint_that_is_refused_says_why_to_whoever_has_a_key(shared: Stage) -> None:
+    async with httpx2.AsyncClient(base_url=shared.url, timeout=10) as nobody:
+        for entry in REFUSED_ENDPOINTS:
+            path = entry.path + ("" if entry.at else "/x")
+            for method in entry.methods or ("GET", "POST", "DELETE"):
+                response = await shared.http.request(method, path)
+                of_the_gateway(shared, response)
+                error = error_of(response)
+                assert (response.status_code, error["code"], error["message"]) == (404, "endpoint_refused", entry.message)
+                assert response.headers["x-should-retry"] == "false"
+                assert (await nobody.request(method, path)).status_code == 401
+    assert (await shared.http.get("/v1/files/%2e%2e/models")).status_code == 404, "a path is never put together anew"
+
+
+async def test_clients_of_openai_and_anthropic_meet_the_refusal_as_an_endpoint_that_is_not_there(shared: Stage) -> None:
+    async with openai.AsyncOpenAI(base_url=shared.url + "/v1", api_key=shared.api_key) as client:
+        with pytest.raises(openai.NotFoundError, match="data URLs") as refusal:
+            await client.files.create(file=b"text", purpose="user_data")
+        assert refusal.value.code == "endpoint_refused"
+        with pytest.raises(openai.NotFoundError, match="not kept"):
+            await client.responses.retrieve("resp_1")
+        with pytest.raises(openai.NotFoundError, match="none to list"):
+            await client.chat.completions.list()
+    async with anthropic.AsyncAnthropic(base_url=shared.url, api_key=shared.api_key) as other:
+        with pytest.raises(anthropic.NotFoundError) as told:
+            await other.messages.batches.list()
+        assert told.value.response.json()["error"]["code"] == "endpoint_refused"
 
 
 async def test_without_a_key_only_the_public_routes_answer(shared: Stage) -> None:

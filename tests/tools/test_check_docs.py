@@ -79,6 +79,18 @@ def test_commands_and_options() -> None:
 def test_what_the_tables_of_checks_breaks_errors_and_endpoints_hold() -> None:
     assert {"quote.debug", "receipt.signature", "session.id", "evidence.fetch"} <= set(checks_page.proofs())
     assert docs.named_checks(docs.ROOT) <= set(checks_page.proofs())
-    assert {"upstream_verification_failed", "session_not_accepted", "bad_host", "store_unavailable"} <= docs.error_codes(docs.ROOT)
+    found = docs.error_codes(docs.ROOT)
+    assert {"upstream_verification_failed", "session_not_accepted", "bad_host", "store_unavailable"} <= set(found)
+    assert found["overloaded"] == {503}
     assert "POST /v1/chat/completions" in docs.endpoints()
     assert list(docs.table_findings(docs.ROOT)) == []
+
+
+def test_a_code_that_the_table_lacks_or_has_with_another_status_is_found() -> None:
+    found = docs.error_codes(docs.ROOT)
+    assert list(docs.error_findings(found)) == []
+    table = "src/ollm/wire/error_codes.py"
+    assert list(docs.error_findings({**found, "new_code": {418}})) == [f"{table}: code new_code is not documented"]
+    assert list(docs.error_findings({**found, "overloaded": {503, 529}})) == [f"{table}: code overloaded is answered with status 529, not 503"]
+    del found["bad_host"]
+    assert list(docs.error_findings(found)) == [f"{table}: code bad_host doesn't exist"]

@@ -1,10 +1,12 @@
 """What an answer costs, in integers."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollm.traffic.price import cost_micro, differences
+from ollm.traffic.price import cost_micro, differences, per_token
 from ollm.values.usage import Price, Usage
 from ollm.wire.catalogue import Offer
 
@@ -49,3 +51,16 @@ def test_the_cost_is_whole_and_at_most_one_above_the_exact_one(fresh: int, cache
 )
 def test_which_rates_the_provider_lists_otherwise(price: Price, offer: Offer, expected: tuple[str, ...]) -> None:
     assert differences(price, offer) == expected
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(0, "0"), (1, "0.000000000001"), (150_000, "0.00000015"), (10 * ONE, "0.00001"), (ONE * ONE, "1"), (10 * ONE * ONE, "10")],
+)
+def test_the_price_of_a_token_is_a_plain_decimal_number(rate: int, text: str) -> None:
+    assert per_token(rate) == text
+
+
+@given(st.integers(0, 10**12))
+def test_the_price_of_a_token_is_exact(rate: int) -> None:
+    assert Decimal(per_token(rate)) * 10**12 == rate

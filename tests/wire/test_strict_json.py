@@ -99,7 +99,7 @@ def test_depth_is_exact(opening: str, closing: str) -> None:
     assert refused(nested(opening, "1", closing, fits + 1)) == "the JSON body is nested too deeply"
 
 
-@pytest.mark.parametrize("times", [2_000, 200_000])
+@pytest.mark.parametrize("times", [2_000, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"b":', "}")])
 def test_absurd_depth_is_refused_and_not_a_crash(opening: str, closing: str, times: int) -> None:
     assert refused(nested(opening, "1", closing, times)) == "the JSON body is nested too deeply"

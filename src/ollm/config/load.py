@@ -24,6 +24,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _FLEET = re.compile(rf"{_LABEL}(?:\.{_LABEL})+\.[a-z][a-z0-9-]*")  # a host below a domain: no address, and no domain of the top level
 _ONE_MACHINE = re.compile(r"[^.]*-i[0-9]+\..*")
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MEMBER = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_KIND = "(?:text|image|audio|video|file)"
+_MODALITIES = re.compile(rf"{_KIND}(?:\+{_KIND})*->(?:{_KIND}(?:\+{_KIND})*|embeddings|rerank)")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")  # of an API's base: it goes into request lines as it stands
 
 
@@ -124,6 +128,11 @@ def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
     for endpoint in model.endpoints or ():
         if endpoint not in NAMES:
             raise ConfigError(f"models.{name}.endpoints names {endpoint!r}, which is no endpoint", f"one of: {', '.join(sorted(NAMES))}")
+    if model.modalities is not None and not _MODALITIES.fullmatch(model.modalities):
+        raise ConfigError(f"models.{name}.modalities {model.modalities!r} says not what goes in and what comes out", 'for example "text+image->text"')
+    for member in model.supported_parameters:
+        if not _MEMBER.fullmatch(member):
+            raise ConfigError(f"models.{name}.supported_parameters names {member!r}, which no member of a request can be", "for example temperature")
     for candidate in model.upstreams:
         if candidate not in settings.upstreams:
             raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")
@@ -135,6 +144,8 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
     traits = ADAPTERS.get(upstream.adapter)
     if traits is None:
         raise ConfigError(f"upstreams.{name}.adapter {upstream.adapter!r} is unknown", f"this release knows: {', '.join(ADAPTERS)}")
+    if upstream.region is not None and not _REGION.fullmatch(upstream.region):
+        raise ConfigError(f"upstreams.{name}.region {upstream.region!r} is not a short name", 'for example "eu-west" or "DE"')
     if upstream.seal not in (None, *traits.seals):
         raise ConfigError(f"upstreams.{name}.seal {upstream.seal!r} is unknown", " or ".join(("leave it out", *traits.seals)))
     if not traits.evidence and upstream.policy is not None:

@@ -86,6 +86,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     model: str | None = None  # where evidence is of one model: as the provider names it
     session_seconds: Count = 3600  # a verification is used no longer than this
     verify_seconds: Seconds | None = None  # how long fetching evidence and collateral may take; absent: the adapter's, or gateway.timeouts.verify
+    region: str | None = None  # where the operator says that it is; no evidence shows it
     api_key: str | None = None  # file: or env:
     max_connections: Count = 256
     max_machines: Count | None = None  # verify so many machines of the model, each for itself; absent: whichever the url reaches
@@ -99,7 +100,10 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     upstream_model: str | None = None  # absent: the same name
     owned_by: str = "ollm"
     price: Price | None = None
-    context_length: Count | None = None
+    context_length: Count | None = None  # tokens of prompt and answer together
+    max_output: Count | None = None  # tokens of an answer
+    modalities: str | None = None  # what goes in and what comes out: "text+image->text"
+    supported_parameters: tuple[str, ...] = ()  # members of a request that the model heeds
     endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say
 
 

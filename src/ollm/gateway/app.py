@@ -7,11 +7,14 @@ from typing import TypeVar
 
 from ollm.errors import ApiError, OllmError, StoreError
 from ollm.gateway import models, trust
+from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
+from ollm.gateway.openapi.document import describe
 from ollm.gateway.pipeline import infer
-from ollm.serving.http import Receive, Scope, Send
+from ollm.serving.http import Receive, Scope, Send, header
 from ollm.wire.endpoints import ENDPOINTS
+from ollm.wire.refused import refused_endpoint
 
 log = logging.getLogger("ollm.gateway")
 
@@ -22,6 +25,7 @@ T = TypeVar("T")
 _NO_STORE = "The gateway can't read or write its records now, so it does not serve this."
 _JSON_OK = b'{"status":"ok"}'
 _HEALTH = "/healthz"
+_ANTHROPIC = b"anthropic-version"  # its clients send it everywhere, and read errors of its shape
 
 
 async def health(gateway: Gateway, call: Call) -> None:
@@ -44,6 +48,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/models": {"GET": models.list_models},
     "/v1/aci/attestation": {"GET": trust.attestation},
     "/v1/aci/sessions": {"GET": trust.sessions},
+    "/openapi.json": {"GET": describe},
     _HEALTH: {"GET": health},
     "/readyz": {"GET": ready},
 }
@@ -88,10 +93,14 @@ class App:
 
     async def _serve(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
+        if header(call.scope, _ANTHROPIC) is not None:
+            call.dialect = "anthropic"
         if self._running > self._limit and path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
             message = "The gateway serves as many requests as it may; try again shortly."
             raise ApiError(503, "api_error", "overloaded", message, headers={"retry-after": "1"})
         methods = ROUTES.get(path)
+        if methods is None or method not in methods:
+            self._refuse_on_purpose(call, method, path)
         if methods is not None:
             handler = _allowed(methods, method)
             await handler(self._gateway, call)
@@ -101,6 +110,13 @@ class App:
                 await _allowed(named, method)(self._gateway, call, path[len(prefix) :])
                 return
         raise ApiError(404, "invalid_request_error", "unknown_url", "There is no such endpoint here.")
+
+    def _refuse_on_purpose(self, call: Call, method: str, path: str) -> None:
+        """Raises: ApiError 404 with the reason, or 401, for an endpoint that is known and not served."""
+        refusal = refused_endpoint(method, path)
+        if refusal is not None:
+            authenticate(self._gateway, call)
+            raise ApiError(404, "invalid_request_error", "endpoint_refused", refusal.message)
 
 
 def _allowed(methods: dict[str, T], method: str) -> T:

@@ -18,3 +18,12 @@ def differences(price: Price, offer: Offer) -> tuple[str, ...]:
     cached = price.input if price.cached is None else price.cached
     rates = {"input": (price.input, offer.input), "output": (price.output, offer.output), "cached": (cached, offer.cached)}
     return tuple(name for name, (ours, theirs) in rates.items() if theirs is not None and theirs != ours)
+
+
+def per_token(rate: int) -> str:
+    """`rate`, in micro-units of currency per million tokens, as the price of one token: a decimal number in units, exact.
+
+    So 150000 is 0.00000015.
+    """
+    whole, parts = divmod(rate, _MILLION * _MILLION)
+    return f"{whole}.{parts:012}".rstrip("0").rstrip(".")

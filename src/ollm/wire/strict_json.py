@@ -21,7 +21,6 @@ MAX_DEPTH = 128  # tool schemas nest some 20 deep
 MAX_DIGITS = 308  # characters of one number; a double's largest exponent, far above any sampling parameter
 MAX_VALUES = 100_000  # members and elements in all: bounds the time that one body can take (about 0.1 s)
 _SMALL = 64 * 1024  # bytes; cannot hold MAX_VALUES, and counting brackets in more costs more than keeping accounts
-_LARGE = 4 * 1024 * 1024  # bytes; below, even the worst body takes bearable time and memory
 _TOKEN = re.compile(rb'[,\[{]|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive, and the closing quote optional: linear on every input
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -52,7 +51,7 @@ def _bound_values(body: bytes) -> None:
 
     A value has at most three tokens: what separates it from the one before, its name, and itself if it is a string.
     """
-    if len(body) <= _LARGE or body.count(b",") + body.count(b"[") + body.count(b"{") <= MAX_VALUES:
+    if body.count(b",") + body.count(b"[") + body.count(b"{") <= MAX_VALUES:
         return
     if sum(1 for _ in islice(_TOKEN.finditer(body), 3 * MAX_VALUES + 1)) > 3 * MAX_VALUES:
         raise WireError("the JSON body has too many values")
