@@ -171,7 +171,9 @@ async def test_what_the_provider_adds_passes_through(socket_dir: Path) -> None:
         response = await stage.chat()
         assert b'[1.0,1e400,"\\u00e9"]' in response.content
         entry = await stage.entry(response)
-        assert (entry.status, entry.usage.input_tokens) == (Status.COMPLETED, 0)
+        assert (entry.status, entry.usage.estimated) == (Status.COMPLETED, True)
+        assert entry.usage.input_tokens == len(chat_body()) // 4
+        assert entry.usage.output_tokens == len(response.content) // 4
 
 
 async def test_the_connection_carries_the_next_request_after_a_whole_stream(socket_dir: Path) -> None:

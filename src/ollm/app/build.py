@@ -12,7 +12,7 @@ from ollm.app.identity import gateway_keyset
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
 from ollm.errors import ConfigError
-from ollm.gateway.context import Gateway
+from ollm.gateway.context import Gateway, names_of
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
 from ollm.net.collateral.endorser import MachineEndorser
@@ -24,7 +24,9 @@ from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
+from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
+from ollm.upstream.credentials import Credentials
 from ollm.upstream.keeper import Held, Keeper, OpenRoute
 from ollm.upstream.provider import Provider, Tools
 from ollm.upstream.registry import OPEN, PROVIDERS
@@ -104,6 +106,8 @@ class Assembly:
             levels={name: level_of(loaded, name) for name in settings.upstreams},
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
+            board=Board(settings.routing.breaker),
+            names=names_of(settings.models),
         )
         return self._gateway
 
@@ -167,19 +171,20 @@ def verification(loaded: Loaded, name: str, collateral: Collateral, now: int, as
     return Verification(policy, provider, collateral.machine(name), trust_root(loaded, policy, now))
 
 
-def api_key_of(loaded: Loaded, name: str) -> Sealed | None:
-    """The credential for upstream `name`, where it has one. Raises: ConfigError."""
-    source = loaded.settings.upstreams[name].api_key
-    return loaded.secret(source) if source else None
+def api_key_of(loaded: Loaded, name: str) -> Credentials | None:
+    """The credentials for upstream `name`, where it has some. Raises: ConfigError."""
+    sources = loaded.settings.upstreams[name].key_sources
+    return Credentials([loaded.secret(source) for source in sources]) if sources else None
 
 
 def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
     """What verifies upstream `name` anew at each call. Raises: ConfigError."""
-    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, api_key_of(loaded, name))
+    keys = api_key_of(loaded, name)
+    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, keys)
     upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
-        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts)
+        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts, credentials=keys)
 
     return verify
 
@@ -187,11 +192,14 @@ def _verifier(loaded: Loaded, name: str, collateral: Collateral, clock: Clock) -
 def _open_route(loaded: Loaded, name: str) -> OpenRoute:
     """The way to upstream `name`, which has no evidence: that it is the provider, its certificate alone says."""
     upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
-    provider, origin = OPEN[upstream.adapter](upstream, api_key_of(loaded, name)), origin_of(upstream.url)
+    keys = api_key_of(loaded, name)
+    provider, origin = OPEN[upstream.adapter](upstream, keys), origin_of(upstream.url)
 
     def make() -> UnattestedRoute:
         pool = Pool(origin, None, provider.tls, size=upstream.max_connections, connect_timeout=timeouts.connect)
-        return UnattestedRoute(name, provider, pool, timeouts)
+        route = UnattestedRoute(name, provider, pool, timeouts)
+        route.credentials = keys
+        return route
 
     return OpenRoute(name, make)
 

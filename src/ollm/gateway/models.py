@@ -23,10 +23,10 @@ async def list_models(gateway: Gateway, call: Call) -> None:
 async def one_model(gateway: Gateway, call: Call, name: str) -> None:
     """One configured model. Raises: ApiError 404."""
     authenticate(gateway, call)
-    model = gateway.settings.models.get(name)
-    if model is None:
+    found = gateway.model(name)
+    if found is None:
         raise ApiError(404, "invalid_request_error", "model_not_found", "No such model is configured here; GET /v1/models lists them.", param="model")
-    await call.respond(200, _ENCODER.encode(_entry(gateway, name, model)), [])
+    await call.respond(200, _ENCODER.encode(_entry(gateway, name, found[1])), [])
 
 
 def _entry(gateway: Gateway, name: str, model: ModelSettings) -> dict[str, Any]:
