@@ -132,10 +132,10 @@ def _check_choice(name: str, model: ModelSettings) -> None:
     """Whom a model's requests go to first."""
     if len(set(model.upstreams)) != len(model.upstreams):
         raise ConfigError(f"models.{name}.upstreams names an upstream twice", "name each once; weights say how much each gets")
-    for upstream in model.weights:
+    for upstream in model.weights or ():
         if upstream not in model.upstreams:
             raise ConfigError(f"models.{name}.weights names {upstream!r}, which is none of its upstreams", "use the names in upstreams")
-    if model.weights and model.choose not in ("weighted", "least_busy"):
+    if model.weights is not None and model.choose not in ("weighted", "least_busy"):
         raise ConfigError(f"models.{name}.weights is set, and nothing weighs", 'set choose = "weighted" or "least_busy"')
     if model.spread and model.choose != "order":
         raise ConfigError(f"models.{name} has both spread and choose", "leave spread out")

@@ -108,7 +108,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     aliases: tuple[str, ...] = ()  # other names that clients may use for it
     spread: bool = False  # take turns among the verified ones that reach the level of the first of them
     choose: Literal["order", "weighted", "least_busy", "latency"] = "order"  # which of those is tried first
-    weights: dict[str, Count] = {}  # upstream → its share, for weighted and least_busy; absent: 1
+    weights: dict[str, Count] | None = None  # upstream → its share, for weighted and least_busy; absent: 1
     attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None  # absent: routing.attempts
     upstream_model: str | None = None  # absent: the same name
     owned_by: str = "ollm"

@@ -85,9 +85,9 @@ def _rule(gateway: Gateway, name: str, model: ModelSettings, preferences: Prefer
         return choice.turns(turn)
     match model.choose:
         case "weighted":
-            return choice.weighted(model.weights, gateway.random)
+            return choice.weighted(model.weights or {}, gateway.random)
         case "least_busy":
-            return choice.least_busy(gateway.board, model.weights)
+            return choice.least_busy(gateway.board, model.weights or {})
         case "latency":
             return choice.fastest(gateway.board, name, gateway.clock.monotonic())
     return None

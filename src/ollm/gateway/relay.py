@@ -129,7 +129,10 @@ async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
     """What comes next, b"" at the end; the client gets a comment for each while in which nothing does. Raises: as `Answer.next`."""
     patience = exchange.gateway.settings.gateway.keep_alive_seconds or math.inf
     while (data := await answer.next(patience)) is None:
-        await _hand_out(exchange, call, KEEP_ALIVE)
+        if not call.started:
+            await call.start_stream(receipt_headers(exchange))
+        exchange.returned.update(KEEP_ALIVE)  # bytes on the wire, and no part of what is paid for
+        await call.piece(KEEP_ALIVE)
     if not exchange.first_us:
         exchange.first_byte()
     return data
@@ -166,7 +169,7 @@ async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EV
 
 
 def _count(exchange: Exchange, out: bytes) -> None:
-    """`out` is about to be handed out."""
+    """`out` of an answer is about to be handed out."""
     exchange.returned.update(out)
     exchange.answer_bytes += len(out)
 
@@ -175,7 +178,10 @@ async def _last(exchange: Exchange, call: Call, out: bytes, status: Status, kind
     """The end leaves only once the row and the receipt are durable."""
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
-    _count(exchange, out)
+    if status is Status.COMPLETED:
+        _count(exchange, out)
+    else:
+        exchange.returned.update(out)  # our own words about what went wrong
     _note_speed(exchange)
     try:
         await settle(exchange, status, 200)
