@@ -161,8 +161,11 @@ def configuration(
     models: Mapping[str, Any] | None = None,
     policies: Mapping[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
+    routing: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A configuration of one upstream per machine, under a policy of the same name. `upstream` holds for all of them.
+
+    Pauses between attempts are short.
 
     Without `models`, "demo" is served by all of them in their order, and the responder's special models as well.
     """
@@ -171,6 +174,7 @@ def configuration(
     served = {MODEL: {**default, "upstream_model": "sim-chat", "price": prices}, **dict.fromkeys(SPECIAL_MODELS, default)}
     return {
         "gateway": {"listen": "127.0.0.1:0", "floor": "simulated", "durability": "process", "drain_seconds": 1.0, **(gateway or {})},
+        "routing": {"backoff": 0.01, **(routing or {})},
         "evidence": evidence or {},
         "policies": {**{name: policy_table(machine.policy) for name, machine in machines.items()}, **(policies or {})},
         "upstreams": {name: upstream_table(machine, name, **(upstream or {})) for name, machine in machines.items()},

@@ -9,6 +9,8 @@
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
         ├── ChannelRefused     the peer on a new connection is not the one that was verified
+        ├── UpstreamAnswered   it answered with an error status
+        ├── UpstreamResting    it failed so often of late that it is left alone
         └── CollateralError    a vendor's statement about hardware can't be had, or is not in time
 
 Texts of these errors are written here or by their raiser from fixed words, names from the configuration and numbers.
@@ -89,8 +91,14 @@ class ApiError(OllmError):
         self.headers: Mapping[str, str] = headers or {}
 
 
+NO_CONNECTION_FREE = "no free connection"
+SESSION_ENDED = "the verified session has ended"
+OURS = frozenset({NO_CONNECTION_FREE, SESSION_ENDED})  # reasons of an UpstreamError that say nothing of the provider
+UNANSWERED = "connection closed before any byte of an answer"  # the reason of such an UpstreamError: the provider may have worked all the same
+
+
 class UpstreamError(OllmError):
-    """A provider failed. `phase` is connect, send, headers, first_byte, stream or close; `status` its HTTP status, if any."""
+    """A provider failed. `phase` is connect, send, headers, first_byte, first_token, stream, total or close; `status` its HTTP status, if any."""
 
     def __init__(self, phase: str, reason: str, *, status: int | None = None) -> None:
         super().__init__(f"{phase}: {reason}")
@@ -106,6 +114,23 @@ class ChannelRefused(UpstreamError):
         super().__init__("connect", f"channel.spki: got {got}, want {want}")
         self.got = got
         self.want = want
+
+
+class UpstreamAnswered(UpstreamError):
+    """A provider answered with another status than 200. `pause`: seconds that it asked to be left alone; `other_key`: it has another credential."""
+
+    def __init__(self, status: int, pause: float | None, *, other_key: bool) -> None:
+        super().__init__("headers", "an error status", status=status)
+        self.pause = pause
+        self.other_key = other_key
+
+
+class UpstreamResting(UpstreamError):
+    """Every route's circuit breaker is open; the first is due in `seconds`. Nothing was sent."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("connect", "left alone after failures")
+        self.seconds = seconds
 
 
 class CollateralError(UpstreamError):

@@ -144,6 +144,43 @@ REFUSALS = {
         "temperature",
     ),
     "region": (POLICY + UPSTREAM + 'region = "EU west"', "upstreams.u.region 'EU west' is not a short name", "eu-west"),
+    "upstream twice": (POLICY + UPSTREAM + '[models.m]\nupstreams = ["u", "u"]', "models.m.upstreams names an upstream twice", "weights"),
+    "alias of a model": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\n[models.n]\nupstreams = ["u"]\naliases = ["m"]',
+        "models.n.aliases names 'm', which is another model's name or alias",
+        "one model",
+    ),
+    "alias twice": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\naliases = ["a"]\n[models.n]\nupstreams = ["u"]\naliases = ["a"]',
+        "models.n.aliases names 'a', which is another model's name or alias",
+        "one model",
+    ),
+    "alias": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\naliases = ["a b"]',
+        "alias name 'a b' has characters that a name can't have",
+        "letters",
+    ),
+    "weight of nobody": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nchoose = "weighted"\nweights = { v = 1 }',
+        "models.m.weights names 'v', which is none of its upstreams",
+        "upstreams",
+    ),
+    "weights that nothing weighs": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nweights = { u = 1 }',
+        "models.m.weights is set, and nothing weighs",
+        "weighted",
+    ),
+    "spread and choose": (
+        POLICY + UPSTREAM + '[models.m]\nupstreams = ["u"]\nspread = true\nchoose = "latency"',
+        "models.m has both spread and choose",
+        "leave",
+    ),
+    "key and keys": (
+        POLICY + UPSTREAM + 'api_key = "env:A"\napi_keys = ["env:B"]',
+        "upstreams.u has both api_key and api_keys",
+        "one of them",
+    ),
+    "key twice": (POLICY + UPSTREAM + 'api_keys = ["env:B", "env:B"]', "upstreams.u.api_keys names a source twice", "once"),
     "long upstream name": (
         POLICY + UPSTREAM.replace("upstreams.u", "upstreams." + "u" * 65),
         f"upstream name {'u' * 65!r} is longer than 64 characters",
@@ -357,3 +394,27 @@ def test_machines_of_other_adapters_have_no_hosts_of_their_own() -> None:
 def test_a_gateway_chooses_among_machines_itself() -> None:
     gateway = POLICY + "[policies.p.service.gateway_tdx]\nmin_tcb_evaluation_data_number = 17\n"
     assert refused(gateway + near()).cause == "upstreams.n.max_machines is set, and its policy is for a gateway"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["attempts = 0", "attempts = 21", "backoff = -1", "retries = 3", "[routing.breaker]\nrate = 0.0", "[routing.breaker]\nopen_seconds = 0"],
+)
+def test_rules_of_routing_have_their_bounds(text: str) -> None:
+    assert refused("[routing]\n" + text).cause
+
+
+def test_routing_is_read() -> None:
+    text = (
+        WHOLE
+        + 'aliases = ["x"]\nchoose = "least_busy"\nweights = { u = 3 }\nattempts = 5\n[routing]\nattempts = 2\n[routing.breaker]\nfailures = 0\n'
+    )
+    settings = parse(text.encode())
+    [model] = settings.models.values()
+    assert (model.aliases, model.choose, model.weights, model.attempts) == (("x",), "least_busy", {"u": 3}, 5)
+    assert (settings.routing.attempts, settings.routing.resend_after_reset, settings.routing.breaker.failures) == (2, False, 0)
+
+
+def test_one_key_and_several_are_sources_alike() -> None:
+    for line, sources in (("", ()), ('api_key = "env:A"', ("env:A",)), ('api_keys = ["env:A", "file:b"]', ("env:A", "file:b"))):
+        assert parse((POLICY + UPSTREAM + line).encode()).upstreams["u"].key_sources == sources

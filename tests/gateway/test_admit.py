@@ -14,6 +14,7 @@ from ollm.values.ledger import Status
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
 from ollm.wire.endpoints import NAMES
+from ollm.wire.preferences import Preferences
 from ollm.wire.request import parse_json
 from tests.stage import CHAT, MODEL, Stage, chat_body, configuration, error_of, eventually, opened, policy_table, upstream_table
 
@@ -142,7 +143,7 @@ async def test_the_strictest_of_configuration_key_and_request_decides(configured
     settings = msgspec.structs.replace(shared.gateway.settings, gateway=GatewaySettings(floor=configured), models={"demo": model})
     gateway = msgspec.structs.replace(shared.gateway, settings=settings, levels=LEVELS, speaks=dict.fromkeys(LEVELS, NAMES), ways={})
     caller = Caller("k" * 16, key, Sealed(b""))
-    ticket = admit(gateway, caller, parse_json(chat_body(provider={"aci_verified": verified})))
+    ticket = admit(gateway, caller, parse_json(chat_body()), Preferences(verified=verified))
     by_floor = {
         Level.SIMULATED: ("played", "first", "trusted", "second"),
         Level.ZDR: ("first", "trusted", "second"),

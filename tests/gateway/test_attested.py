@@ -55,9 +55,9 @@ async def test_among_several_upstreams_the_one_with_the_named_session_serves(soc
 async def test_the_demand_is_consumed_and_the_rest_of_provider_passes_on(socket_dir: Path) -> None:
     async with scripted_enclave(answer(b'{"choices":[]}')) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
         session = await stage.gateway.keepers["enclave"].session(5)
-        await stage.chat(provider={"aci_session_ids": [session.session_id], "order": ["x"]})
+        await stage.chat(provider={"aci_session_ids": [session.session_id], "data_collection": "deny"})
         await stage.chat(provider={"aci_verified": False})
-        assert b'"provider":{"order":["x"]}' in enclave.asked[0].body
+        assert b'"provider":{"data_collection":"deny"}' in enclave.asked[0].body
         assert b"provider" not in enclave.asked[1].body
 
 

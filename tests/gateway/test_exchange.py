@@ -1,15 +1,19 @@
 """The state of one request: what it keeps of it, what an attempt that came to nothing leaves, and what time it tells."""
 
 import asyncio
+import contextlib
 from typing import NoReturn
 
 import msgspec
 import pytest
 
+from ollm.errors import NO_CONNECTION_FREE, SESSION_ENDED, ChannelRefused, UpstreamAnswered, UpstreamError
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.receipts.receipt import forwarded, received
+from ollm.traffic.breaker import BreakerRules, State
+from ollm.traffic.health import Board
 from ollm.upstream.session import Route
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Intent
@@ -125,3 +129,54 @@ async def test_time_spent_on_verification_adds_up_whether_it_succeeds_or_not(gat
     with pytest.raises(TimeoutError):
         await exchange.timed_verify(refused())
     assert exchange.verify_us == 5_000_000
+
+
+async def test_an_attempt_in_which_bytes_left_stays_on_record_whatever_comes_after(gateway: Gateway) -> None:
+    exchange = exchange_of(gateway, chat_body())
+    session = await gateway.keepers["enclave"].session(5)
+    with contextlib.suppress(UpstreamError), exchange.attempting("enclave"):
+        exchange.routed("enclave", session)
+        exchange.note(forwarded(sha256_of(b"one")))
+        exchange.sending()
+        assert exchange.left
+        exchange.was_sent()
+        raise UpstreamError("headers", "an error status", status=503)
+    kept = list(exchange.events)
+    assert exchange.left and exchange.attempt is None
+    exchange.routed("another", session)
+    exchange.note(forwarded(sha256_of(b"two")))
+    exchange.not_sent()
+    assert exchange.events == kept
+    assert (exchange.upstream, exchange.session, exchange.level) == ("enclave", session, session.level)
+
+
+async def test_what_could_not_be_sent_has_not_left(gateway: Gateway) -> None:
+    exchange = exchange_of(gateway, chat_body())
+    exchange.sending()
+    exchange.not_sent()
+    assert not exchange.left
+
+
+@pytest.mark.parametrize(
+    ("problem", "state"),
+    [
+        (UpstreamError("connect", "ConnectionRefusedError"), State.OPEN),
+        (UpstreamError("headers", "timed out"), State.OPEN),
+        (UpstreamAnswered(500, None, other_key=False), State.OPEN),
+        (UpstreamAnswered(404, None, other_key=False), State.CLOSED),
+        (UpstreamAnswered(429, 1.0, other_key=False), State.CLOSED),
+        (UpstreamError("connect", NO_CONNECTION_FREE), State.CLOSED),
+        (UpstreamError("connect", SESSION_ENDED), State.CLOSED),
+        (ChannelRefused("ab", "cd"), State.CLOSED),
+    ],
+)
+async def test_what_each_end_of_an_attempt_says_of_the_route(gateway: Gateway, problem: UpstreamError, state: State) -> None:
+    gateway = msgspec.structs.replace(gateway, board=Board(BreakerRules(failures=1)))
+    exchange = exchange_of(gateway, chat_body())
+    with contextlib.suppress(UpstreamError), exchange.attempting("enclave"):
+        assert gateway.board.busy("enclave") == 1
+        raise problem
+    assert (gateway.seen("demo", "enclave").state, gateway.board.busy("enclave")) == (state, 0)
+    exchange.over()
+    exchange.failed(problem)
+    assert gateway.board.busy("enclave") == 0

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ollm.errors import ChannelRefused, SealError, UpstreamError, WireError
-from ollm.gateway.faults import from_exception, from_status, unsealable
+from ollm.errors import UNANSWERED, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
+from ollm.gateway.faults import failure_of, from_exception, from_status, unsealable
+from ollm.traffic.attempts import Cause, Failure
 
 SECRET = "Hello there"
 
@@ -27,15 +28,31 @@ SECRET = "Hello there"
     ],
 )
 def test_each_status_of_a_provider_has_one_of_ours(status: int, ours: int, code: str) -> None:
-    error = from_status(status, "")
+    error = from_status(status, None)
     assert (error.status, error.code) == (ours, code)
     assert not error.headers
 
 
-@pytest.mark.parametrize(("given", "passed_on"), [("7", {"retry-after": "7"}), ("", {}), ("Hello there", {}), ("-1", {}), ("1\r\nx: y", {})])
-def test_a_wait_is_passed_on_only_when_it_is_a_number(given: str, passed_on: dict[str, str]) -> None:
-    assert from_status(429, given).headers == passed_on
-    assert from_status(503, given).headers == {}
+@pytest.mark.parametrize(("pause", "passed_on"), [(7.0, {"retry-after": "7"}), (0.2, {"retry-after": "1"}), (0.0, {"retry-after": "0"}), (None, {})])
+def test_a_pause_is_passed_on_in_whole_seconds(pause: float | None, passed_on: dict[str, str]) -> None:
+    for status in (429, 503, 529):
+        assert from_status(status, pause).headers == passed_on
+    assert from_status(500, pause).headers == {}
+
+
+@pytest.mark.parametrize(
+    ("problem", "failure"),
+    [
+        (UpstreamError("connect", "ConnectionRefusedError"), Failure(Cause.UNREACHED)),
+        (UpstreamError("connect", "timed out"), Failure(Cause.UNREACHED)),
+        (UpstreamError("headers", UNANSWERED), Failure(Cause.RESET)),
+        (UpstreamError("headers", "timed out"), Failure(Cause.LATE)),
+        (UpstreamError("headers", "the provider's answer is not valid HTTP"), Failure(Cause.BROKEN)),
+        (UpstreamAnswered(429, 2.5, other_key=True), Failure(Cause.ANSWERED, 429, 2.5, other_key=True)),
+    ],
+)
+def test_what_a_failure_means_for_another_attempt(problem: UpstreamError, failure: Failure) -> None:
+    assert failure_of(problem) == failure
 
 
 @pytest.mark.parametrize(
@@ -43,6 +60,8 @@ def test_a_wait_is_passed_on_only_when_it_is_a_number(given: str, passed_on: dic
     [
         pytest.param(ChannelRefused("ab", "cd"), 503, "upstream_verification_failed", id="another key"),
         pytest.param(UpstreamError("headers", "timed out"), 504, "upstream_timeout", id="silence"),
+        pytest.param(UpstreamResting(0.4), 503, "upstream_unavailable", id="left alone"),
+        pytest.param(UpstreamAnswered(429, None, other_key=False), 429, "upstream_rate_limited", id="a status"),
         pytest.param(UpstreamError("stream", SECRET), 502, "upstream_error", id="a cut"),
         pytest.param(SealError("AEAD_DECRYPT_FAILED", SECRET), 502, "upstream_unsealed", id="not sealed"),
         pytest.param(WireError(SECRET), 502, "upstream_garbled", id="garbage"),
@@ -52,6 +71,10 @@ def test_each_failure_has_its_code_and_keeps_its_text_to_itself(problem: Excepti
     error = from_exception(problem)
     assert (error.status, error.code) == (status, code)
     assert SECRET not in error.message
+
+
+def test_who_meets_routes_that_rest_is_told_when_to_come_back() -> None:
+    assert [from_exception(UpstreamResting(seconds)).headers["retry-after"] for seconds in (0.1, 4.2)] == ["1", "5"]
 
 
 def test_the_phase_is_named() -> None:

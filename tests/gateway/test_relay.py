@@ -10,7 +10,7 @@ import pytest
 from ollm.gateway import relay
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
-from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, stream
+from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, silent, stalling, stream
 from tests.stage import MODEL, Stage, asking, chat_body, configuration, error_of, events, last_entry, opened, stem
 
 
@@ -171,7 +171,9 @@ async def test_what_the_provider_adds_passes_through(socket_dir: Path) -> None:
         response = await stage.chat()
         assert b'[1.0,1e400,"\\u00e9"]' in response.content
         entry = await stage.entry(response)
-        assert (entry.status, entry.usage.input_tokens) == (Status.COMPLETED, 0)
+        assert (entry.status, entry.usage.estimated) == (Status.COMPLETED, True)
+        assert entry.usage.input_tokens == len(chat_body()) // 4
+        assert entry.usage.output_tokens == len(response.content) // 4
 
 
 async def test_the_connection_carries_the_next_request_after_a_whole_stream(socket_dir: Path) -> None:
@@ -244,3 +246,135 @@ async def test_a_body_that_does_not_end_is_not_waited_for_and_has_no_signature(m
     monkeypatch.setattr(relay, "note_signature", note)
     await relay._signed(None, Endless(), "theirs")  # type: ignore[arg-type]  # an answer as far as it is read
     assert asked == [None]
+
+
+# Silence, and too much
+
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+async def test_comments_are_sent_while_nothing_comes_and_only_between_events(socket_dir: Path) -> None:
+    first, second = piece("one"), piece("two")
+
+    async def script(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(asked.start(kind="text/event-stream"))
+        for part in (first[:20], first[20:], second[:20], second[20:] + DONE):
+            await asyncio.sleep(0.35)
+            writer.write(asked.part(part))
+            await writer.drain()
+        writer.write(END)
+        return True
+
+    async with (
+        scripted_enclave(script) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, gateway={"keep_alive_seconds": 0.1})) as stage,
+    ):
+        response = await stage.chat(stream=True)
+        said = response.content.split(b"\n\n")
+        assert said.count(b": keep-alive") >= 8
+        assert next(line for line in said if line.startswith(b"data: {")).count(b'"one"') == 1
+        assert response.content.replace(KEEP_ALIVE, b"").count(b"\n\n") == 3
+        assert response.content.endswith(DONE)
+        receipt = await stage.receipt(response)
+        assert receipt["event_log"][-1]["body_hash"] == sha256_of(response.content), "they are bytes of the answer"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "streamed"), [pytest.param(0, True, id="switched off"), pytest.param(15, True, id="quick"), pytest.param(0.05, False, id="whole")]
+)
+async def test_otherwise_there_are_none(seconds: float, streamed: bool, socket_dir: Path) -> None:
+    async def script(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(0.2)
+        whole = answer(b'{"choices":[]}')
+        return await (stream(piece("one"), DONE) if streamed else whole)(asked, reader, writer)
+
+    async with (
+        scripted_enclave(script) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, gateway={"keep_alive_seconds": seconds})) as stage,
+    ):
+        response = await stage.chat(stream=streamed)
+        assert response.status_code == 200
+        assert b"keep-alive" not in response.content
+
+
+async def test_comments_to_the_client_do_not_prolong_the_silence_of_the_provider(socket_dir: Path) -> None:
+    settings = {"keep_alive_seconds": 0.1, "timeouts": {"idle": 0.5}}
+    async with (
+        scripted_enclave(stalling(piece("one"))) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, gateway=settings)) as stage,
+    ):
+        response = await asyncio.wait_for(stage.chat(stream=True), 3)
+        assert KEEP_ALIVE in response.content
+        error = events(response.content.replace(KEEP_ALIVE, b""))[-1]["error"]
+        assert (error["code"], "(phase: stream)" in error["message"]) == ("upstream_timeout", True)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(silent, id="no headers"),
+        pytest.param(stalling(), id="nothing behind the headers"),
+        pytest.param(stalling(b": processing\n\n", event(choices=[])), id="comments and empty events"),
+    ],
+)
+async def test_the_first_token_has_a_time_of_its_own(script: Script, socket_dir: Path) -> None:
+    settings = {"timeouts": {"first_token": 0.3}}
+    async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave}, gateway=settings)) as stage:
+        response = await asyncio.wait_for(stage.chat(stream=True), 3)
+        assert "upstream_timeout" in response.text
+        assert "(phase: headers)" in response.text or "(phase: first_token)" in response.text
+        row = await stage.entry(response)
+        assert row.status is Status.UPSTREAM_FAILED
+
+
+async def test_once_it_is_there_that_time_is_over(socket_dir: Path) -> None:
+    async def script(asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(asked.start(kind="text/event-stream") + asked.part(piece("one")))
+        await writer.drain()
+        await asyncio.sleep(0.8)
+        writer.write(asked.part(DONE) + END)
+        return True
+
+    settings = {"timeouts": {"first_token": 0.3}}
+    async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave}, gateway=settings)) as stage:
+        assert (await stage.chat(stream=True)).content.endswith(DONE)
+
+
+async def test_a_stream_has_a_size_that_it_must_not_pass(socket_dir: Path) -> None:
+    async with (
+        scripted_enclave(stream(*[piece("x" * 32_000)] * 40, DONE)) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, gateway={"max_stream_bytes": 300_000})) as stage,
+    ):
+        response = await stage.chat(stream=True)
+        assert 32_000 < len(response.content) < 400_000
+        assert events(response.content)[-1]["error"]["code"] == "upstream_garbled"
+        assert b"[DONE]" not in response.content
+        entry = await stage.entry(response)
+        assert (entry.status, entry.usage.estimated) == (Status.UPSTREAM_FAILED, True)
+        assert entry.usage.output_tokens > 1
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+async def test_an_answer_without_usage_is_settled_as_an_estimate(streamed: bool, socket_dir: Path) -> None:
+    body = chat_body(stream=streamed)
+    script = stream(piece("one"), piece("two"), DONE) if streamed else answer(b'{"choices":[]}')
+    async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
+        response = await stage.chat(stream=streamed)
+        entry = await stage.entry(response)
+        assert (entry.status, entry.usage.estimated) == (Status.COMPLETED, True)
+        assert entry.usage.input_tokens == len(body) // 4
+        assert entry.usage.output_tokens == (2 if streamed else len(response.content) // 4)
+        assert entry.cost_micro
+
+
+async def test_what_is_no_text_tells_no_tokens(socket_dir: Path) -> None:
+    models = {MODEL: {"upstreams": ["enclave"]}}
+    async with (
+        scripted_enclave(answer(b'{"object":"list","data":[{"embedding":[0.1,0.2,0.3,0.4,0.5]}]}')) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, models=models)) as stage,
+    ):
+        response = await stage.http.post("/v1/embeddings", json={"model": MODEL, "input": "Hello there"})
+        assert response.status_code == 200
+        usage = (await stage.entry(response)).usage
+        assert (usage.estimated, usage.output_tokens) == (True, 0) and usage.input_tokens > 5

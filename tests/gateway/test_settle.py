@@ -21,7 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRICE_INPUT, PRICE_OUTPUT = 150_000, 600_000  # of "demo", micro-units per million tokens
 BEGINNING = ["request.received", "ollm.config"]
-FORWARDED = [*BEGINNING, "ollm.execution", "request.forwarded", "upstream.verified"]
+SENT = ["ollm.execution", "request.forwarded", "upstream.verified"]
+FORWARDED = [*BEGINNING, *SENT]
 
 
 async def rows(stage: Stage) -> list[Entry]:
@@ -125,10 +126,11 @@ async def test_the_receipt_of_a_refusal(shared: Stage) -> None:
     assert receipt["event_log"][-1]["body_hash"] == sha256_of(response.content)
 
 
-async def test_the_receipt_of_a_providers_failure(shared: Stage) -> None:
+async def test_the_receipt_of_a_providers_failure_has_every_attempt(shared: Stage) -> None:
     response = await shared.chat(model="sim-error-500")
     receipt = await shared.receipt(response)
-    assert types(receipt) == [*FORWARDED, "ollm.sealed", "response.returned"]
+    assert response.headers["x-ollm-attempts"] == "3"
+    assert types(receipt) == [*BEGINNING, *[*SENT, "ollm.sealed"] * 3, "response.returned"]
     assert receipt["event_log"][-1]["body_hash"] == sha256_of(response.content)
 
 

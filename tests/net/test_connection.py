@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from ollm.errors import ChannelRefused, UpstreamError
+from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
 from ollm.net.clock import SystemClock
 from ollm.net.connection import Connection, Origin, _spki, certified_tls, client_tls, open_connection
 from ollm.sim.identity import create_tls, spki_sha256
@@ -314,6 +314,53 @@ async def test_deadlines_are_of_the_provider_and_not_of_the_reader() -> None:
         connection.abort("stream", "timed out")
         with pytest.raises(UpstreamError, match="timed out"):
             await waiting
+
+
+async def test_a_reader_with_little_patience_loses_nothing_and_prolongs_nothing() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n")
+        await asyncio.sleep(0.15)
+        writer.write(b"abc")
+        await asyncio.sleep(1)
+
+    async with connection_to(script) as (_, connection):
+        response = await connection.exchange(GET, b"", headers_timeout=50)
+        begun = loop.time()
+        assert await response.next(60, 0.05) is None
+        waiting = asyncio.create_task(response.next(60, 5))
+        await asyncio.sleep(0)
+        assert connection.deadline is not None
+        assert connection.deadline <= begun + 60.04, "the silence began with the first look"
+        assert await waiting == b"abc"
+        assert await response.next(60, 0.05) == b""
+
+
+async def test_the_first_content_has_a_deadline_until_somebody_says_that_it_is_there() -> None:
+    loop = asyncio.get_running_loop()
+    async with connection_to(saying(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")) as (_, connection):
+        begun = loop.time()
+        response = await connection.exchange(GET, b"", headers_timeout=50, first_timeout=20)
+        assert await response.read(40) == b"abc"
+        assert connection.phase == "first_token"
+        waiting = asyncio.create_task(response.read(40))
+        await asyncio.sleep(0)
+        assert connection.deadline is not None and connection.deadline < begun + 21
+        waiting.cancel()
+        connection.began()
+        waiting = asyncio.create_task(response.read(40))
+        await asyncio.sleep(0)
+        assert (connection.phase, connection.deadline > begun + 39) == ("stream", True)
+        waiting.cancel()
+
+
+async def test_a_connection_that_ends_without_a_byte_says_so() -> None:
+    for said, reason in ((b"", UNANSWERED), (b"HTTP/1.1 2", "connection closed before the answer was complete")):
+        async with connection_to(saying(said, close=True)) as (_, connection):
+            with pytest.raises(UpstreamError) as caught:
+                await body_of(connection)
+            assert (caught.value.phase, caught.value.reason) == ("headers", reason)
 
 
 async def test_the_whole_exchange_ends_before_any_of_its_phases_would() -> None:

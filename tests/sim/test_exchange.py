@@ -16,15 +16,15 @@ def request(**members: object) -> bytes:
 
 
 def test_a_body_without_a_constraint_goes_on_byte_for_byte() -> None:
-    odd = b'{ "model":"m", "messages":[ ],"temperature":1.0, "provider":{"order":["a"]} }'
+    odd = b'{ "model":"m", "messages":[ ],"temperature":1.0, "provider":{"data_collection":"deny"} }'
     exchange = judged("/v1/chat/completions", odd, "sk")
     assert (exchange.inner, exchange.model) == (odd, "m")
 
 
 def test_the_constraint_is_consumed_and_the_rest_kept() -> None:
     assert json.loads(judged("/", request(provider={"aci_verified": True}), None).inner) == {"model": "m", "messages": []}
-    kept = json.loads(judged("/", request(provider={"aci_verified": True, "order": ["a"]}), None).inner)
-    assert kept["provider"] == {"order": ["a"]}
+    kept = json.loads(judged("/", request(provider={"aci_verified": True, "data_collection": "deny"}), None).inner)
+    assert kept["provider"] == {"data_collection": "deny"}
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,14 @@ async def test_an_answer_in_the_clear_is_handed_on_as_it_came() -> None:
 
 
 async def test_what_it_says_of_itself() -> None:
-    said = chunks(kind="text/event-stream; charset=utf-8", status="429 Too Many Requests", extra="retry-after: 20, please, and not before\r\n")
+    said = chunks(
+        kind="text/event-stream; charset=utf-8",
+        status="429 Too Many Requests",
+        extra="retry-after: 20, please, and not before a quarter past nine\r\nretry-after-ms: 250\r\n",
+    )
     async with answered(said + END) as asked:
-        assert (asked.answer.status, asked.answer.streamed, asked.answer.retry_after) == (429, True, "20, please, and ")
+        assert (asked.answer.status, asked.answer.streamed) == (429, True)
+        assert (asked.answer.retry_after, asked.answer.retry_after_ms) == ("20, please, and not before a quarter pas", "250")
 
 
 async def test_a_sealed_answer_is_opened_piece_by_piece(sealing: Sealing) -> None:

@@ -69,9 +69,9 @@ async def test_the_receipt_says_that_nothing_was_verified(socket_dir: Path) -> N
 
 async def test_the_receipt_hashes_what_was_sent_not_what_the_client_wrote(socket_dir: Path) -> None:
     async with ZdrServer() as server, opened(socket_dir, tree(server, "openrouter")) as stage:
-        response = await stage.chat(provider={"zdr": False, "order": ["x"]})
+        response = await stage.chat(provider={"zdr": False, "quantizations": ["x"]})
         [asked] = server.asked
-        assert json.loads(asked.body)["provider"] == {"zdr": True, "order": ["x"], "data_collection": "deny"}
+        assert json.loads(asked.body)["provider"] == {"zdr": True, "quantizations": ["x"], "data_collection": "deny"}
         assert events_of(await stage.receipt(response))["request.forwarded"]["body_hash"] == sha256_of(asked.body)
 
 

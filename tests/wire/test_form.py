@@ -12,7 +12,6 @@ from ollm.errors import WireError
 from ollm.testing.providers.every_endpoint import Field, form
 from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.form import MAX_FIELD, MAX_PARTS, FormRequest, boundary_of, parse_form
-from ollm.wire.request import NO_CONSTRAINT
 
 HEARD = ENDPOINTS["audio.transcriptions"]
 EDIT = ENDPOINTS["images.edits"]
@@ -38,7 +37,7 @@ def parsed(data: bytes, endpoint: Any = HEARD, kind: str = TYPE) -> FormRequest:
 
 def test_routing_fields_are_read_and_the_rest_is_kept() -> None:
     request = parsed(body(part(), FILE, part("stream", b"true"), part("response_format", b"srt")))
-    assert (request.model, request.stream, request.text, request.constraint) == ("demo", True, True, NO_CONSTRAINT)
+    assert (request.model, request.stream, request.text) == ("demo", True, True)
     assert form(request.forward("theirs"), request.content_type) == {
         "model": Field(None, b"theirs"),
         "file": Field("a.wav", b"\x00sound"),

@@ -5,7 +5,8 @@ import pytest
 from ollm.errors import WireError
 from ollm.values.hexes import Hex32
 from ollm.wire.endpoints import ENDPOINTS
-from ollm.wire.request import Constraint, parse_json
+from ollm.wire.preferences import Preferences
+from ollm.wire.request import parse_json
 
 ID = Hex32("ab" * 32)
 
@@ -16,7 +17,7 @@ def body(**members: object) -> bytes:
 
 def test_routing_members_are_read() -> None:
     request = parse_json(body(stream=True, stream_options={"include_usage": True}))
-    assert (request.model, request.stream, request.include_usage, request.constraint) == ("demo", True, True, Constraint())
+    assert (request.model, request.stream, request.include_usage, request.preferences) == ("demo", True, True, Preferences())
 
 
 def test_absent_and_null_are_the_defaults() -> None:
@@ -60,19 +61,20 @@ def test_model_is_required() -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "constraint"),
+    ("provider", "preferences"),
     [
-        ({"aci_verified": True}, Constraint(verified=True)),
-        ({"aci_verified": False}, Constraint()),
-        ({"aci_session_ids": [ID]}, Constraint(verified=True, session_ids=(ID,))),  # ids imply verified
-        ({"aci_verified": True, "aci_session_ids": [ID]}, Constraint(verified=True, session_ids=(ID,))),
-        ({"order": ["x"]}, Constraint()),
-        ({}, Constraint()),
-        (None, Constraint()),
+        ({"aci_verified": True}, Preferences(verified=True)),
+        ({"aci_verified": False}, Preferences()),
+        ({"aci_session_ids": [ID]}, Preferences(verified=True, session_ids=(ID,))),  # ids imply verified
+        ({"aci_verified": True, "aci_session_ids": [ID]}, Preferences(verified=True, session_ids=(ID,))),
+        ({"order": ["x"]}, Preferences(order=("x",))),
+        ({"data_collection": "deny"}, Preferences()),
+        ({}, Preferences()),
+        (None, Preferences()),
     ],
 )
-def test_the_constraint_is_read(provider: object, constraint: Constraint) -> None:
-    assert parse_json(body(provider=provider)).constraint == constraint
+def test_preferences_are_read(provider: object, preferences: Preferences) -> None:
+    assert parse_json(body(provider=provider)).preferences == preferences
 
 
 def test_forward_replaces_the_model_and_keeps_the_rest_byte_for_byte() -> None:
@@ -88,10 +90,10 @@ def test_usage_is_always_asked_for_on_a_stream_and_only_there() -> None:
     assert "stream_options" not in json.loads(parse_json(body()).forward("m"))
 
 
-def test_our_constraint_is_consumed_and_other_preferences_pass() -> None:
+def test_our_preferences_are_consumed_and_those_for_the_provider_pass() -> None:
     assert "provider" not in json.loads(parse_json(body(provider={"aci_verified": True})).forward("m"))
-    mixed = parse_json(body(provider={"aci_session_ids": [ID], "sort": "price"}))
-    assert json.loads(mixed.forward("m"))["provider"] == {"sort": "price"}
+    mixed = parse_json(body(provider={"aci_session_ids": [ID], "sort": "price", "data_collection": "deny"}))
+    assert json.loads(mixed.forward("m"))["provider"] == {"data_collection": "deny"}
     assert json.loads(parse_json(body(provider={})).forward("m"))["provider"] == {}
 
 

@@ -16,7 +16,7 @@ from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
-from ollm.gateway.context import Gateway
+from ollm.gateway.context import Gateway, names_of
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
 from ollm.net.collateral.endorser import MachineEndorser
@@ -28,7 +28,9 @@ from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.sqlite import Role, Store, open_store
+from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
+from ollm.upstream.credentials import Credentials
 from ollm.upstream.fleet import Fleet
 from ollm.upstream.keeper import Held, Keeper, OpenRoute
 from ollm.upstream.provider import Provider, Tools
@@ -111,6 +113,8 @@ class Assembly:
             levels={name: level_of(loaded, name) for name in settings.upstreams},
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
+            board=Board(settings.routing.breaker),
+            names=names_of(settings.models),
         )
         return self._gateway
 
@@ -184,10 +188,10 @@ def verification(
     return Verification(policy, provider, collateral.machine(name), trust_root(loaded, policy, now))
 
 
-def api_key_of(loaded: Loaded, name: str) -> Sealed | None:
-    """The credential for upstream `name`, where it has one. Raises: ConfigError."""
-    source = loaded.settings.upstreams[name].api_key
-    return loaded.secret(source) if source else None
+def api_key_of(loaded: Loaded, name: str) -> Credentials | None:
+    """The credentials for upstream `name`, where it has some. Raises: ConfigError."""
+    sources = loaded.settings.upstreams[name].key_sources
+    return Credentials([loaded.secret(source) for source in sources]) if sources else None
 
 
 def _at(upstream: UpstreamSettings, url: str | None) -> UpstreamSettings:
@@ -198,11 +202,12 @@ def _verifier(
     loaded: Loaded, name: str, collateral: Collateral, clock: Clock, url: str | None = None
 ) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
     """What verifies upstream `name`, or its machine at `url`, anew at each call. Raises: ConfigError."""
-    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, api_key_of(loaded, name), url=url)
+    keys = api_key_of(loaded, name)
+    policy, provider, endorser, root = verification(loaded, name, collateral, clock.now(), asking, keys, url=url)
     upstream, timeouts = _at(loaded.settings.upstreams[name], url), loaded.settings.gateway.timeouts
 
     def verify() -> Coroutine[Any, Any, VerifiedSession]:
-        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts)
+        return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts, credentials=keys)
 
     return verify
 
@@ -233,11 +238,14 @@ async def machine_urls(loaded: Loaded, name: str, collateral: Collateral) -> tup
 def open_route(loaded: Loaded, name: str) -> OpenRoute:
     """The way to upstream `name`, which has no evidence: that it is the provider, its certificate alone says."""
     upstream, timeouts = loaded.settings.upstreams[name], loaded.settings.gateway.timeouts
-    provider, origin = OPEN[upstream.adapter](upstream, api_key_of(loaded, name)), origin_of(upstream.url)
+    keys = api_key_of(loaded, name)
+    provider, origin = OPEN[upstream.adapter](upstream, keys), origin_of(upstream.url)
 
     def make() -> UnattestedRoute:
         pool = Pool(origin, None, provider.tls, size=upstream.max_connections, connect_timeout=timeouts.connect)
-        return UnattestedRoute(name, provider, pool, timeouts)
+        route = UnattestedRoute(name, provider, pool, timeouts)
+        route.credentials = keys
+        return route
 
     return OpenRoute(name, make)
 

@@ -64,7 +64,7 @@ async def replay(loaded: Loaded, name: str, tape: Tape, *, at: int | None = None
     """
     moment = at if at is not None else tape.manifest.moment
     clock, used_nonce = StandingClock(moment), nonce if nonce is not None else tape.manifest.nonce
-    api_key = Sealed(b"replayed") if loaded.settings.upstreams[name].api_key else None  # nobody is shown it
+    api_key = Sealed(b"replayed") if loaded.settings.upstreams[name].key_sources else None  # nobody is shown it
     async with _collateral(Collateral(loaded, ReplayingFetch(tape), clock, read_only=True, shelved=False)) as collateral:
         used = verification(loaded, name, collateral, moment, replaying(tape), api_key)
         return await _examined(used, used_nonce, clock, _REPLAY_SECONDS)

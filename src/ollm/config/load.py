@@ -97,13 +97,24 @@ def _check(settings: Settings) -> None:
         policy_rules.check_installed(f"policies.{name}", policy)
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
+    _check_models(settings)
+
+
+def _check_models(settings: Settings) -> None:
+    aliases: set[str] = set()
     for name, model in settings.models.items():
         _check_model(name, model, settings)
-    for endpoint, model_name in settings.defaults.items():
+        _check_choice(name, model)
+        for alias in model.aliases:
+            check_name("alias", alias)
+            if alias in settings.models or alias in aliases:
+                raise ConfigError(f"models.{name}.aliases names {alias!r}, which is another model's name or alias", "give each name to one model")
+            aliases.add(alias)
+    for endpoint, named in settings.defaults.items():
         if endpoint not in NAMES:
             raise ConfigError(f"defaults.{endpoint} is no endpoint", f"one of: {', '.join(sorted(NAMES))}")
-        if model_name not in settings.models:
-            raise ConfigError(f"defaults.{endpoint} names model {model_name!r}, which is not configured", f"add [models.{model_name!r}]")
+        if named not in settings.models and named not in aliases:
+            raise ConfigError(f"defaults.{endpoint} names model {named!r}, which is not configured", f"add [models.{named!r}]")
 
 
 def check_name(kind: str, name: str) -> None:
@@ -138,6 +149,26 @@ def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
             raise ConfigError(f"models.{name} names upstream {candidate!r}, which is not configured", f"add [upstreams.{candidate}]")
 
 
+def _check_choice(name: str, model: ModelSettings) -> None:
+    """Whom a model's requests go to first."""
+    if len(set(model.upstreams)) != len(model.upstreams):
+        raise ConfigError(f"models.{name}.upstreams names an upstream twice", "name each once; weights say how much each gets")
+    for upstream in model.weights or ():
+        if upstream not in model.upstreams:
+            raise ConfigError(f"models.{name}.weights names {upstream!r}, which is none of its upstreams", "use the names in upstreams")
+    if model.weights is not None and model.choose not in ("weighted", "least_busy"):
+        raise ConfigError(f"models.{name}.weights is set, and nothing weighs", 'set choose = "weighted" or "least_busy"')
+    if model.spread and model.choose != "order":
+        raise ConfigError(f"models.{name} has both spread and choose", "leave spread out")
+
+
+def _check_keys(name: str, upstream: UpstreamSettings) -> None:
+    if upstream.api_key is not None and upstream.api_keys:
+        raise ConfigError(f"upstreams.{name} has both api_key and api_keys", "keep one of them")
+    if len(set(upstream.api_keys)) != len(upstream.api_keys):
+        raise ConfigError(f"upstreams.{name}.api_keys names a source twice", "name each once")
+
+
 def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> None:
     if len(name) > _SHORT:
         raise ConfigError(f"upstream name {name!r} is longer than {_SHORT} characters", "choose a shorter one")
@@ -154,6 +185,7 @@ def _check_upstream(name: str, upstream: UpstreamSettings, settings: Settings) -
         raise ConfigError(f"upstreams.{name} names no policy", "name the policy that its machine must meet")
     if upstream.policy is not None and upstream.policy not in settings.policies:
         raise ConfigError(f"upstreams.{name} names policy {upstream.policy!r}, which is not configured", f"add [policies.{upstream.policy}]")
+    _check_keys(name, upstream)
     _check_way(name, upstream, traits)
     if upstream.max_machines is not None:
         _check_machines(name, upstream, settings, traits)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ollm.traffic.attempts import RetryRules
+from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.usage import Price
@@ -22,8 +24,9 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     verify: Seconds = 15.0  # how long a request waits for a verified session before it is refused
     connect: Seconds = 5.0  # TCP and TLS, upstream
     headers: Seconds = 600.0  # request sent until response headers: whole answers of large models take minutes
+    first_token: Seconds = 600.0  # request sent until the first piece of content of a stream: comments and empty events are none
     idle: Seconds = 120.0  # between two reads of an answer
-    total: Seconds = 1800.0  # everything
+    total: Seconds = 1800.0  # everything, all attempts and the pauses between them
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,6 +36,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     durability: Literal["full", "process"] = "full"  # full: a completed answer survives power loss; process: it survives kill -9
     max_body_bytes: Count = 32 * 1024 * 1024  # images come as base64 inside the body
     max_concurrent: Count = 1024
+    max_stream_bytes: Count = 256 * 1024 * 1024  # of one stream or file, beside the cap of each event
+    keep_alive_seconds: Annotated[float, msgspec.Meta(ge=0)] = 15.0  # of silence in a stream before a comment is sent; 0: none is
     drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS
     tls_key: str | None = None
@@ -88,15 +93,25 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     verify_seconds: Seconds | None = None  # how long fetching evidence and collateral may take; absent: the adapter's, or gateway.timeouts.verify
     region: str | None = None  # where the operator says that it is; no evidence shows it
     api_key: str | None = None  # file: or env:
+    api_keys: tuple[str, ...] = ()  # several, in its place: they take turns, and one that is refused or limited is passed over
     max_connections: Count = 256
     max_machines: Count | None = None  # verify so many machines of the model, each for itself; absent: whichever the url reaches
+
+    @property
+    def key_sources(self) -> tuple[str, ...]:
+        """Where its credentials are; none where it wants none."""
+        return self.api_keys if self.api_key is None else (self.api_key,)
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model as clients name it."""
 
     upstreams: tuple[str, ...]  # tried in this order
+    aliases: tuple[str, ...] = ()  # other names that clients may use for it
     spread: bool = False  # take turns among the verified ones that reach the level of the first of them
+    choose: Literal["order", "weighted", "least_busy", "latency"] = "order"  # which of those is tried first
+    weights: dict[str, Count] | None = None  # upstream → its share, for weighted and least_busy; absent: 1
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None  # absent: routing.attempts
     upstream_model: str | None = None  # absent: the same name
     owned_by: str = "ollm"
     price: Price | None = None
@@ -107,8 +122,15 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say
 
 
+class RoutingSettings(RetryRules, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often a request is sent, after which pauses, and when a route is left alone."""
+
+    breaker: BreakerRules = BreakerRules()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     gateway: GatewaySettings = GatewaySettings()
+    routing: RoutingSettings = RoutingSettings()
     secrets: SecretSources = SecretSources()
     evidence: EvidenceSettings = EvidenceSettings()
     collateral: CollateralSettings = CollateralSettings()

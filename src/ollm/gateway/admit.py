@@ -8,13 +8,16 @@ from ollm.config.settings import ModelSettings
 from ollm.errors import ApiError
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
-from ollm.traffic.routes import Demand, candidates, demand, spread
+from ollm.traffic import choice
+from ollm.traffic.choice import Rule
+from ollm.traffic.routes import Demand, candidates, demand, preferred
 from ollm.wire.dialects import DIALECTS
+from ollm.wire.preferences import NO_PREFERENCES, Preferences
 from ollm.wire.request import InferenceRequest
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """An admitted request: the model's settings, what must hold, and the upstreams that may serve it, in order."""
+    """An admitted request: the model's own name and settings, what must hold, and the upstreams that may serve it, in order."""
 
     name: str
     model: ModelSettings
@@ -32,14 +35,17 @@ class PolicyRefusal(Exception):
         self.reason = reason
 
 
-def admit(gateway: Gateway, caller: Caller, request: InferenceRequest) -> Ticket:
-    """Raises: ApiError 404 for a model that is not configured, PolicyRefusal (403) when no route meets the required level."""
-    model = gateway.settings.models.get(request.model)
-    if model is None:
+def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferences: Preferences = NO_PREFERENCES) -> Ticket:
+    """Raises: ApiError 404 for a model that is not configured, 400 for an upstream that isn't; PolicyRefusal when no route may serve."""
+    found = gateway.model(request.model)
+    if found is None:
         raise ApiError(404, "invalid_request_error", "model_not_found", "No such model is configured here; GET /v1/models lists them.", param="model")
-    constraint = request.constraint
-    wanted = demand(gateway.settings.gateway.floor, caller.floor, verified=constraint.verified, session_ids=constraint.session_ids)
-    ways = _ways(gateway, request.model, model, request.endpoint.name)
+    name, model = found
+    if not preferences.named <= gateway.settings.upstreams.keys():
+        message = "provider names an upstream that is not configured here; GET /v1/models lists those of each model."
+        raise ApiError(400, "invalid_request_error", "invalid_request", message, param="provider")
+    wanted = demand(gateway.settings.gateway.floor, caller.floor, preferences)
+    ways = _ways(gateway, name, model, request.endpoint.name)
     if not ways:
         message = "None of this model's routes answers to this endpoint."
         raise ApiError(404, "invalid_request_error", "endpoint_not_supported", message, param="model")
@@ -48,10 +54,44 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest) -> Ticket
         reason = f"policy: no route of this model reaches level {wanted.floor}"
         message = f"This request requires execution level '{wanted.floor}', and no route of the model reaches it. The prompt was not forwarded."
         raise PolicyRefusal(ApiError(403, "permission_error", "execution_level", message, param="model"), reason)
+    if preferences is not NO_PREFERENCES:
+        native = [each for each in names if ways[each] == request.endpoint.name]
+        names = preferred(names, preferences, native, model.price)
+        if not names:
+            message = "No route of this model is left by the request's own preferences. The prompt was not forwarded."
+            raise PolicyRefusal(
+                ApiError(412, "invalid_request_error", "preferences_not_met", message, param="provider"), "policy: preferences not met"
+            )
+    return Ticket(name, model, wanted, _in_order(gateway, name, model, preferences, names), ways)
+
+
+def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:
+    """`names` as they are to be tried: by the caller's order, else by its sort, else by the model's rule; those that rest come last."""
+    rule = None if preferences.order else _rule(gateway, name, model, preferences)
+    if rule is not None:
+        names = choice.arranged(names, gateway.levels, lambda each: gateway.keepers[each].held() is not None, rule)
+    if not preferences.allow_fallbacks and not preferences.order:
+        names = names[:1]
+    if len(names) > 1:
+        now = gateway.clock.monotonic()
+        names = choice.resting_last(names, lambda each: gateway.board.of(name, each).breaker.due_in(now))
+    return tuple(names)
+
+
+def _rule(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences) -> Rule | None:
+    if preferences.sort is not None:
+        return choice.sorted_by(preferences, gateway.board, name)
     if model.spread:
-        turn = gateway.turns[request.model] = gateway.turns.get(request.model, -1) + 1
-        names = spread(names, gateway.levels, lambda name: gateway.keepers[name].held() is not None, turn)
-    return Ticket(request.model, model, wanted, tuple(names), ways)
+        turn = gateway.turns[name] = gateway.turns.get(name, -1) + 1
+        return choice.turns(turn)
+    match model.choose:
+        case "weighted":
+            return choice.weighted(model.weights or {}, gateway.random)
+        case "least_busy":
+            return choice.least_busy(gateway.board, model.weights or {})
+        case "latency":
+            return choice.fastest(gateway.board, name, gateway.clock.monotonic())
+    return None
 
 
 def _ways(gateway: Gateway, name: str, model: ModelSettings, asked: str) -> Mapping[str, str]:

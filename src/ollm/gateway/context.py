@@ -1,12 +1,14 @@
 """Everything that the request path is given: made once by the composition root, never reached for."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from ollm.config.settings import Settings
+from ollm.config.settings import ModelSettings, Settings
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
+from ollm.traffic.health import Board, Seen
 from ollm.upstream.keeper import Held
 from ollm.values.hexes import Sha256
 from ollm.values.level import Level
@@ -28,8 +30,25 @@ class Gateway(Hidden, frozen=True):
     levels: dict[str, Level]  # of each upstream, by its policy; zdr where it has none
     speaks: dict[str, frozenset[str]]  # endpoints that each upstream's adapter answers to
     started_at: int
+    board: Board  # what became of the requests so far: breakers, load, speed
+    names: Mapping[str, str]  # every name that a model is asked for by → its own
+    random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
+    def model(self, name: str) -> tuple[str, ModelSettings] | None:
+        """The model that is asked for as `name`: its own name and its settings."""
+        own = self.names.get(name)
+        return (own, self.settings.models[own]) if own is not None else None
+
+    def seen(self, model: str, upstream: str) -> Seen:
+        """How the route of `model` (its own name) over `upstream` has done of late."""
+        return self.board.of(model, upstream).seen(self.clock.monotonic())
+
     def __repr__(self) -> str:
         return "<Gateway>"
+
+
+def names_of(models: Mapping[str, ModelSettings]) -> dict[str, str]:
+    """Every name that a model is asked for by → its own."""
+    return {name: own for own, model in models.items() for name in (own, *model.aliases)}

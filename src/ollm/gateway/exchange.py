@@ -1,11 +1,16 @@
 """The state of one inference request on its way: what the ledger row and the receipt will say."""
 
+import contextlib
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from typing import NamedTuple
 
+from ollm.errors import OURS, ChannelRefused, UpstreamError
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
+from ollm.traffic.attempts import Plan
+from ollm.traffic.health import Attempt
 from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
@@ -15,12 +20,21 @@ from ollm.wire.endpoints import Endpoint
 from ollm.wire.request import InferenceRequest
 
 
+class _Place(NamedTuple):
+    """Where an attempt went."""
+
+    upstream: str | None
+    session: Route | None
+    level: Level | None
+
+
 class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway", "headers_us", "intended", "level", "model", "pieces",
-        "returned", "sent_at", "session", "started_ms", "stem", "streamed", "upstream", "usage", "verify_us",
+        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway",
+        "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session", "started_ms", "stem",
+        "streamed", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
@@ -32,8 +46,15 @@ class Exchange:
         self.started_ms = gateway.clock.now_ms()
         self.events: list[Event] = []
         self._kept = 0  # events that stay when an attempt came to nothing
+        self._left_at: _Place | None = None  # where the last attempt went that a prompt left with
+        self.plan: Plan | None = None  # the budget of attempts, once it is admitted
+        self.attempt: Attempt | None = None  # the one that is under way
+        self.on_the_way = False  # bytes of the prompt are about to leave in that attempt, or have left
+        self.prompt_bytes = 0  # of the client's text, for an estimate of its tokens
+        self.answer_bytes = 0  # that were handed out
         self.returned = hashlib.sha256()  # over the exact bytes of the answer, as they are handed out
-        self.model: str | None = None
+        self.model: str | None = None  # its own name
+        self.asked: str | None = None  # the name that the client used: the same, or an alias
         self.streamed = False
         self.upstream: str | None = None
         self.level: Level | None = None
@@ -52,7 +73,19 @@ class Exchange:
         self.events = [event, policy(self.gateway.config_digest)]
         self._kept = 2
         self.streamed = request.stream
-        self.model = request.model if request.model in self.gateway.settings.models else None
+        self.model = self.gateway.names.get(request.model)
+        self.asked = request.model if self.model is not None else None
+        self.prompt_bytes = request.text_bytes
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent, or would have been if there had been a connection."""
+        return self.plan.attempts if self.plan is not None else 0
+
+    @property
+    def left(self) -> bool:
+        """Whether a prompt left, in whichever attempt."""
+        return self.on_the_way or self._left_at is not None
 
     @property
     def answer_id(self) -> str | None:
@@ -76,14 +109,66 @@ class Exchange:
     def note(self, *events: Event) -> None:
         self.events.extend(events)
 
+    @contextlib.contextmanager
+    def attempting(self, name: str) -> Iterator[None]:
+        """An attempt over upstream `name`. It is over when the block fails; else it goes on until `over`."""
+        gateway = self.gateway
+        self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic())
+        try:
+            yield
+        except UpstreamError as problem:
+            self.failed(problem)
+            self.over()
+            raise
+        except BaseException:
+            self.over()
+            raise
+
+    def sending(self) -> None:
+        """From here on bytes of the prompt may leave."""
+        self.sent_at = self.gateway.clock.monotonic()
+        self.on_the_way = True
+
+    def over(self) -> None:
+        """The attempt that was under way is over."""
+        if self.attempt is not None:
+            self.attempt.over(self.gateway.clock.monotonic())
+            self.attempt = None
+
+    def failed(self, problem: UpstreamError) -> None:
+        """The attempt came to `problem`, which says something of the provider's health, or of the client's request alone."""
+        if self.attempt is None or isinstance(problem, ChannelRefused) or problem.reason in OURS:
+            return
+        if problem.status is not None and problem.status < 500:
+            self.attempt.answered()
+        else:
+            self.attempt.failed(self.gateway.clock.monotonic())
+
+    def first_byte(self) -> None:
+        """The first byte of a good answer came."""
+        now = self.gateway.clock.monotonic()
+        self.first_us = int((now - self.sent_at) * 1_000_000)
+        if self.attempt is not None:
+            self.attempt.first_byte(now - self.sent_at, now)
+
+    def was_sent(self) -> None:
+        """The attempt came to nothing after bytes had left: its events stay on record, whatever is tried next."""
+        self._kept = len(self.events)
+        self._left_at = _Place(self.upstream, self.session, self.level)
+        self.on_the_way = False
+
     def not_sent(self) -> None:
         """The last attempt ended before a byte left: its events are void."""
         del self.events[self._kept :]
+        self.on_the_way = False
+        if self._left_at is not None:
+            self.upstream, self.session, self.level = self._left_at
 
     def unopened(self) -> None:
         """The machine said that it can't open what was sent: nothing was forwarded to inference, but the ciphertext left, and stays on record."""
         self.events[self._kept :] = [event for event in self.events[self._kept :] if event["type"] == SEALED]
         self._kept = len(self.events)
+        self.on_the_way = False
 
     def intent(self) -> Intent:
         """The row that survives a kill before the answer is complete."""

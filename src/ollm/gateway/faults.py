@@ -1,19 +1,21 @@
 """What a client is told when a provider fails: our words only, since a provider's text can repeat the prompt."""
 
-from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
+import math
+
+from ollm.errors import UNANSWERED, ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
 from ollm.gateway.attested import unverified
+from ollm.traffic.attempts import Cause, Failure
 
 _UNSEALABLE = {"UNSEALABLE_CONTENT", "UNSUPPORTED_ENDPOINT", "INVALID_INPUT"}
 _CLIENT_SIDE = {400, 413, 415, 422}
 
 
-def from_status(status: int, retry_after: str) -> ApiError:
-    """The error for a provider's HTTP status."""
+def from_status(status: int, pause: float | None) -> ApiError:
+    """The error for a provider's HTTP status; `pause`: seconds that it asked to be left alone, which is passed on."""
+    headers = {"retry-after": str(math.ceil(pause))} if pause is not None else {}
     if status == 429:
-        headers = {"retry-after": retry_after} if retry_after.isascii() and retry_after.isdigit() else {}
-        return ApiError(
-            429, "rate_limit_error", "upstream_rate_limited", "The provider limits the rate of requests; try again later.", headers=headers
-        )
+        message = "The provider limits the rate of requests; try again later."
+        return ApiError(429, "rate_limit_error", "upstream_rate_limited", message, headers=headers)
     if status in _CLIENT_SIDE:
         message = f"The provider refused the request as malformed (HTTP {status}). Its own text is not passed on: it can repeat the prompt."
         return ApiError(400, "invalid_request_error", "upstream_rejected", message)
@@ -23,7 +25,18 @@ def from_status(status: int, retry_after: str) -> ApiError:
         )
     if status == 404:
         return ApiError(502, "api_error", "upstream_model_missing", "The provider does not have the model that this route names.")
-    return ApiError(502, "api_error", "upstream_error", f"The provider failed (HTTP {status}).")
+    return ApiError(502, "api_error", "upstream_error", f"The provider failed (HTTP {status}).", headers=headers if status in (503, 529) else {})
+
+
+def failure_of(problem: UpstreamError) -> Failure:
+    """What `problem` means for whether the request is tried again."""
+    if isinstance(problem, UpstreamAnswered):
+        return Failure(Cause.ANSWERED, problem.status or 0, problem.pause, problem.other_key)
+    if problem.phase == "connect":
+        return Failure(Cause.UNREACHED)
+    if problem.reason == UNANSWERED:
+        return Failure(Cause.RESET)
+    return Failure(Cause.LATE if problem.reason == "timed out" else Cause.BROKEN)
 
 
 def unsealable(problem: SealError) -> ApiError:
@@ -39,6 +52,11 @@ def from_exception(problem: Exception) -> ApiError:
     if isinstance(problem, ChannelRefused):
         message = "The provider's machine changed its key before this request was sent; it is being verified again. The prompt was not forwarded."
         return unverified(message)
+    if isinstance(problem, UpstreamAnswered):
+        return from_status(problem.status or 0, problem.pause)
+    if isinstance(problem, UpstreamResting):
+        message = "The provider failed so often of late that it is left alone for a moment. The prompt was not forwarded."
+        return ApiError(503, "api_error", "upstream_unavailable", message, headers={"retry-after": str(max(1, math.ceil(problem.seconds)))})
     if isinstance(problem, UpstreamError):
         if problem.reason == "timed out":
             return ApiError(504, "api_error", "upstream_timeout", f"The provider did not answer in time (phase: {problem.phase}).")

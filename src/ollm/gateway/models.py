@@ -43,10 +43,10 @@ async def one_model(gateway: Gateway, call: Call, name: str) -> None:
     """One configured model. Raises: ApiError 400, 401, 404."""
     caller = authenticate(gateway, call)
     _known(query(call.scope), ())
-    model = gateway.settings.models.get(name)
-    if model is None:
+    found = gateway.model(name)
+    if found is None:
         raise ApiError(404, "invalid_request_error", "model_not_found", "No such model is configured here; GET /v1/models lists them.", param="model")
-    await call.respond(200, _ENCODER.encode(_entry(gateway, caller, name, model)), [])
+    await call.respond(200, _ENCODER.encode(_entry(gateway, caller, name, found[1])), [])
 
 
 def _wanted(fields: Mapping[str, str]) -> frozenset[Level | None]:

@@ -12,9 +12,6 @@ from ollm.gateway.settle import settle
 from ollm.receipts.receipt import failed
 from ollm.serving.http import error_response
 from ollm.values.ledger import Status
-from ollm.values.usage import Usage
-
-_BYTES_PER_TOKEN = 4  # of the estimate for a request whose provider gave no count; marked as estimate in the ledger
 
 
 async def refuse(exchange: Exchange, call: Call, refusal: PolicyRefusal | TrustRefusal) -> None:
@@ -22,12 +19,14 @@ async def refuse(exchange: Exchange, call: Call, refusal: PolicyRefusal | TrustR
     upstream = refusal.upstream if isinstance(refusal, TrustRefusal) else None
     exchange.upstream, exchange.session, exchange.level = upstream, None, None
     exchange.not_sent()
-    exchange.note(failed(exchange.model or "", refusal.reason, required=True, upstream_name=upstream))
+    exchange.note(failed(exchange.asked or "", refusal.reason, required=True, upstream_name=upstream))
     await _answer(exchange, call, refusal.error, Status.REFUSED)
 
 
 async def provider_failed(exchange: Exchange, call: Call, error: ApiError) -> None:
-    """Answer a provider's failure in our own words."""
+    """Answer a provider's failure in our own words. What was repeated here is not to be repeated by the client at once."""
+    if exchange.attempts > 1 and "retry-after" not in error.headers:
+        error.headers = {**error.headers, "x-should-retry": "false"}
     await _answer(exchange, call, error, Status.UPSTREAM_FAILED)
 
 
@@ -42,15 +41,13 @@ async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Statu
     await call.respond(code, body, [*headers, *receipt_headers(exchange)])
 
 
-async def client_gone(exchange: Exchange, request_bytes: int) -> None:
+async def client_gone(exchange: Exchange) -> None:
     """The client left: the provider's connection is cut already; what was used is settled, as an estimate if need be."""
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()  # this task goes on for the moment that the record takes
     if not exchange.intended:
         return  # the prompt never left: there is nothing to account for
-    if exchange.usage is None:
-        exchange.usage = Usage(input_tokens=request_bytes // _BYTES_PER_TOKEN, output_tokens=exchange.pieces, estimated=True)
     try:
         await settle(exchange, Status.CLIENT_GONE, 499)
     except StoreError:

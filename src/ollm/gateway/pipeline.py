@@ -6,32 +6,37 @@ ticket  = admit          403 · 404
 session = attested       503 · 412    nothing of the prompt has left yet
 sealed  = session.seal                only a session has it; only upstream/session.py makes one
 intent  = ledger.intend               survives kill -9 from here on
-answer  = session.send                to the attested key, checked on that very connection
+answer  = session.send                to the attested key, checked on that very connection; else the next step of the plan
 relay   → client                      content lives in that frame only
 settle  = receipt + row               durable before the last byte of the answer
 """
 
 import asyncio
 
-from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
+import msgspec
+
+from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
 from ollm.gateway.attested import TrustRefusal, attested
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
-from ollm.gateway.faults import from_exception, from_status, unsealable
+from ollm.gateway.faults import failure_of, from_exception, unsealable
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
 from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
 from ollm.gateway.relay import relay
 from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
+from ollm.traffic.attempts import Plan
 from ollm.upstream.answer import Answer
 from ollm.upstream.session import Route, VerifiedSession
 from ollm.values.hexes import sha256_of
 from ollm.values.level import strictest
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.form import boundary_of, parse_form
+from ollm.wire.preferences import Preferences, combined, stated
 from ollm.wire.request import InferenceRequest, parse_json
+from ollm.wire.retry_after import pause_of
 
 
 async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
@@ -41,18 +46,20 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
     body = await call.body(gateway.settings.gateway.max_body_bytes)
-    request = _parse(gateway, endpoint, call, body)
+    request, preferences = _parse(gateway, endpoint, call, body)
     exchange = Exchange(gateway, endpoint, caller, call.stem, begun)
     exchange.received(received(sha256_of(body)), request)
     try:
-        ticket = admit(gateway, caller, request)
+        ticket = admit(gateway, caller, request, preferences)
         answer = await _forward(exchange, ticket, request)
         try:
-            if answer.status != 200:
-                raise from_status(answer.status, answer.retry_after)
             await relay(exchange, call, request, answer)
+        except UpstreamError as problem:
+            exchange.failed(problem)
+            raise
         finally:
             answer.close()
+            exchange.over()
     except (PolicyRefusal, TrustRefusal) as refusal:
         await refuse(exchange, call, refusal)
     except ChannelRefused as problem:
@@ -64,62 +71,92 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
             raise
         await provider_failed(exchange, call, problem)
     except asyncio.CancelledError:
-        await client_gone(exchange, len(body))
+        await client_gone(exchange)
         raise
 
 
-def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> InferenceRequest:
+def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tuple[InferenceRequest, Preferences]:
+    """The request, and what its body and headers together prefer. Raises: ApiError 400."""
     default = gateway.settings.defaults.get(endpoint.name, "")
     try:
+        request: InferenceRequest
         if endpoint.form:
-            return parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
-        return parse_json(body, endpoint, default)
+            request = parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
+        else:
+            request = parse_json(body, endpoint, default)
+        return request, combined(request.preferences, stated(call.scope["headers"]))
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 
 
 async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest) -> Answer:
-    """Send to the first candidate that is verified and can be reached; never to a second one once bytes may have left.
+    """The first good answer of a candidate, within one budget of attempts (`traffic.attempts`); never another try once bytes of it came.
 
     After a candidate that was not trusted, only those of its level or above are tried: whoever breaks a verification must not gain by it
     that the prompt goes to somebody whom nothing verifies. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
     """
+    gateway = exchange.gateway
     problem: TrustRefusal | UpstreamError | Untranslatable | None = None
-    floor, levels = ticket.demand.floor, exchange.gateway.levels
-    for name in ticket.candidates:
-        if not levels[name].satisfies(floor):
+    floor, levels = ticket.demand.floor, gateway.levels
+    plan = exchange.plan = _plan(exchange, ticket)
+    while (step := plan.next(gateway.clock.monotonic())) is not None:
+        if not levels[step.name].satisfies(floor):
+            plan.drop(step.name)
             continue
+        if step.pause:
+            await asyncio.sleep(step.pause)
         try:
-            return await _through(exchange, ticket, name, outgoing(request, ticket, name))
+            out = outgoing(request, ticket, step.name)
+            with exchange.attempting(step.name):
+                return await _through(exchange, ticket, plan, step.name, out)
         except Untranslatable as lost:
+            plan.drop(step.name)
             problem = problem or lost
         except (TrustRefusal, ChannelRefused) as refusal:
-            problem, floor = refusal, strictest(floor, levels[name])
+            floor = strictest(floor, levels[step.name])
+            plan.drop(step.name)
+            problem = problem if exchange.left else refusal  # nobody is told that nothing left when it did
         except UpstreamError as failure:
-            if failure.phase != "connect":
-                raise
+            plan.failed(step.name, failure_of(failure), gateway.clock.monotonic())
             problem = failure
     raise problem or UpstreamError("connect", "no candidate")
 
 
-async def _through(exchange: Exchange, ticket: Ticket, name: str, out: Outgoing) -> Answer:
+def _plan(exchange: Exchange, ticket: Ticket) -> Plan:
+    """The budget of this request. Raises: UpstreamResting when each of its routes is left alone for now."""
+    gateway, routing = exchange.gateway, exchange.gateway.settings.routing
+    now = gateway.clock.monotonic()
+    due = min(gateway.board.of(ticket.name, name).breaker.due_in(now) for name in ticket.candidates)
+    if due > 0:
+        raise UpstreamResting(due)
+    rules = routing if ticket.model.attempts is None else msgspec.structs.replace(routing, attempts=ticket.model.attempts)
+    return Plan(rules, ticket.candidates, gateway.random, ends=exchange.begun + gateway.settings.gateway.timeouts.total)
+
+
+async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, out: Outgoing) -> Answer:
     """Send to upstream `name`: a second time only after the machine changed its key, against a new verification. Raises: as `_forward`."""
     keeper = exchange.gateway.keepers[name]
     problem: UpstreamError = UpstreamError("connect", "never tried")
     for _ in range(2):
+        if not plan.left:
+            break
         session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
+        plan.begun(name)
         try:
             answer = await _send(exchange, session, out, name)
         except ChannelRefused as refusal:
             problem = refusal
+            plan.undone(name)
         except UpstreamError as failure:
             if failure.phase != "connect":
+                exchange.was_sent()
                 raise
             problem = failure
             if keeper.held() is session:
                 exchange.not_sent()
                 raise
             # Otherwise a renewed verification took the session's place while this request waited for a connection.
+            plan.undone(name)
         else:
             if not answer.key_refused:
                 return answer
@@ -142,15 +179,22 @@ async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) ->
     exchange.dialect = out.dialect
     if out.dialect is not None:
         exchange.note(translated(out.dialect.asked, out.dialect.spoken))
-    exchange.note(forwarded(sha256_of(body)), _verification(exchange.model or "", name, session))
+    exchange.note(forwarded(sha256_of(body)), _verification(exchange.asked or "", name, session))
     if request.sealed:
         exchange.note(sealed(sha256_of(request.body)))
     if not exchange.intended:
         await gateway.ledger.intend(exchange.intent())
         exchange.intended = True
-    exchange.sent_at = gateway.clock.monotonic()
-    answer = await session.send(request)
+    exchange.sending()
+    answer = await session.send(request, exchange.begun + gateway.settings.gateway.timeouts.total - exchange.sent_at)
     exchange.headers_us = exchange.since(exchange.sent_at)
+    if answer.key_refused:
+        return answer
+    pause = pause_of(answer.retry_after, answer.retry_after_ms, gateway.clock.now())
+    other_key = session.told(answer, pause)
+    if answer.status != 200:
+        answer.close()
+        raise UpstreamAnswered(answer.status, pause, other_key=other_key)
     return answer
 
 

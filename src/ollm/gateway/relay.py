@@ -1,6 +1,7 @@
 """From the provider's answer to the client, whole or streamed. Content lives in these frames only."""
 
 import asyncio
+import math
 import re
 
 from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
@@ -17,6 +18,7 @@ from ollm.wire.endpoints import TEXT
 from ollm.wire.errors import error_event
 from ollm.wire.request import InferenceRequest, JsonRequest
 from ollm.wire.rewriting import Rewriter
+from ollm.wire.sse import KEEP_ALIVE
 from ollm.wire.typed_answer import TypedRewriter
 
 _SIGNATURE_SECONDS = 5.0  # for the end of a body behind its [DONE]
@@ -30,6 +32,8 @@ def receipt_headers(exchange: Exchange) -> Headers:
     headers = [(b"x-receipt-id", b"rcpt_" + exchange.stem.encode())]
     if exchange.level is not None:
         headers.append((b"x-ollm-execution", str(exchange.level).encode()))
+    if exchange.attempts:
+        headers.append((b"x-ollm-attempts", str(exchange.attempts).encode()))
     return headers
 
 
@@ -47,7 +51,7 @@ async def relay(exchange: Exchange, call: Call, request: InferenceRequest, answe
 
 async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
     data = await answer.read_all()
-    exchange.first_us = exchange.since(exchange.sent_at)
+    exchange.first_byte()
     await note_signature(exchange, answer, answer_id(data) if answer.signed else None)
     answer.close()
     if request.text:
@@ -55,7 +59,7 @@ async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answ
     else:
         body, exchange.usage = _rewritten(exchange, request, data)
         kind = _JSON
-    exchange.returned.update(body)
+    _count(exchange, body)
     await settle(exchange, Status.COMPLETED, 200)
     await call.respond(200, body, receipt_headers(exchange), kind)
 
@@ -72,17 +76,23 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
     if not _MEDIA.fullmatch(answer.media_type):
         raise WireError("the provider answered in another form than was asked for")
     held = await answer.read()
-    exchange.first_us = exchange.since(exchange.sent_at)
     if not held:
         raise WireError("the provider answered with nothing")
+    exchange.first_byte()
+    answer.began()
+    room = exchange.gateway.settings.gateway.max_stream_bytes - len(held)
     try:
         while data := await answer.read():
+            room -= len(data)
+            if room < 0:
+                raise WireError("the answer is too large")
             await _hand_out(exchange, call, held, answer.media_type)
             held = data
         await note_signature(exchange, answer, None)
-    except (UpstreamError, SealError, ApiError):
+    except (UpstreamError, SealError, WireError, ApiError) as problem:
         if not call.started:
             raise
+        _blame(exchange, problem)
         await settle(exchange, Status.UPSTREAM_FAILED, 200)
         return  # without an end: nothing in a file could say that it was cut
     answer.close()
@@ -92,13 +102,17 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
 async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
     rewriter = _rewriter(exchange, request)
     problem: OllmError | None = None
+    room = exchange.gateway.settings.gateway.max_stream_bytes
     out = b""
     try:
         while not rewriter.ended:
-            data = await answer.read()
-            if not exchange.first_us:
-                exchange.first_us = exchange.since(exchange.sent_at)
+            data = await _next(exchange, call, answer)
+            room -= len(data)
+            if room < 0:
+                raise WireError("the stream is too large")
             out = rewriter.feed(data) if data else rewriter.close()
+            if not exchange.pieces and rewriter.content_events:
+                answer.began()
             exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_events
             if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
@@ -106,6 +120,7 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
         if not call.started:
             raise
         problem = broken
+        _blame(exchange, broken)
         out = _error_event(exchange, from_exception(broken))
     status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
     if answer.signed and status is Status.COMPLETED:
@@ -116,6 +131,25 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
     await _last(exchange, call, out, status)
     if status is Status.COMPLETED:
         await _read_out(answer)
+
+
+async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
+    """What comes next, b"" at the end; the client gets a comment for each while in which nothing does. Raises: as `Answer.next`."""
+    patience = exchange.gateway.settings.gateway.keep_alive_seconds or math.inf
+    while (data := await answer.next(patience)) is None:
+        if not call.started:
+            await call.start_stream(receipt_headers(exchange))
+        exchange.returned.update(KEEP_ALIVE)  # bytes on the wire, and no part of what is paid for
+        await call.piece(KEEP_ALIVE)
+    if not exchange.first_us:
+        exchange.first_byte()
+    return data
+
+
+def _blame(exchange: Exchange, problem: OllmError) -> None:
+    """An answer that broke off says something of the provider's health."""
+    if isinstance(problem, UpstreamError):
+        exchange.failed(problem)
 
 
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
@@ -140,15 +174,25 @@ async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> No
 async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EVENT_STREAM) -> None:
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
-    exchange.returned.update(out)
+    _count(exchange, out)
     await call.piece(out)
+
+
+def _count(exchange: Exchange, out: bytes) -> None:
+    """`out` of an answer is about to be handed out."""
+    exchange.returned.update(out)
+    exchange.answer_bytes += len(out)
 
 
 async def _last(exchange: Exchange, call: Call, out: bytes, status: Status, kind: bytes = EVENT_STREAM) -> None:
     """The end leaves only once the row and the receipt are durable."""
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
-    exchange.returned.update(out)
+    if status is Status.COMPLETED:
+        _count(exchange, out)
+    else:
+        exchange.returned.update(out)  # our own words about what went wrong
+    _note_speed(exchange)
     try:
         await settle(exchange, status, 200)
     except StoreError:
@@ -157,6 +201,13 @@ async def _last(exchange: Exchange, call: Call, out: bytes, status: Status, kind
         dialect = exchange.endpoint.dialect
         out = error_event("The gateway could not record this answer.", "api_error", "store_unavailable", dialect=dialect)
     await call.piece(out, last=True)
+
+
+def _note_speed(exchange: Exchange) -> None:
+    """How fast the answer came, for those who prefer the fastest."""
+    if exchange.attempt is not None and exchange.usage is not None:
+        seconds = (exchange.since(exchange.sent_at) - exchange.first_us) / 1_000_000
+        exchange.attempt.spoke(exchange.usage.output_tokens, seconds, exchange.gateway.clock.monotonic())
 
 
 def _error_event(exchange: Exchange, error: ApiError) -> bytes:

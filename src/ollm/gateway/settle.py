@@ -10,6 +10,7 @@ from ollm.values.ledger import Entry, Status
 from ollm.values.usage import Usage
 
 _NONE = Usage()
+_BYTES_PER_TOKEN = 4  # of an estimate; marked as one in the ledger
 
 
 async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
@@ -19,7 +20,7 @@ async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
     sealed = seal_receipt(exchange.caller.secret.expose(), exchange.stem, document, entropy.take(12))
     model = gateway.settings.models.get(exchange.model) if exchange.model else None
     price = model.price if model else None
-    usage = exchange.usage or _NONE
+    usage = exchange.usage or _estimate(exchange, status)
     await gateway.ledger.complete(
         Entry(
             request_id=exchange.stem,
@@ -45,6 +46,14 @@ async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
     )
 
 
+def _estimate(exchange: Exchange, status: Status) -> Usage:
+    """What was used where the provider gave no count: its clients pay for what they were given, or left while it was made."""
+    if not (status is Status.COMPLETED or exchange.answer_bytes or (status is Status.CLIENT_GONE and exchange.left)):
+        return _NONE
+    said = exchange.answer_bytes // _BYTES_PER_TOKEN if exchange.endpoint.says else 0
+    return Usage(input_tokens=exchange.prompt_bytes // _BYTES_PER_TOKEN, output_tokens=exchange.pieces or said, estimated=True)
+
+
 def _receipt(exchange: Exchange) -> bytes:
     gateway = exchange.gateway
     exchange.events.append(returned(Sha256("sha256:" + exchange.returned.hexdigest())))
@@ -52,7 +61,7 @@ def _receipt(exchange: Exchange) -> bytes:
         gateway.signer,
         receipt_id="rcpt_" + exchange.stem,
         chat_id=exchange.answer_id,
-        model=exchange.model,
+        model=exchange.asked,
         keyset_digest=gateway.keyset_digest,
         endpoint=exchange.endpoint.path,
         method="POST",

@@ -55,8 +55,8 @@ async def sessions(gateway: Gateway, call: Call) -> None:
     if "upstream_name" in wanted:
         names = [name for name in names if name == wanted["upstream_name"]]
     if "model" in wanted:
-        model = gateway.settings.models.get(wanted["model"])
-        names = [name for name in names if model is not None and name in model.upstreams]
+        found = gateway.model(wanted["model"])
+        names = [name for name in names if found is not None and name in found[1].upstreams]
     held = [gateway.keepers[name].held() for name in names]
     entries = [abbreviated(item.session_id, item.document) for item in held if isinstance(item, VerifiedSession)]
     await call.respond(200, msgspec.json.encode({"api_version": API_VERSION, "sessions": entries}), [])

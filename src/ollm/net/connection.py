@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ollm.errors import ChannelRefused, UpstreamError
+from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
 
 _MAX_HEADER_BYTES = 64 * 1024
 _READ_AHEAD = 256 * 1024  # bytes held for a slow reader before the socket is no longer read
@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         self.peer_spki = ""
         self.deadline: float | None = None  # loop time at which the pool's sweeper fails the running phase
         self.ends = math.inf  # loop time at which the whole exchange is over, whatever it does
+        self.first_by = math.inf  # loop time by which the first content must be there, until somebody says that it is
         self.phase = "idle"
         self.idle_since = loop.time()
         self.closed = False
@@ -120,7 +121,8 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is not None and not response.complete and response.error is None:
             # A body that ends with the connection can't be told from a cut one, so it is treated as cut.
-            response.error = UpstreamError(self.phase, "connection closed before the answer was complete")
+            unanswered = self.phase == "headers" and not self._header_bytes
+            response.error = UpstreamError(self.phase, UNANSWERED if unanswered else "connection closed before the answer was complete")
         self._wake()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
@@ -178,8 +180,13 @@ class Connection(asyncio.Protocol):
 
     # the caller's side
 
-    async def exchange(self, head: bytes, body: bytes, *, headers_timeout: float, total_timeout: float = math.inf) -> "Response":
-        """Send one request and wait for the response's headers. `head` ends with an empty line. Raises: UpstreamError."""
+    async def exchange(
+        self, head: bytes, body: bytes, *, headers_timeout: float, total_timeout: float = math.inf, first_timeout: float = math.inf
+    ) -> "Response":
+        """Send one request and wait for the response's headers. `head` ends with an empty line.
+
+        `first_timeout`: seconds until the first content of the body, of which `began` tells. Raises: UpstreamError.
+        """
         if self._transport is None or self.closed or self._response is not None:
             raise UpstreamError("send", "connection is not free")
         self._header_bytes = 0
@@ -188,7 +195,8 @@ class Connection(asyncio.Protocol):
         self.phase = "headers"
         now = self._loop.time()
         self.ends = now + total_timeout
-        self.deadline = min(now + headers_timeout, self.ends)
+        self.first_by = now + first_timeout
+        self.deadline = min(now + headers_timeout, self.ends, self.first_by)
         self._transport.write(head + body if body else head)
         if self._writable is not None:
             await self._writable
@@ -196,21 +204,29 @@ class Connection(asyncio.Protocol):
             if response.error is not None:
                 raise response.error
             await self.wait()
-        self.phase = "first_byte"
+        self.phase = "first_byte" if first_timeout == math.inf else "first_token"
         return response
+
+    def began(self) -> None:
+        """The first content is there."""
+        self.first_by = math.inf
+        self.phase = "stream"
 
     def peer(self) -> tuple[bytes, str]:
         """The peer's SubjectPublicKeyInfo (DER) and the version of TLS, for a recording; empty once the connection is gone."""
         tls_object = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         return (_key(tls_object) or b"", tls_object.version() or "") if tls_object is not None else (b"", "")
 
-    async def wait(self) -> None:
-        """Wait for the next thing that happens on this connection."""
+    async def wait(self, until: float = math.inf) -> None:
+        """Wait for the next thing that happens on this connection, or for the loop time `until`."""
         waiter = self._waiter = self._loop.create_future()
+        alarm = self._loop.call_at(until, self._wake) if until != math.inf else None
         try:
             await waiter
         finally:
             self._waiter = None
+            if alarm is not None:
+                alarm.cancel()
 
     def resume_reading(self) -> None:
         if self._transport is not None and not self.closed:
@@ -245,10 +261,11 @@ class Connection(asyncio.Protocol):
 class Response:
     """A response being read. `headers` has lowercase names; values of a repeated header are joined by commas."""
 
-    __slots__ = ("_connection", "buffered", "chunks", "complete", "error", "headers", "headers_done", "paused", "status")
+    __slots__ = ("_connection", "_since", "buffered", "chunks", "complete", "error", "headers", "headers_done", "paused", "status")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._since: float | None = None  # loop time from which a reader has waited for what comes next
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.headers_done = False
@@ -260,7 +277,13 @@ class Response:
 
     async def read(self, idle_timeout: float) -> bytes:
         """All bytes of the body that are in, waiting for some; b"" at its end. Raises: UpstreamError when it was cut."""
-        connection = self._connection
+        while (data := await self.next(idle_timeout, math.inf)) is None:
+            pass
+        return data
+
+    async def next(self, idle_timeout: float, patience: float) -> bytes | None:
+        """As `read`; None when nothing came within `patience` seconds. The provider's time runs on over such calls."""
+        connection, until = self._connection, None
         while True:
             if self.chunks:
                 data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
@@ -269,15 +292,25 @@ class Response:
                 if self.paused:
                     self.paused = False
                     connection.resume_reading()
-                connection.phase = "stream"
+                self._since = None
+                if connection.first_by == math.inf:
+                    connection.phase = "stream"
                 connection.deadline = connection.ends  # how long a reader takes over it is not the provider's time
                 return data
             if self.complete:
                 return b""
             if self.error is not None:
                 raise self.error
-            connection.deadline = min(asyncio.get_running_loop().time() + idle_timeout, connection.ends)
-            await connection.wait()
+            now = asyncio.get_running_loop().time()
+            if until is None:
+                until = now + patience
+            elif now >= until:
+                connection.deadline = connection.ends  # what the caller does now is not the provider's time
+                return None
+            if self._since is None:
+                self._since = now
+            connection.deadline = min(self._since + idle_timeout, connection.ends, connection.first_by)
+            await connection.wait(until)
 
     async def read_all(self, limit: int, idle_timeout: float) -> bytes:
         """The whole body. Raises: UpstreamError when it is cut or larger than `limit`."""

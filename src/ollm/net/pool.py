@@ -4,7 +4,7 @@ import asyncio
 import collections
 import ssl
 
-from ollm.errors import UpstreamError
+from ollm.errors import NO_CONNECTION_FREE, SESSION_ENDED, UpstreamError
 from ollm.net.connection import Connection, Origin, open_connection
 
 _SWEEP_SECONDS = 0.25
@@ -45,7 +45,7 @@ class Pool:
         deadline = None
         while True:
             if self._closed:
-                raise UpstreamError("connect", "the verified session has ended")
+                raise UpstreamError("connect", SESSION_ENDED)
             while self._idle:
                 connection = self._idle.pop()
                 if not connection.closed:
@@ -64,7 +64,7 @@ class Pool:
                 if waiter.done() and not waiter.cancelled():
                     self._wake_one()  # it was this one's turn: the next in line takes it
                 if isinstance(end, TimeoutError):
-                    raise UpstreamError("connect", "no free connection") from None
+                    raise UpstreamError("connect", NO_CONNECTION_FREE) from None
                 raise
 
     async def _open(self) -> Connection:
@@ -121,7 +121,7 @@ class Pool:
         now = asyncio.get_running_loop().time()
         for connection in list(self._busy):
             if connection.deadline is not None and now > connection.deadline:
-                connection.abort(connection.phase, "timed out")
+                connection.abort("total" if now > connection.ends else connection.phase, "timed out")
         fresh = []
         for connection in self._idle:
             if now - connection.idle_since > _MAX_IDLE_SECONDS:

@@ -11,7 +11,8 @@ from ollm.serving.http import Header, Send
 from ollm.sim.sealing import Body
 from ollm.values.hexes import Sha256
 from ollm.values.secret import Hidden
-from ollm.wire.request import NO_CONSTRAINT, parse_json
+from ollm.wire.preferences import NO_PREFERENCES
+from ollm.wire.request import parse_json
 
 
 class Exchange(Hidden, frozen=True):
@@ -62,14 +63,14 @@ class Outgoing:
 
 
 def judged(path: str, plaintext: bytes, bearer: str | None) -> Exchange:
-    """The request as it is served: ACI's constraint is consumed here (ACI §5.3). Raises: ApiError."""
+    """The request as it is served: what it demands of the route is consumed here (ACI §5.3). Raises: ApiError."""
     try:
         request = parse_json(plaintext)
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", None, problem.reason, param=problem.param) from None
-    if request.constraint.session_ids:
+    if request.preferences.session_ids:
         raise ApiError(412, "session_not_accepted", None, "a direct service has no sessions: nothing is forwarded")
-    inner = plaintext if request.constraint is NO_CONSTRAINT else msgspec.json.encode(request.members)
+    inner = plaintext if request.preferences is NO_PREFERENCES else msgspec.json.encode(request.members)
     return Exchange(path, plaintext, inner, request.model, bearer)
 
 

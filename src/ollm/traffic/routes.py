@@ -1,10 +1,12 @@
-"""Which upstreams may serve a request, in which order: a function of configuration and demand, nothing else."""
+"""Which upstreams may serve a request: a function of configuration, key and the caller's preferences, nothing else."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from ollm.values.level import Level, strictest
+from ollm.values.usage import Price
+from ollm.wire.preferences import MaxPrice, Preferences
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -14,16 +16,16 @@ class Demand(msgspec.Struct, frozen=True):
     session_ids: frozenset[str] = frozenset()
 
 
-def demand(config_floor: Level, key_floor: Level, *, verified: bool, session_ids: Sequence[str]) -> Demand:
+def demand(config_floor: Level, key_floor: Level, preferences: Preferences) -> Demand:
     """Combine the three: each only tightens.
 
     `verified` asks for hardware attestation, so it lifts the floor to tee. Naming sessions is the caller's own acceptance
     of exactly these, whatever their level, within the floors of key and configuration.
     """
-    floor = strictest(config_floor, key_floor)
-    if verified and not session_ids:
+    floor = strictest(config_floor, key_floor, preferences.level)
+    if preferences.verified and not preferences.session_ids:
         floor = strictest(floor, Level.TEE)
-    return Demand(floor, frozenset(session_ids))
+    return Demand(floor, frozenset(preferences.session_ids))
 
 
 def candidates(upstreams: Sequence[str], levels: Mapping[str, Level], floor: Level) -> list[str]:
@@ -31,12 +33,28 @@ def candidates(upstreams: Sequence[str], levels: Mapping[str, Level], floor: Lev
     return [name for name in upstreams if levels[name].satisfies(floor)]
 
 
-def spread(names: Sequence[str], levels: Mapping[str, Level], ready: Callable[[str], bool], turn: int) -> list[str]:
-    """`names` with those in front that are `ready` and of the level of the first ready one, beginning with another at each `turn`.
+def preferred(names: Sequence[str], preferences: Preferences, native: Collection[str], price: Price | None) -> list[str]:
+    """Those of `names` that the caller lets serve, the ones that it names in `order` first.
 
-    The others follow in their order, so that nothing that could serve is lost.
+    `native` take the request as it is; `price` is the model's, None where it is not configured.
     """
-    able = [name for name in names if ready(name)]
-    peers = [name for name in able if levels[name] is levels[able[0]]]
-    begin = turn % len(peers) if peers else 0
-    return [*peers[begin:], *peers[:begin], *(name for name in names if name not in peers)]
+    if preferences.max_price is not None and not affordable(preferences.max_price, price):
+        return []
+    left = [
+        name
+        for name in names
+        if (not preferences.only or name in preferences.only)
+        and name not in preferences.ignore
+        and (name in native or not preferences.require_parameters)
+    ]
+    ordered = [name for name in preferences.order if name in left]
+    if preferences.order and not preferences.allow_fallbacks:
+        return ordered
+    return [*ordered, *(name for name in left if name not in ordered)]
+
+
+def affordable(most: MaxPrice, price: Price | None) -> bool:
+    """Whether `price` is within `most`. One that nobody knows is not, whatever it may be."""
+    if price is None:
+        return False
+    return (most.prompt is None or price.input <= most.prompt) and (most.completion is None or price.output <= most.completion)

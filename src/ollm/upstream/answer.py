@@ -1,6 +1,7 @@
 """A sealed request on its way out, and a provider's answer on its way back, opened piece by piece."""
 
 import hashlib
+import math
 
 from ollm.net.connection import Connection, Response
 from ollm.net.pool import Pool
@@ -13,13 +14,15 @@ _MAX_ANSWER = 64 * 1024 * 1024
 class SealedRequest:
     """A request that only the machine of a session can read; made by the session's `seal`."""
 
-    __slots__ = ("body", "cipher", "head", "opener")
+    __slots__ = ("body", "cipher", "head", "key", "opener", "streamed")
 
-    def __init__(self, head: bytes, body: bytes, opener: AnswerOpener | None, cipher: str | None) -> None:
+    def __init__(self, head: bytes, body: bytes, opener: AnswerOpener | None, cipher: str | None, *, key: int = 0, streamed: bool = False) -> None:
         self.head = head
         self.body = body
         self.opener = opener
         self.cipher = cipher  # its name, for the receipt; None: the channel alone protects the body
+        self.key = key  # number of the credential in its head
+        self.streamed = streamed  # what the client asked for
 
     @property
     def sealed(self) -> bool:
@@ -33,8 +36,8 @@ class Answer:
     """A provider's answer. Call `close` when done, whatever happened. `opener` None: it is in the clear."""
 
     __slots__ = (
-        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "media_type", "retry_after",
-        "sent_hash", "status", "streamed",
+        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key", "key_refused", "media_type",
+        "retry_after", "retry_after_ms", "sent_hash", "status", "streamed",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool) -> None:
@@ -47,15 +50,23 @@ class Answer:
         self._open = True
         self._wire = hashlib.sha256() if hashed else None
         self.sent_hash: Sha256 | None = None  # of the request's body as it was sent, where the machine signs
+        self.key = 0  # number of the credential that the request had
         self.key_refused = False  # the machine says that it does not hold the key we sealed to
         self.status = response.status
         self.media_type = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         self.streamed = self.media_type == b"text/event-stream"
-        self.retry_after = response.headers.get(b"retry-after", b"")[:16].decode("latin-1")
+        self.retry_after = response.headers.get(b"retry-after", b"")[:40].decode("latin-1")
+        self.retry_after_ms = response.headers.get(b"retry-after-ms", b"")[:16].decode("latin-1")
 
     async def read(self) -> bytes:
         """Next plaintext, b"" at the end. Raises: UpstreamError for a cut answer, SealError for one that can't be opened."""
-        while data := await self._response.read(self._idle):
+        while (data := await self.next(math.inf)) is None:
+            pass
+        return data
+
+    async def next(self, patience: float) -> bytes | None:
+        """As `read`; None when nothing came within `patience` seconds. Nothing is lost by that: the next call goes on where this one ended."""
+        while data := await self._response.next(self._idle, patience):
             if self._wire is not None:
                 self._wire.update(data)
             if self._opener is None:
@@ -63,9 +74,15 @@ class Answer:
             plain = self._opener.feed(data)
             if plain:
                 return plain
+        if data is None:
+            return None
         if self._opener is not None:
             self._opener.finish()
         return b""
+
+    def began(self) -> None:
+        """Content came: from here on only silence and the whole of it have a time-out."""
+        self.connection.began()
 
     async def read_all(self) -> bytes:
         """The whole plaintext. Raises: as `read`."""

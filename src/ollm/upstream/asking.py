@@ -27,22 +27,29 @@ class Heads:
         more: Mapping[str, str] = {},
         patience: float = _TIMEOUT,
     ) -> None:
-        """`authorization` is what stands before the key; `more` are headers of every request; `patience`: seconds for all that is asked at once."""
+        """`authorization` is what stands before the key; `more` are headers of every request; `patience`: seconds for all that is asked at once.
+
+        The key is asked for anew for each head: there may be several.
+        """
         self.origin = origin_of(url)
         self.patience = patience
         lines = f"host: {self.origin.authority}\r\nuser-agent: ollm\r\naccept: application/json, text/event-stream\r\n"
         self._lines = (lines + "".join(f"{name}: {value}\r\n" for name, value in more.items())).encode()
-        self._credential = authorization.encode() + api_key.expose() + b"\r\n" if api_key else b""
+        self._authorization = authorization.encode()
+        self._key = api_key
 
     def get(self, target: str, *, credential: bool = False) -> bytes:
         """A GET's head; the key goes along only where the provider demands it for evidence."""
-        return f"GET {target} HTTP/1.1\r\n".encode() + self._lines + (self._credential if credential else b"") + b"\r\n"
+        return f"GET {target} HTTP/1.1\r\n".encode() + self._lines + (self._credential() if credential else b"") + b"\r\n"
 
     def post(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         """A POST's head, with the key."""
         named = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
-        lines = self._lines + self._credential
+        lines = self._lines + self._credential()
         return f"POST {path} HTTP/1.1\r\n".encode() + lines + f"content-type: {content_type}\r\ncontent-length: {length}\r\n{named}\r\n".encode()
+
+    def _credential(self) -> bytes:
+        return self._authorization + self._key.expose() + b"\r\n" if self._key is not None else b""
 
 
 def origin_of(url: str) -> Origin:

@@ -7,6 +7,7 @@
 
 import asyncio
 import hashlib
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -27,6 +28,7 @@ from ollm.seal.cipher import JSON
 from ollm.upstream.answer import Answer, SealedRequest
 from ollm.upstream.bundle import MEDIA_TYPE, encode
 from ollm.upstream.catalogue import Catalogue, fetched
+from ollm.upstream.credentials import Credentials
 from ollm.upstream.provider import Gathered, OpenProvider, Provider, Requests, Rewriting, Transcript, Vouched
 from ollm.upstream.statements import verified_statements
 from ollm.values.checks import Appraisal
@@ -62,6 +64,7 @@ class Route:
     level: Level
     bound: Bound | None = None
     session_id: Hex32 | None = None
+    credentials: Credentials | None = None  # None: the provider wants none
     require_signature = False  # by the policy: an answer that the machine did not sign is a failure
 
     def __init__(self, name: str, provider: Requests, pool: Pool, timeouts: Timeouts) -> None:
@@ -85,20 +88,39 @@ class Route:
 
     async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool, content_type: str = JSON) -> SealedRequest:
         """Seal `body` to the attested key, or leave it to the channel where the route says so. Raises: SealError, UpstreamError."""
-        path = self._requests.path(endpoint)
-        return SealedRequest(self._requests.head(path, len(body), content_type, headers), body, None, None)
+        head, key = self._head(self._requests.path(endpoint), len(body), content_type, headers)
+        return SealedRequest(head, body, None, None, key=key, streamed=streamed)
 
-    async def send(self, request: SealedRequest) -> Answer:
-        """Send `request` over a connection to the attested key. Raises: ChannelRefused, UpstreamError, SealError."""
+    def _head(self, path: str, length: int, content_type: str, headers: Mapping[str, str]) -> tuple[bytes, int]:
+        """The head of a request, and the number of the credential in it."""
+        key = self.credentials.choose(_now()) if self.credentials is not None else 0
+        return self._requests.head(path, length, content_type, headers), key
+
+    def told(self, answer: Answer, pause: float | None) -> bool:
+        """Learn from `answer` what its credential is worth; `pause`: seconds that were asked for. Whether there is another to try now."""
+        return self.credentials is not None and self.credentials.told(answer.key, answer.status, pause, _now())
+
+    async def send(self, request: SealedRequest, within: float = math.inf) -> Answer:
+        """Send `request` over a connection to the attested key; the answer ends `within` seconds.
+
+        Raises: ChannelRefused, UpstreamError, SealError.
+        """
         connection = await self._connected()
         try:
             timeouts = self._timeouts
-            response = await connection.exchange(request.head, request.body, headers_timeout=timeouts.headers, total_timeout=timeouts.total)
+            response = await connection.exchange(
+                request.head,
+                request.body,
+                headers_timeout=timeouts.headers,
+                total_timeout=min(timeouts.total, within),
+                first_timeout=timeouts.first_token if request.streamed else math.inf,
+            )
             opener = request.opener
             if opener is not None and not opener.begin(response.status, response.headers):
                 opener = None  # an error answer in the clear: only its status is believed
             signs = self.bound is not None and self.bound.signer is not None
             answer = Answer(self._pool, connection, response, opener, idle=timeouts.idle, hashed=signs)
+            answer.key = request.key
             answer.status = self._requests.statuses.get(response.status, response.status)
             answer.sent_hash = sha256_of(request.body) if signs else None
             if request.sealed and opener is None:
@@ -196,12 +218,14 @@ class VerifiedSession(Route):
             return await super().seal(endpoint, body, headers, streamed=streamed, content_type=content_type)
         sealed, opener = cipher.seal(path, body, streamed=streamed)
         named = {**headers, **dict(sealed.headers)}
-        head = provider.head(sealed.path or path, len(sealed.body), sealed.content_type or content_type, named)
-        return SealedRequest(head, sealed.body, opener, cipher.name)
+        head, key = self._head(sealed.path or path, len(sealed.body), sealed.content_type or content_type, named)
+        return SealedRequest(head, sealed.body, opener, cipher.name, key=key, streamed=streamed)
 
     async def vouch(self, answer: Answer, chat_id: str) -> Vouched | None:
         if answer.sent_hash is None or answer.wire_hash is None:
             return None
+        if self.credentials is not None:
+            self.credentials.use(answer.key)  # what it signed may be told to nobody else
         return await self._provider.vouch(answer.connection, self.bound, Transcript(chat_id, answer.sent_hash, answer.wire_hash))
 
     def __repr__(self) -> str:
@@ -227,6 +251,7 @@ async def establish(
     clock: Clock,
     trust_root: bytes | None,
     timeouts: Timeouts,
+    credentials: Credentials | None = None,
 ) -> VerifiedSession:
     """Verify the machine behind `provider` under `policy` and make the session that speaks to it.
 
@@ -244,6 +269,7 @@ async def establish(
     if gathered.connection is not None:
         pool.adopt(gathered.connection)
     session = VerifiedSession(_TOKEN, name, provider, pool, timeouts)
+    session.credentials = credentials
     session.appraisal = appraisal
     session.bound = bound
     session.require_signature = policy.service.require_signature
@@ -343,6 +369,10 @@ def e2ee_binding(provider: str, key: SealingKey) -> dict[str, str]:
     """ACI §8.2's binding to a sealing key."""
     digest = hashlib.sha256(key.public_key).hexdigest()
     return {"type": "e2ee_public_key_sha256", "provider": provider, "algorithm": key.algorithm, "public_key_sha256": digest}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _drop(gathered: Gathered | None) -> None:

@@ -36,6 +36,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     binary: bool = False  # a whole answer is a file
     texts: frozenset[str] = frozenset()  # values of response_format for which an answer is text, not JSON
     rules: BodyRules = NO_RULES
+    says: bool = False  # what it answers is text, so that its bytes tell roughly how many tokens it was
     dialect: str = "openai"  # whose error objects its clients read: openai or anthropic
 
 
@@ -44,9 +45,16 @@ _TRANSCRIPT = ("transcript.text.done",)
 
 _ALL = (
     Endpoint(
-        name="chat.completions", path="/v1/chat/completions", prefix="chatcmpl-", named=True, usage=chat_usage, usage_option=True, streams=_STREAM
+        name="chat.completions",
+        path="/v1/chat/completions",
+        prefix="chatcmpl-",
+        named=True,
+        usage=chat_usage,
+        usage_option=True,
+        streams=_STREAM,
+        says=True,
     ),
-    Endpoint(name="completions", path="/v1/completions", prefix="cmpl-", named=True, usage=chat_usage, usage_option=True, streams=_STREAM),
+    Endpoint(name="completions", path="/v1/completions", prefix="cmpl-", named=True, usage=chat_usage, usage_option=True, streams=_STREAM, says=True),
     Endpoint(
         name="responses",
         path="/v1/responses",
@@ -55,6 +63,7 @@ _ALL = (
         streams=_STREAM,
         ends=("response.completed", "response.incomplete", "response.failed"),
         nested=True,
+        says=True,
         rules=BodyRules(
             forced={"store": "false"},
             refused={"previous_response_id": _ELSEWHERE, "conversation": _ELSEWHERE, "background": _BACKGROUND},
@@ -86,8 +95,9 @@ _ALL = (
         streams=_STREAM,
         ends=_TRANSCRIPT,
         texts=frozenset({"text", "srt", "vtt"}),
+        says=True,
     ),
-    Endpoint(name="audio.translations", path="/v1/audio/translations", form=True, texts=frozenset({"text", "srt", "vtt"})),
+    Endpoint(name="audio.translations", path="/v1/audio/translations", form=True, texts=frozenset({"text", "srt", "vtt"}), says=True),
     Endpoint(
         name="messages",
         path="/v1/messages",
@@ -97,6 +107,7 @@ _ALL = (
         streams=_STREAM,
         ends=("message_stop",),
         nested=True,
+        says=True,
         dialect="anthropic",
     ),
     Endpoint(name="messages.count_tokens", path="/v1/messages/count_tokens", usage=messages_usage, dialect="anthropic"),

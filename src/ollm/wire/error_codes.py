@@ -227,6 +227,15 @@ _TRUST = {
         "Never fall back to an endpoint that verifies less.",
         receipt=True,
     ),
+    "preferences_not_met": ErrorCode(
+        status=412,
+        group="trust",
+        where=("inference",),
+        means="the request's own [preferences](../howto/route-requests.md#what-a-request-may-prefer) leave no route of the model",
+        cause="`only`, `ignore`, `max_price` or `require_parameters` in `provider`, taken together, leave none of the routes that could serve.",
+        mend="Loosen one of them, or ask for a model with other routes: `GET /v1/models` lists those of each, with prices.",
+        receipt=True,
+    ),
     "session_not_accepted": ErrorCode(
         status=412,
         group="trust",
@@ -248,15 +257,21 @@ _PROVIDER = {
     ),
     "upstream_rate_limited": _provider(
         429,
-        "it limits the rate; `retry-after` is passed on",
+        "it limits the rate; the pause that it asks for is passed on in `retry-after`",
         "The gateway's account at the provider has used up its rate.",
         "Wait as long as `retry-after` says; SDKs do so. The operator can spread the model over more upstreams.",
+    ),
+    "upstream_unavailable": _provider(
+        503,
+        "every route of the model failed so often of late that it is left alone until `retry-after`. Nothing was forwarded",
+        "The circuit breakers of all of the model's routes are open: `routing.breaker_failures` in a row failed, and the time to probe has not come.",
+        "Wait as long as `retry-after` says; SDKs do so. The operator can give the model another route.",
     ),
     "upstream_credentials": _provider(
         502,
         "it doesn't accept the gateway's credentials",
         "The provider answered 401, 402 or 403: the key is wrong or revoked, or its account has no credit.",
-        "The operator renews `upstreams.NAME.api_key` or tops up the account.",
+        "The operator renews `upstreams.NAME.api_key` (or `api_keys`) or tops up the account.",
     ),
     "upstream_model_missing": _provider(
         502,
@@ -272,9 +287,17 @@ _PROVIDER = {
     ),
     "upstream_timeout": _provider(
         504,
-        "it did not answer in time; the message names the phase",
-        "Connecting, waiting for headers, or a pause within the answer took longer than `gateway.timeouts` allows.",
+        "it did not answer in time; the message names the phase: `connect`, `headers`, `first_token`, `first_byte`, `stream` or `total`",
+        "Connecting, waiting for headers or for the first token, or a pause within the answer took longer than `gateway.timeouts` allows.",
         "Stream long answers, so that they show life early; the operator can lengthen the phase's time.",
+    ),
+    "untranslatable": ErrorCode(
+        status=400,
+        group="provider",
+        where=("inference",),
+        means="it speaks another API than the client, in which this request can't be said, so nothing was forwarded; `param` names the member",
+        cause="The model's routes answer to another endpoint alone, and [translating](dialects.md) would lose a part of the request.",
+        mend="Leave the member out, ask in the API that the provider speaks (`endpoints` in `GET /v1/models`), or use another model.",
     ),
     "unsealable_content": ErrorCode(
         status=400,

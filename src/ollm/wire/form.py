@@ -14,7 +14,8 @@ import re
 from ollm.errors import WireError
 from ollm.values.secret import Hidden
 from ollm.wire.endpoints import Endpoint
-from ollm.wire.request import MAX_MODEL_NAME, NO_CONSTRAINT, Constraint
+from ollm.wire.preferences import NO_PREFERENCES, Preferences
+from ollm.wire.request import MAX_MODEL_NAME
 from ollm.wire.rules import BodyRules
 
 MEDIA_TYPE = "multipart/form-data"
@@ -54,11 +55,16 @@ class FormRequest(Hidden, frozen=True, eq=False):
     parts: tuple[Part, ...]
     boundary: str  # of the form that is sent on
     text: bool = False  # the answer is text, not JSON
-    constraint: Constraint = NO_CONSTRAINT
+    preferences: Preferences = NO_PREFERENCES
     include_usage: bool = True
 
     def __repr__(self) -> str:
         return f"<{self.endpoint.name} request stream={self.stream}>"
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of its fields; a file's are no text."""
+        return sum(len(part.data) for part in self.parts if part.filename is None)
 
     @property
     def content_type(self) -> str:
@@ -99,7 +105,7 @@ def parse_form(body: bytes, content_type: str, endpoint: Endpoint, boundary: str
         raise WireError("model is required", "model")
     _rule(endpoint.rules, fields)
     if "provider" in fields:
-        raise WireError("a form has no preferences of routing: send them as headers", "provider")
+        raise WireError("a form has no preferences of routing: send X-OLLM-Require and X-OLLM-Sessions as headers", "provider")
     stream = endpoint.streams is not None and _flag(fields, "stream")
     return FormRequest(endpoint, model, stream, parts, boundary, text=_word(fields, "response_format") in endpoint.texts)
 

@@ -5,31 +5,20 @@ from typing import Any, Protocol
 import msgspec
 
 from ollm.errors import WireError
-from ollm.values.hexes import Hex32, hex32
 from ollm.values.secret import Hidden
 from ollm.wire.endpoints import CHAT, Endpoint
+from ollm.wire.preferences import Preferences, take
 from ollm.wire.rules import NO_RULES, ruled
 from ollm.wire.strict_json import parse_object
 
 JSON = "application/json"
 
 MAX_MODEL_NAME = 256  # characters
-MAX_SESSION_IDS = 64
 
 _Members = dict[str, msgspec.Raw]
 _encode = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(_Members).decode
 _TRUE = msgspec.Raw(b"true")
-
-
-class Constraint(msgspec.Struct, frozen=True):
-    """What the caller demands of the route (ACI §6): it only ever tightens what key and configuration demand."""
-
-    verified: bool = False
-    session_ids: tuple[Hex32, ...] = ()
-
-
-NO_CONSTRAINT = Constraint()
 
 
 class JsonRequest(Hidden, frozen=True, eq=False):
@@ -39,10 +28,11 @@ class JsonRequest(Hidden, frozen=True, eq=False):
     model: str
     stream: bool
     include_usage: bool  # whether the client asked for the usage chunk
-    constraint: Constraint
+    preferences: Preferences
     members: _Members  # without `provider` where nothing of it goes on; what the endpoint's rules force is in them
     options: _Members  # members of stream_options
     text: bool = False  # the answer is text, not JSON
+    text_bytes: int = 0  # of the body, for an estimate of its tokens
 
     content_type = JSON
 
@@ -50,7 +40,7 @@ class JsonRequest(Hidden, frozen=True, eq=False):
         return f"<{self.endpoint.name} request stream={self.stream}>"
 
     def forward(self, upstream_model: str) -> bytes:
-        """The body to send on: model replaced, our constraint consumed, usage always asked for on a stream where there is a way to ask."""
+        """The body to send on: model replaced, our preferences consumed, usage always asked for on a stream where there is a way to ask."""
         members: dict[str, Any] = self.members.copy()
         members["model"] = upstream_model
         if self.stream and self.endpoint.usage_option:
@@ -70,9 +60,11 @@ class InferenceRequest(Protocol):
     @property
     def include_usage(self) -> bool: ...
     @property
-    def constraint(self) -> Constraint: ...
+    def preferences(self) -> Preferences: ...
     @property
     def text(self) -> bool: ...
+    @property
+    def text_bytes(self) -> int: ...  # of what is text in it, for an estimate of its tokens
     @property
     def content_type(self) -> str: ...  # of the body that `forward` makes
 
@@ -82,9 +74,7 @@ class InferenceRequest(Protocol):
 _name = msgspec.json.Decoder(str).decode
 _flag = msgspec.json.Decoder(bool | None).decode
 _text = msgspec.json.Decoder(str | None).decode
-_strict_flag = msgspec.json.Decoder(bool).decode
 _object = msgspec.json.Decoder(_Members | None).decode
-_ids = msgspec.json.Decoder(list[str]).decode
 
 
 def parse_json(body: bytes, endpoint: Endpoint = CHAT, default: str = "") -> JsonRequest:
@@ -102,14 +92,14 @@ def parse_json(body: bytes, endpoint: Endpoint = CHAT, default: str = "") -> Jso
     if endpoint.usage_option:
         options = _read(members, "stream_options", _object, "an object") or {}
         include_usage = _read(options, "include_usage", _flag, "a boolean", within="stream_options.") or False
-    constraint, provider = _constraint(members)
+    preferences, provider = take(members)
     if endpoint.rules is not NO_RULES:
         members = ruled(endpoint.rules, members)
     if provider is not None:
         members = {**members, "provider": msgspec.Raw(_encode(provider))}
         if not provider:
             del members["provider"]
-    return JsonRequest(endpoint, model, stream, include_usage, constraint, members, options)
+    return JsonRequest(endpoint, model, stream, include_usage, preferences, members, options, text_bytes=len(body))
 
 
 def _streamed(members: _Members, endpoint: Endpoint) -> bool:
@@ -119,36 +109,6 @@ def _streamed(members: _Members, endpoint: Endpoint) -> bool:
     if value == "true":
         return _read(members, name, _flag, "a boolean") or False
     return bool(_read(members, name, _text, "a string") == _name(value.encode()))
-
-
-def _constraint(members: _Members) -> tuple[Constraint, _Members | None]:
-    """Our demands in `provider`, and what is left of it; None where it goes on as it came."""
-    if "provider" not in members:
-        return NO_CONSTRAINT, None
-    provider = _read(members, "provider", _object, "an object")
-    ours = [name for name in provider or () if name.startswith("aci_")]
-    if not provider or not ours:
-        return NO_CONSTRAINT, None
-    verified = _read(provider, "aci_verified", _strict_flag, "a boolean", within="provider.")
-    ids = _read(provider, "aci_session_ids", _ids, "a list of session ids", within="provider.")
-    if set(ours) - {"aci_verified", "aci_session_ids"}:
-        raise WireError("provider has an aci_ member that this gateway does not know", "provider")
-    if ids is not None:
-        if verified is False:
-            raise WireError("aci_session_ids contradicts aci_verified: false", "provider.aci_verified")
-        if not 0 < len(ids) <= MAX_SESSION_IDS:
-            raise WireError(f"aci_session_ids must have 1 to {MAX_SESSION_IDS} entries", "provider.aci_session_ids")
-    return (
-        Constraint(verified=bool(verified) or ids is not None, session_ids=tuple(_session_id(text) for text in ids or ())),
-        {name: value for name, value in provider.items() if name not in ours},
-    )
-
-
-def _session_id(text: str) -> Hex32:
-    try:
-        return hex32(text)
-    except WireError as error:
-        raise WireError(error.reason, "provider.aci_session_ids") from None
 
 
 def _read(members: _Members, name: str, decode: Any, kind: str, *, within: str = "") -> Any:

@@ -15,6 +15,7 @@ from ollm.values.secret import Hidden
 
 MEDIA_TYPE = b"text/event-stream"
 MAX_EVENT = 4 * 1024 * 1024  # bytes of one event; an image in a chunk fits, a provider that never ends an event does not
+KEEP_ALIVE = b": keep-alive\n\n"  # a comment: it tells what stands between that the stream lives, and readers pass it over
 _BOM = b"\xef\xbb\xbf"
 
 

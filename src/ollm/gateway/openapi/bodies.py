@@ -8,16 +8,34 @@ from typing import Any
 from ollm.gateway.openapi.schemas import HEX32, Schema, ref
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.form import MEDIA_TYPE
-from ollm.wire.request import JSON, MAX_MODEL_NAME, MAX_SESSION_IDS
+from ollm.wire.preferences import MAX_NAMES, MAX_SESSION_IDS
+from ollm.wire.request import JSON, MAX_MODEL_NAME
 
 _MODEL: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_NAME, "description": "A name that GET /v1/models lists."}
 _FLAG: Schema = {"type": ["boolean", "null"]}
 _OURS = ("aci_verified", "aci_session_ids")
+_NAMES: Schema = {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": MAX_NAMES}
+_NAMED = {"order": "Upstreams that are tried first.", "only": "Upstreams that alone may serve.", "ignore": "Upstreams that must not."}
+_SWITCHES = {
+    "allow_fallbacks": "false: none but those in `order`; without it, none but the first.",
+    "require_parameters": "true: only routes that take the request as it is, without a translation.",
+    "zdr": "true: level zdr at least.",
+}
+_AMOUNT: Schema = {"type": ["number", "null"], "minimum": 0}
 ROUTE_DEMANDS: Schema = {
     "type": ["object", "null"],
     "description": "Demands on the route. They only tighten what key and configuration demand, and are not forwarded.",
     "properties": {
         "aci_verified": {"type": "boolean", "description": "true demands level tee"},
+        **{name: {**_NAMES, "description": says} for name, says in _NAMED.items()},
+        **{name: {"type": ["boolean", "null"], "description": says} for name, says in _SWITCHES.items()},
+        "max_price": {
+            "type": ["object", "null"],
+            "properties": {"prompt": _AMOUNT, "completion": _AMOUNT},
+            "additionalProperties": False,
+            "description": "USD per million tokens; a price that is not configured is too high.",
+        },
+        "sort": {"enum": ["price", "latency", "throughput", None], "description": "What decides the order."},
         "aci_session_ids": {
             "type": "array",
             "items": HEX32,

@@ -1,0 +1,100 @@
+"""A circuit breaker: whether a route is worth a request now, learnt from what became of those before.
+
+    state      event                                             becomes
+    closed     `failures` in a row, or `rate` of the last `window`    open, for `open_seconds`
+    open       its time is over, and a request comes             half open; that request is the probe
+    half open  an answer                                         closed
+    half open  a failure                                         open, for twice as long, up to `max_open_seconds`
+    half open  the probe's client left                           open, and due
+
+Failures are connections that can't be had or break, time-outs and answers of 500 and above. An error that is the client's is an answer. Refusals
+of trust are not counted here at all: a machine that is not verified has a quarantine of its own. While it is open, a verdict on a request
+that began before changes nothing but for an answer, which closes it.
+"""
+
+import collections
+import enum
+from typing import Annotated
+
+import msgspec
+
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class BreakerRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a route is left alone, and for how long."""
+
+    failures: Annotated[int, msgspec.Meta(ge=0)] = 10  # in a row; 0: the breaker never opens
+    window: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 40  # attempts over which the rate is taken, once there are so many
+    rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    open_seconds: _Positive = 5.0
+    max_open_seconds: _Positive = 60.0
+
+
+class State(enum.StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """One route's. Times are seconds of one clock."""
+
+    __slots__ = ("_last", "_pause", "_row", "_rules", "_until", "state")
+
+    def __init__(self, rules: BreakerRules) -> None:
+        self._rules = rules
+        self.state = State.CLOSED
+        self._row = 0
+        self._last: collections.deque[bool] = collections.deque(maxlen=rules.window)  # True: a failure
+        self._pause = 0.0
+        self._until = 0.0
+
+    def due_in(self, now: float) -> float:
+        """Seconds until a request may be sent; 0.0: now. While a probe is out, nobody knows: as long as it had been open."""
+        match self.state:
+            case State.CLOSED:
+                return 0.0
+            case State.OPEN:
+                return max(0.0, self._until - now)
+        return self._pause
+
+    def begun(self, now: float) -> bool:
+        """A request is about to be sent. True: it is the probe."""
+        if self.state is State.OPEN and now >= self._until:
+            self.state = State.HALF_OPEN
+            return True
+        return False
+
+    def answered(self) -> None:
+        """It was answered."""
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._pause = 0.0
+            self._last.clear()
+        self._row = 0
+        self._last.append(False)
+
+    def failed(self, now: float) -> None:
+        """It was not."""
+        rules = self._rules
+        if self.state is State.OPEN or not rules.failures:
+            return
+        self._row += 1
+        self._last.append(True)
+        often = len(self._last) == rules.window and sum(self._last) >= rules.rate * rules.window
+        if self.state is State.HALF_OPEN or self._row >= rules.failures or often:
+            self._open(now)
+
+    def given_up(self, now: float) -> None:
+        """The probe ended without a verdict: the next request is one."""
+        if self.state is State.HALF_OPEN:
+            self.state = State.OPEN
+            self._until = now
+
+    def _open(self, now: float) -> None:
+        self.state = State.OPEN
+        self._pause = min(self._pause * 2 or self._rules.open_seconds, self._rules.max_open_seconds)
+        self._until = now + self._pause
+        self._row = 0
+        self._last.clear()
