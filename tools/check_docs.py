@@ -176,7 +176,12 @@ def named_checks(root: Path) -> set[str]:
 
 
 # Where the calls that make an error object hold its status (None: nowhere) and its code; behind it, what stands for a code that is None.
-_ERROR_CALLS: dict[str, tuple[int | None, tuple[int, ...]]] = {"ApiError": (0, (2, 1)), "Refusal": (0, (1,)), "error_event": (None, (2,))}
+_ERROR_CALLS: dict[str, tuple[int | None, tuple[int, ...]]] = {
+    "ApiError": (0, (2, 1)),
+    "Untranslatable": (0, (2, 1)),
+    "Refusal": (0, (1,)),
+    "error_event": (None, (2,)),
+}
 
 
 def error_codes(root: Path) -> dict[str, set[int]]:

@@ -33,8 +33,8 @@ class Exchange:
 
     __slots__ = (
         "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway",
-        "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session", "started_ms", "stem",
-        "streamed", "upstream", "usage", "verify_us",
+        "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
+        "started_ms", "stem", "streamed", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
