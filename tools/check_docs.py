@@ -126,7 +126,13 @@ def config_keys(struct: Any = Settings, prefix: str = "") -> Iterator[tuple[str,
         if table is not None and key not in _LIKE_ANOTHER:
             yield from config_keys(table[1], f"{key}{table[0]}.")
         elif key not in _GIVEN_BY_THE_LOADER:
-            yield key, "required" if field.default is msgspec.NODEFAULT else _spelled(field.default)
+            yield key, _default(field)
+
+
+def _default(field: Any) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return _spelled(field.default_factory())
+    return "required" if field.default is msgspec.NODEFAULT else _spelled(field.default)
 
 
 def config_findings(text: str) -> Iterator[str]:
