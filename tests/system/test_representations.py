@@ -68,9 +68,11 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
         entry = await exchange.gateway.ledger.find(exchange.stem)
         met[type(entry)] = entry
 
-    async def watched_seal(session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], *, streamed: bool) -> SealedRequest:
+    async def watched_seal(
+        session: VerifiedSession, path: str, body: bytes, headers: dict[str, str], *, streamed: bool, content_type: str
+    ) -> SealedRequest:
         assert canaries.leaks([Sink("the body that is sealed", body)])
-        request = met[SealedRequest] = await seal(session, path, body, headers, streamed=streamed)
+        request = met[SealedRequest] = await seal(session, path, body, headers, streamed=streamed, content_type=content_type)
         return request
 
     monkeypatch.setattr("ollm.gateway.pipeline.relay", watched_relay)
