@@ -125,6 +125,8 @@ class Cases:
         constraints: tuple[dict[str, Any], ...] = (
             {"aci_session_ids": [mark("session")]},
             {"aci_" + mark("constraint"): True},
+            {"order": [mark("order")]},
+            {"only": ["enclave"], "ignore": [mark("ignore")], "sort": mark("sort")},
             {"aci_verified": mark("verified")},
         )
         for provider in constraints:
@@ -147,7 +149,7 @@ class Cases:
         yield Case("another scheme", 401, self.raw_chat(whole, authorization=f"Basic {mark('basic')}"))
         yield Case("two keys", 401, self.raw_chat(whole).replace(b"cookie: ", b"authorization: Bearer "))
         yield Case("level not reached", 403, self.chat("chat", key=self._strict_key))
-        yield Case("session not held", 412, self.chat("chat", provider={"aci_session_ids": ["ab" * 32], "order": [mark("order")]}))
+        yield Case("session not held", 412, self.chat("chat", provider={"aci_session_ids": ["ab" * 32], "quantizations": [mark("quantizations")]}))
         yield Case("machine not verified", 503, self.chat("unverified"))
         yield Case("machine not there", 503, self.chat("down"))
 

@@ -1,4 +1,4 @@
-"""x-should-retry, as it is seen on the wire: no refusal is asked for again, no passing failure is given up by it."""
+"""x-should-retry, as it is seen on the wire: no refusal is asked for again, nor what was repeated here; other passing failures may be."""
 
 import httpx2
 import pytest
@@ -38,8 +38,13 @@ def test_neither_is_what_the_key_may_not_do(installation: Installation, strict_k
         assert (answer.status_code, answer.headers.get("x-should-retry")) == (status, "false")
 
 
-@pytest.mark.parametrize(("model", "status"), [("limited", 429), ("failing", 502), ("cut", 502), ("gone", 502)])
+@pytest.mark.parametrize(("model", "status"), [("limited", 429), ("cut", 502), ("gone", 502)])
 def test_what_may_pass_is_left_to_the_client(installation: Installation, api_key: str, model: str, status: int) -> None:
     answer = ask(installation, api_key, model=model)
     assert answer.status_code == status
     assert "x-should-retry" not in answer.headers
+
+
+def test_what_was_repeated_here_is_not_to_be_repeated_by_the_client(installation: Installation, api_key: str) -> None:
+    answer = ask(installation, api_key, model="failing")
+    assert (answer.status_code, answer.headers["x-ollm-attempts"], answer.headers["x-should-retry"]) == (502, "3", "false")
