@@ -1,6 +1,7 @@
 """A body that the schema allows is one that the parser takes, as far as the gateway judges it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -70,6 +71,7 @@ def test_a_form_is_described_as_one() -> None:
     schema = body["content"]["multipart/form-data"]["schema"]
     assert body["required"] and schema["required"] == ["model"]
     assert schema["properties"]["provider"] is False
+    assert re.fullmatch(schema["propertyNames"]["pattern"], "timestamp_granularities[]") and not re.match(schema["propertyNames"]["pattern"], 'a"b')
     assert schema["properties"]["response_format"]["not"] == {"const": "url"}
     assert schema["properties"]["stream"]["enum"] == ["true", "false"]
     assert set(schema["properties"]) >= {"image", "mask"}

@@ -55,7 +55,9 @@ def request_body(endpoint: Endpoint) -> dict[str, Any]:
     """The request body object of `endpoint`."""
     kind = MEDIA_TYPE if endpoint.form else JSON
     properties = _form(endpoint) if endpoint.form else _json(endpoint)
-    schema = {"type": "object", "properties": {"model": _MODEL, **properties}, "required": ["model"], "additionalProperties": True}
+    schema: Schema = {"type": "object", "properties": {"model": _MODEL, **properties}, "required": ["model"], "additionalProperties": True}
+    if endpoint.form:
+        schema["propertyNames"] = {"pattern": r"^[A-Za-z0-9_.\[\]-]{1,128}$"}
     return {"required": True, "content": {kind: {"schema": schema}}}
 
 

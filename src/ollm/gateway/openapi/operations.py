@@ -91,7 +91,7 @@ def _answers(endpoint: Endpoint) -> dict[str, Schema]:
     if endpoint.texts:
         answers["text/plain"] = TEXT
     if endpoint.streams is not None:
-        answers[EVENTS] = TEXT
+        answers[EVENTS] = {"description": "Server-sent events, as the API of the endpoint defines them."}
     return answers
 
 
