@@ -48,7 +48,8 @@ This page is made from the source (`make docs`), and every line of it is tested.
 - A Messages client gets thinking with an empty signature. It may send it back: thinking of earlier turns is left out.
 - Messages demand `usage`: it is zero where the provider counted nothing. In a stream it comes with `message_delta`, at the end.
 - Messages have no time: `created` and `created_at` are then 0.
-- A response repeats its request (`instructions`, `tools`, `tool_choice`, `metadata` and others). `store` is false.
+- A response repeats its request (`instructions`, `tools`, `tool_choice`, `metadata` and others), and where that is silent it has the API's
+  defaults, not what the provider took. `store` is false.
 
 ## Streams
 

@@ -15,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 _INCOMPLETE = {LENGTH: "max_output_tokens", FILTERED: "content_filter"}
 _PREFIXES = {TEXT: "msg", REFUSAL: "msg", REASONING: "rs", CALL: "fc"}
 _PARTS = {TEXT: "output_text", REFUSAL: "refusal", REASONING: "reasoning_text"}  # also how events call them, but for text
-# What a response repeats from its request, and what it says where the request is silent.
+# What a response repeats from its request, and what it says where the request is silent: the defaults of the API.
 _REPEATED: dict[str, Any] = {
     "instructions": None,
     "max_output_tokens": None,
@@ -25,15 +25,19 @@ _REPEATED: dict[str, Any] = {
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
-    "temperature": None,
+    "temperature": 1.0,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
     "tools": [],
     "top_logprobs": 0,
-    "top_p": None,
+    "top_p": 1.0,
     "truncation": "disabled",
     "user": None,
 }
+_UNSAID = {"completed_at": None, "frequency_penalty": 0.0, "presence_penalty": 0.0, "service_tier": "default", "background": False}
+_TOOL = {"description": None, "parameters": None, "strict": None}  # what a tool in an answer has, even if the one that was sent hadn't
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 def tell(answer: Answer, frame: Frame) -> bytes:
@@ -45,23 +49,30 @@ def tell(answer: Answer, frame: Frame) -> bytes:
 
 
 def _response(frame: Frame, created: int, output: list[dict[str, Any]], status: str = "in_progress") -> dict[str, Any]:
-    repeated = {name: _line(frame.members[name]) for name in _REPEATED if name in frame.members and bytes(frame.members[name]) != b"null"}
     return {
         "id": frame.id,
         "object": "response",
         "created_at": created,
         "status": status,
-        "background": False,
         "error": None,
         "incomplete_details": None,
+        **_UNSAID,
         **_REPEATED,
-        **repeated,
+        **{name: _repeated(name, frame.members[name]) for name in _REPEATED if bytes(frame.members.get(name, b"null")) != b"null"},
         "model": frame.model,
         "output": output,
         "previous_response_id": None,
         "store": False,
         "usage": None,
     }
+
+
+def _repeated(name: str, raw: msgspec.Raw) -> object:
+    """A member of the request as the response repeats it: complete, where the API's own answers are."""
+    line = _line(raw)
+    if name == "tools":
+        return [{**_TOOL, **tool} for tool in _objects(line)]
+    return {**_REPEATED[name], **_object(line)} if name in {"text", "reasoning"} else line
 
 
 def _line(raw: msgspec.Raw) -> msgspec.Raw:
