@@ -22,7 +22,7 @@ through byte for byte.
 Nothing is lost silently. A member *becomes* another; or it is *left out*, because the request means the same without it; or the request is
 *refused* with status 400, and `param` names the member. A member that no table here has is refused as well. null counts as absent.
 
-This page is made from the source (`make docs`), and every line of it is tested.
+The tables of requests are made from the source (`make docs`), and a test goes through every line of them.
 
 ## Answers
 
