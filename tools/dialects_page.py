@@ -22,7 +22,7 @@ through byte for byte.
 Nothing is lost silently. A member *becomes* another; or it is *left out*, because the request means the same without it; or the request is
 *refused* with status 400, and `param` names the member. A member that no table here has is refused as well. null counts as absent.
 
-This page is made from the source (`make docs`), and every line of it is tested.
+The tables of requests are made from the source (`make docs`), and a test goes through every line of them.
 
 ## Answers
 
@@ -48,7 +48,8 @@ This page is made from the source (`make docs`), and every line of it is tested.
 - A Messages client gets thinking with an empty signature. It may send it back: thinking of earlier turns is left out.
 - Messages demand `usage`: it is zero where the provider counted nothing. In a stream it comes with `message_delta`, at the end.
 - Messages have no time: `created` and `created_at` are then 0.
-- A response repeats its request (`instructions`, `tools`, `tool_choice`, `metadata` and others). `store` is false.
+- A response repeats its request (`instructions`, `tools`, `tool_choice`, `metadata` and others), and where that is silent it has the API's
+  defaults, not what the provider took. `store` is false.
 
 ## Streams
 

@@ -193,3 +193,41 @@ def test_what_a_real_client_asks_can_be_asked_of_every_provider(asked: str, spok
     assert all(word in text for word in ("Be brief.", "Where?", "iVBORw0KGgo=", "Zürich", "Rain.", "look", "Looks.", "degrees", "500"))
     same = DIALECTS[spoken, asked].request(parse_object(made), "demo", stream=False)
     assert DIALECTS[asked, spoken].request(parse_object(same), "up/m", stream=False) == made
+
+
+@DIRECTIONS
+def test_an_answer_can_be_sent_back(asked: str, spoken: str) -> None:
+    """With the results of its calls, as agents do: each member that we told is one that we read."""
+    whole, _ = DIALECTS[asked, spoken].whole(provider_answers.WHOLE[spoken](), id=IDS[asked], model="demo")
+    said = json.loads(whole)
+    ids = [id for id, _, _ in CALLS]
+    further: dict[str, dict[str, Any]] = {
+        "chat.completions": {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                *(choice["message"] for choice in said.get("choices", ())),
+                *({"role": "tool", "tool_call_id": id, "content": "ok"} for id in ids),
+            ]
+        },
+        "messages": {
+            "max_tokens": 9,
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": said.get("content")},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "ok"} for id in ids]},
+            ],
+        },
+        "responses": {
+            "input": [
+                {"role": "user", "content": "Hi"},
+                *said.get("output", ()),
+                *({"type": "function_call_output", "call_id": id, "output": "ok"} for id in ids),
+            ]
+        },
+    }
+    body = json.dumps({"model": "demo", **further[asked]}).encode()
+    made = DIALECTS[asked, spoken].request(parse_object(body), "up/m", stream=False).decode()
+    assert REASONING not in made and json.dumps(TEXT, ensure_ascii=False)[1:-1] in made
+    assert all(made.count(f'"{id}"') == 2 for id in ids) and "1.2345678901234567e+19" in made.replace(
+        "12345678901234567890.10", "1.2345678901234567e+19"
+    )

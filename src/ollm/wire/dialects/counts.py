@@ -47,7 +47,6 @@ _chat = msgspec.json.Decoder(_Chat).decode
 _responses = msgspec.json.Decoder(_Responses).decode
 _messages = msgspec.json.Decoder(_Messages).decode
 _NO_USAGE = Usage()
-_UNSAID: Mapping[str, Any] = dict.fromkeys(("cache_creation", "inference_geo", "server_tool_use", "service_tier"))  # messages have these members
 
 
 def _optional(decode: Callable[[msgspec.Raw], Any], raw: msgspec.Raw) -> Any:
@@ -123,5 +122,4 @@ def to_messages(counts: Counts | None) -> Mapping[str, Any]:
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
-        **_UNSAID,
     }

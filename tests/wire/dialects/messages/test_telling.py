@@ -21,6 +21,8 @@ NONE = {
     "output_tokens": 0,
     "output_tokens_details": {"thinking_tokens": 0},
 }
+UNCOUNTED = {"cache_creation": None, "inference_geo": None, "server_tool_use": None, "service_tier": None}
+UNSAID = {"stop_details": None, "container": None}
 
 
 def frame(**members: object) -> Frame:
@@ -47,12 +49,13 @@ def test_a_whole_answer() -> None:
         "model": "demo",
         "content": [
             {"type": "thinking", "thinking": "hm", "signature": ""},
-            {"type": "text", "text": "Hi"},
-            {"type": "tool_use", "id": "c", "name": "f", "input": {"n": 1.5}},
+            {"type": "text", "text": "Hi", "citations": None},
+            {"type": "tool_use", "id": "c", "name": "f", "input": {"n": 1.5}, "caller": {"type": "direct"}},
         ],
         "stop_reason": "tool_use",
         "stop_sequence": None,
-        "usage": NONE | {"input_tokens": 2, "output_tokens": 1},
+        **UNSAID,
+        "usage": NONE | UNCOUNTED | {"input_tokens": 2, "output_tokens": 1},
     }
 
 
@@ -79,7 +82,7 @@ def test_arguments_that_are_no_object_cannot_be_told(arguments: str) -> None:
 def test_why_it_ended(end: End, kind: str, told: tuple[str, str | None]) -> None:
     within = frame(stop_sequences=["END"])
     said = json.loads(tell(Answer((Block(kind, "x"),), end, None), within))
-    assert (said["stop_reason"], said["stop_sequence"], said["usage"]) == (*told, NONE)
+    assert (said["stop_reason"], said["stop_sequence"], said["usage"]) == (*told, NONE | UNCOUNTED)
     teller = MessagesTeller(within)
     teller.open(Block(kind))
     delta, stop = events(teller.end(end, None))
@@ -96,22 +99,26 @@ def test_a_stream() -> None:
     output = teller.begin(Began(1700))
     for block in blocks:
         output += teller.open(block) + teller.say(block, "x") + teller.close(block, cut=False)
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}, "caller": {"type": "direct"}}
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "demo"}
     assert events(output + teller.end(End(CALLS), COUNTS)) == [
-        {"type": "message_start", "message": {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": NONE}},
+        {
+            "type": "message_start",
+            "message": {**head, "content": [], "stop_reason": None, "stop_sequence": None, **UNSAID, "usage": NONE | UNCOUNTED},
+        },
         {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "x"}},
         {"type": "content_block_stop", "index": 0},
-        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "", "citations": None}},
         {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "x"}},
         {"type": "content_block_stop", "index": 1},
-        {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "c", "name": "f", "input": {}}},
+        {"type": "content_block_start", "index": 2, "content_block": call},
         {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "x"}},
         {"type": "content_block_stop", "index": 2},
         {
             "type": "message_delta",
-            "delta": {"stop_reason": "tool_use", "stop_sequence": None},
-            "usage": NONE | {"input_tokens": 2, "output_tokens": 1},
+            "delta": {"stop_reason": "tool_use", "stop_sequence": None, **UNSAID},
+            "usage": NONE | {"input_tokens": 2, "output_tokens": 1, "server_tool_use": None},
         },
         {"type": "message_stop"},
     ]

@@ -54,12 +54,20 @@ def test_a_whole_answer() -> None:
 
 
 def test_the_request_is_repeated() -> None:
-    asked = {"instructions": "Be brief.\n", "temperature": 0.5, "tools": [{"type": "function", "name": "f"}], "metadata": {"k": "v"}, "user": None}
+    asked = {"instructions": "Be brief.\n", "temperature": 0.5, "tool_choice": "none", "metadata": {"k": "v"}, "user": None}
     body = json.loads(tell(Answer((), End(STOP), None), frame(**asked, input="canary", model="canary", store=True)))
     assert {name: body[name] for name in asked} == asked
     assert body["usage"] is None and body["store"] is False and "canary" not in json.dumps(body)
     (created, _) = events(ResponsesTeller(frame(**asked)).begin(Began(1)))
     assert {name: created["response"][name] for name in asked} == asked
+
+
+def test_what_the_request_says_in_part_is_completed() -> None:
+    asked = {"tools": [{"type": "function", "name": "f", "strict": True}], "text": {"verbosity": "low"}, "reasoning": {"effort": "low"}}
+    body = json.loads(tell(Answer((), End(STOP), None), frame(**asked)))
+    assert body["tools"] == [{"description": None, "parameters": None, "strict": True, "type": "function", "name": "f"}]
+    assert (body["text"], body["reasoning"]) == ({"format": {"type": "text"}, "verbosity": "low"}, {"effort": "low", "summary": None})
+    assert (body["temperature"], body["top_p"], body["completed_at"], body["service_tier"]) == (1.0, 1.0, None, "default")
 
 
 @pytest.mark.parametrize(("end", "reason"), [(LENGTH, "max_output_tokens"), (FILTERED, "content_filter")])

@@ -18,6 +18,9 @@ from ollm.wire.dialects.pieces import CALL, CALLS, FILTERED, LENGTH, REASONING, 
 _encode = msgspec.json.Encoder().encode
 _texts = msgspec.json.Decoder(list[str] | None).decode
 _REASONS = {STOP: "end_turn", LENGTH: "max_tokens", CALLS: "tool_use", FILTERED: "refusal"}
+# Members that Anthropic's answers always have, and of which another provider says nothing.
+_UNSAID = {"stop_details": None, "container": None}
+_UNCOUNTED = {"cache_creation": None, "inference_geo": None, "server_tool_use": None, "service_tier": None}
 _NULL = msgspec.Raw(b"null")
 
 
@@ -25,11 +28,11 @@ def tell(answer: Answer, frame: Frame) -> bytes:
     """A whole answer. Raises: WireError when the arguments of a tool call are no object, which a message can't hold."""
     refused = any(block.kind == REFUSAL for block in answer.blocks)
     message = {**_head(frame), "content": [_block(block) for block in answer.blocks], **_end(answer.end, frame, refused)}
-    return _encode({**message, "usage": to_messages(answer.counts)})
+    return _encode({**message, **_UNSAID, "usage": {**to_messages(answer.counts), **_UNCOUNTED}})
 
 
 def _head(frame: Frame) -> dict[str, Any]:
-    return {"id": frame.id, "type": "message", "role": "assistant", "model": frame.model, "container": None}
+    return {"id": frame.id, "type": "message", "role": "assistant", "model": frame.model}
 
 
 def _block(block: Block) -> Mapping[str, Any]:
@@ -47,10 +50,10 @@ def _block(block: Block) -> Mapping[str, Any]:
 def _end(end: End, frame: Frame, refused: bool) -> Mapping[str, Any]:
     """Why the answer ended. A stop sequence is only believed if the client set it: chat templates have their own."""
     if refused and end.reason == STOP:
-        return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": None}
+        return {"stop_reason": "refusal", "stop_sequence": None}
     if end.reason == STOP and end.sequence is not None and end.sequence in (_texts(frame.members.get("stop_sequences", _NULL)) or ()):
-        return {"stop_reason": "stop_sequence", "stop_sequence": end.sequence, "stop_details": None}
-    return {"stop_reason": _REASONS[end.reason], "stop_sequence": None, "stop_details": None}
+        return {"stop_reason": "stop_sequence", "stop_sequence": end.sequence}
+    return {"stop_reason": _REASONS[end.reason], "stop_sequence": None}
 
 
 class MessagesTeller:
@@ -62,8 +65,8 @@ class MessagesTeller:
 
     def begin(self, began: Began) -> bytes:
         """message_start."""
-        message = {**_head(self._frame), "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None, "usage": to_messages(None)}
-        return named_event({"type": "message_start", "message": message})
+        message = {**_head(self._frame), "content": [], "stop_reason": None, "stop_sequence": None, **_UNSAID}
+        return named_event({"type": "message_start", "message": {**message, "usage": {**to_messages(None), **_UNCOUNTED}}})
 
     def open(self, block: Block) -> bytes:
         """content_block_start, with nothing in it."""
@@ -85,9 +88,9 @@ class MessagesTeller:
 
     def end(self, end: End, counts: Counts | None) -> bytes:
         """message_delta and message_stop."""
-        ended = {**_end(end, self._frame, self._refused), "container": None}
-        delta = {"type": "message_delta", "delta": ended, "usage": to_messages(counts)}
-        return named_event(delta) + named_event({"type": "message_stop"})
+        delta = {**_end(end, self._frame, self._refused), **_UNSAID}
+        usage = {**to_messages(counts), "server_tool_use": None}
+        return named_event({"type": "message_delta", "delta": delta, "usage": usage}) + named_event({"type": "message_stop"})
 
     def fail(self) -> bytes:
         """The event that Anthropic's SDKs raise on."""

@@ -12,35 +12,32 @@ from ollm.wire.dialects.frame import ERROR_CODE, ERROR_MESSAGE, ERROR_TYPE, Fram
 from ollm.wire.dialects.pieces import CALL, FILTERED, LENGTH, REASONING, REFUSAL, TEXT, Answer, Began, Block, End
 
 _encode = msgspec.json.Encoder().encode
-_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _INCOMPLETE = {LENGTH: "max_output_tokens", FILTERED: "content_filter"}
 _PREFIXES = {TEXT: "msg", REFUSAL: "msg", REASONING: "rs", CALL: "fc"}
 _PARTS = {TEXT: "output_text", REFUSAL: "refusal", REASONING: "reasoning_text"}  # also how events call them, but for text
-# What a response repeats from its request, and what it says where the request is silent.
+# What a response repeats from its request, and what it says where the request is silent: the defaults of the API.
 _REPEATED: dict[str, Any] = {
-    "frequency_penalty": 0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
-    "presence_penalty": 0,
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
-    "service_tier": "default",
-    "temperature": 1,
+    "temperature": 1.0,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
     "tools": [],
     "top_logprobs": 0,
-    "top_p": 1,
+    "top_p": 1.0,
     "truncation": "disabled",
     "user": None,
 }
-
-
-_SILENT: dict[str, Any] = {"description": None, "parameters": None, "strict": False}  # of a tool, which is always a function here
+_UNSAID = {"completed_at": None, "frequency_penalty": 0.0, "presence_penalty": 0.0, "service_tier": "default", "background": False}
+_TOOL = {"description": None, "parameters": None, "strict": None}  # what a tool in an answer has, even if the one that was sent hadn't
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 def tell(answer: Answer, frame: Frame) -> bytes:
@@ -52,28 +49,30 @@ def tell(answer: Answer, frame: Frame) -> bytes:
 
 
 def _response(frame: Frame, created: int, output: list[dict[str, Any]], status: str = "in_progress") -> dict[str, Any]:
-    repeated: dict[str, Any] = {
-        name: _line(frame.members[name]) for name in _REPEATED if name in frame.members and bytes(frame.members[name]) != b"null"
-    }
-    if "tools" in repeated:
-        repeated["tools"] = [{**_SILENT, **tool} for tool in _tools(repeated["tools"])]
     return {
         "id": frame.id,
         "object": "response",
         "created_at": created,
-        "completed_at": None,
         "status": status,
-        "background": False,
         "error": None,
         "incomplete_details": None,
+        **_UNSAID,
         **_REPEATED,
-        **repeated,
+        **{name: _repeated(name, frame.members[name]) for name in _REPEATED if bytes(frame.members.get(name, b"null")) != b"null"},
         "model": frame.model,
         "output": output,
         "previous_response_id": None,
         "store": False,
         "usage": None,
     }
+
+
+def _repeated(name: str, raw: msgspec.Raw) -> object:
+    """A member of the request as the response repeats it: complete, where the API's own answers are."""
+    line = _line(raw)
+    if name == "tools":
+        return [{**_TOOL, **tool} for tool in _objects(line)]
+    return {**_REPEATED[name], **_object(line)} if name in {"text", "reasoning"} else line
 
 
 def _line(raw: msgspec.Raw) -> msgspec.Raw:
