@@ -27,7 +27,7 @@ def vectors(folder: Path) -> dict[str, bytes]:
     """Payloads by section and number."""
     entries = json.loads((folder / "http-smuggling/http-garden-trophies.json").read_bytes())
     return {
-        f"{entry['section']} {entry['n']}.{index}": codecs.escape_decode(text)[0]  # type: ignore[attr-defined]  # the record's own escapes
+        f"{entry['section']} {entry['n']}.{index}": codecs.escape_decode(text)[0]  # the record has its own escapes
         for entry in entries
         for index, text in enumerate(entry["payload_escaped"])
     }
