@@ -1,7 +1,7 @@
 """Which of a request's candidates is tried first: by the model's rule, or by what the caller prefers.
 
-Rules change the order among peers only: candidates that are ready and of the level of the first ready one. So no rule of speed or price puts
-a route of a lower level before one of a higher level that the configuration names first.
+Rules change the order among peers only: candidates that are ready and of the level of the first candidate. So no rule of speed or price puts
+a route of a lower level before one of a higher level that the configuration names first, and one that isn't verified now makes no room for less.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,11 @@ _NEVER = float("inf")
 
 
 def arranged(names: Sequence[str], levels: Mapping[str, Level], ready: Callable[[str], bool], rule: Rule) -> list[str]:
-    """`names` with those in front, in the order of `rule`, that are `ready` and of the level of the first ready one.
+    """`names` with those in front, in the order of `rule`, that are `ready` and of the level of the first of all.
 
     The others follow in their order, so that nothing that could serve is lost.
     """
-    able = [name for name in names if ready(name)]
-    peers = [name for name in able if levels[name] is levels[able[0]]]
+    peers = [name for name in names if levels[name] is levels[names[0]] and ready(name)]
     return [*rule(peers), *(name for name in names if name not in peers)]
 
 

@@ -264,7 +264,7 @@ _PROVIDER = {
     "upstream_unavailable": _provider(
         503,
         "every route of the model failed so often of late that it is left alone until `retry-after`. Nothing was forwarded",
-        "The circuit breakers of all of the model's routes are open: too many attempts failed (`routing.breaker`), and the time to probe has not come.",
+        "The circuit breakers of all of the model's routes are open (`routing.breaker`), and the time to probe one has not come.",
         "Wait as long as `retry-after` says; SDKs do so. The operator can give the model another route.",
     ),
     "upstream_credentials": _provider(

@@ -46,7 +46,7 @@ def test_every_error_stands_at_the_operations_where_it_can_come() -> None:
     assert named - {None} == set(ERROR_CODES) - elsewhere
     chat = operations()["POST", "/v1/chat/completions"]["responses"]
     at_412 = responses[chat["412"]["$ref"].rpartition("/")[2]]
-    assert codes_in(at_412) == [None], "session_not_accepted stands in type"
+    assert codes_in(at_412) == ["preferences_not_met", None], "session_not_accepted stands in type"
     at_404 = responses[chat["404"]["$ref"].rpartition("/")[2]]
     assert codes_in(at_404) == ["model_not_found", "endpoint_not_supported"]
 
