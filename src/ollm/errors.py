@@ -5,6 +5,7 @@
     ├── EvidenceRefused        evidence is malformed, not genuine or not wanted; names the check, got and want
     ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
+    │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── StoreError             the store can't do what was asked
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
@@ -57,6 +58,14 @@ class WireError(OllmError):
         super().__init__(reason)
         self.reason = reason
         self.param = param
+
+
+class ErrorAnswer(WireError):
+    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__("the provider answered with an error object")
+        self.status = status
 
 
 class StoreError(OllmError):

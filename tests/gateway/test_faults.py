@@ -2,7 +2,7 @@
 
 import pytest
 
-from ollm.errors import ChannelRefused, SealError, UpstreamError, WireError
+from ollm.errors import ChannelRefused, ErrorAnswer, SealError, UpstreamError, WireError
 from ollm.gateway.faults import from_exception, from_status, unsealable
 
 SECRET = "Hello there"
@@ -46,6 +46,8 @@ def test_a_wait_is_passed_on_only_when_it_is_a_number(given: str, passed_on: dic
         pytest.param(UpstreamError("stream", SECRET), 502, "upstream_error", id="a cut"),
         pytest.param(SealError("AEAD_DECRYPT_FAILED", SECRET), 502, "upstream_unsealed", id="not sealed"),
         pytest.param(WireError(SECRET), 502, "upstream_garbled", id="garbage"),
+        pytest.param(ErrorAnswer(429), 429, "upstream_rate_limited", id="an error with status 200"),
+        pytest.param(ErrorAnswer(None), 502, "upstream_error", id="an error of an unknown kind with status 200"),
     ],
 )
 def test_each_failure_has_its_code_and_keeps_its_text_to_itself(problem: Exception, status: int, code: str) -> None:

@@ -107,6 +107,7 @@ async def test_the_error_event_is_what_openai_clients_raise_on(socket_dir: Path)
         pytest.param(stream(b"garbage\n\ndata: nonsense\n\n"), id="garbage"),
         pytest.param(reset, id="before the headers"),
         pytest.param(answer(b"{}"), id="not a stream at all"),
+        pytest.param(stream(event(error={"message": "echo of Hello there"}), DONE), id="an error in place of the first event"),
     ],
 )
 async def test_a_stream_that_never_began_is_an_http_error(script: Script, socket_dir: Path) -> None:
@@ -131,7 +132,7 @@ async def test_a_stream_that_was_not_asked_for_is_discarded(socket_dir: Path) ->
     [
         pytest.param(b"<html>Hello there</html>", "upstream_garbled", id="no JSON"),
         pytest.param(b"[]", "upstream_garbled", id="no object"),
-        pytest.param(b'{"error":{"message":"Hello there"}}', "upstream_garbled", id="an error with status 200"),
+        pytest.param(b'{"error":{"message":"Hello there"}}', "upstream_error", id="an error with status 200"),
         pytest.param(b'{"id":"x","choices":[]', "upstream_garbled", id="cut JSON"),
         pytest.param(b"", "upstream_garbled", id="nothing"),
     ],

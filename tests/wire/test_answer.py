@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.answer import DONE, StreamRewriter, answer_id, rewrite_whole
 from ollm.wire.sse import MAX_EVENT
@@ -59,6 +59,13 @@ def test_a_whole_answer_without_id_or_usage() -> None:
 def test_no_answer_is_no_answer(body: bytes) -> None:
     with pytest.raises(WireError) as caught:
         rewrite_whole(body, id="i", model="m")
+    assert "canary" not in str(caught.value)
+
+
+def test_an_error_object_has_the_status_that_it_stands_for() -> None:
+    with pytest.raises(ErrorAnswer) as caught:
+        rewrite_whole(b'{"error":{"message":"canary","code":429}}', id="i", model="m")
+    assert caught.value.status == 429
     assert "canary" not in str(caught.value)
 
 
@@ -130,6 +137,22 @@ def test_a_provider_error_is_replaced_and_ends_the_stream(error: bytes) -> None:
     assert "error" in last and "canary" not in str(last)  # type: ignore[operator]
     assert (stream.failed, stream.done) == (True, False)
     assert stream.feed(sse(b"[DONE]")) == b"" and not stream.done
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (sse({"error": {"message": "canary", "type": "requests", "code": "rate_limit_exceeded"}}), 429),
+        (sse(chunk(choices=[], error={"message": "canary", "code": 502})), 502),
+        (sse({"error": "canary"}), None),
+        (b'event: error\ndata: {"message":"canary"}\n\n', None),
+    ],
+)
+def test_an_error_before_anything_else_is_no_stream(error: bytes, status: int | None) -> None:
+    with pytest.raises(ErrorAnswer) as caught:
+        rewriter().feed(b": a comment\n\n" + error + sse(chunk("after")))
+    assert caught.value.status == status
+    assert "canary" not in str(caught.value)
 
 
 def test_data_after_done_is_ignored() -> None:

@@ -1,13 +1,13 @@
 """What a client is told when a provider fails: our words only, since a provider's text can repeat the prompt."""
 
-from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
+from ollm.errors import ApiError, ChannelRefused, ErrorAnswer, SealError, UpstreamError, WireError
 from ollm.gateway.attested import unverified
 
 _UNSEALABLE = {"UNSEALABLE_CONTENT", "UNSUPPORTED_ENDPOINT", "INVALID_INPUT"}
 _CLIENT_SIDE = {400, 413, 415, 422}
 
 
-def from_status(status: int, retry_after: str) -> ApiError:
+def from_status(status: int, retry_after: str = "") -> ApiError:
     """The error for a provider's HTTP status."""
     if status == 429:
         headers = {"retry-after": retry_after} if retry_after.isascii() and retry_after.isdigit() else {}
@@ -47,6 +47,10 @@ def from_exception(problem: Exception) -> ApiError:
         return ApiError(
             502, "api_error", "upstream_unsealed", "The provider's answer could not be opened with the sealed request's key; it was discarded."
         )
+    if isinstance(problem, ErrorAnswer):
+        if problem.status is not None:
+            return from_status(problem.status)
+        return ApiError(502, "api_error", "upstream_error", "The provider answered with an error.")
     if isinstance(problem, WireError):
         return ApiError(502, "api_error", "upstream_garbled", "The provider's answer is not what the API defines; it was discarded.")
     raise problem

@@ -5,10 +5,10 @@ All other members pass through byte for byte, `obfuscation` (OpenAI's padding ag
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.endpoints import CHAT, Endpoint
-from ollm.wire.errors import stream_failed
+from ollm.wire.errors import status_said, stream_failed
 from ollm.wire.sse import Event, EventParser
 
 DONE = b"data: [DONE]\n\n"
@@ -39,11 +39,11 @@ def is_error(members: _Members) -> bool:
 def rewrite_whole(body: bytes, endpoint: Endpoint = CHAT, *, id: str, model: str) -> tuple[bytes, Usage | None]:
     """A whole answer with our `id` and `model`, and its usage. Where the API gives an answer neither, those that are there are replaced.
 
-    Raises: WireError when `body` is no JSON object, or is an error object that came with a success status.
+    Raises: WireError when `body` is no JSON object, ErrorAnswer when it is an error object that came with a success status.
     """
     members = members_of(body)
     if is_error(members):
-        raise WireError("the provider answered with an error object")
+        raise ErrorAnswer(status_said(members["error"]))
     if endpoint.named or "id" in members:
         members["id"] = msgspec.Raw(encode(id))
     if endpoint.named or "model" in members:
@@ -85,6 +85,7 @@ class StreamRewriter:
         self._include_usage = include_usage
         self._parser = EventParser()
         self._broken: WireError | None = None
+        self._begun = False  # a good event came
 
     @property
     def ended(self) -> bool:
@@ -102,8 +103,8 @@ class StreamRewriter:
     def feed(self, data: bytes) -> bytes:
         """What to send on for `data`: whole events, possibly none.
 
-        Raises: WireError for an event that is no JSON object or too large. Good events before it in the same `data` are
-        returned first and the error is raised by the next call; `done` stays False either way.
+        Raises: WireError for an event that is no JSON object or too large, ErrorAnswer for an error before any good event. Good events
+        before it in the same `data` are returned first and the error is raised by the next call; `done` stays False either way.
         """
         if self.done or self.failed:
             return b""
@@ -133,8 +134,8 @@ class StreamRewriter:
             data = data.replace(b"\n", b" ")
         members = members_of(data)
         if event.name == "error" or ("error" in members and is_error(members)):
-            self.failed = True
-            return _ERROR
+            return self._fail(members)
+        self._begun = True
         choices = members.get("choices")
         if choices is not None and choices != _NO_CHOICES:
             self.content_events += 1
@@ -151,3 +152,9 @@ class StreamRewriter:
         members["id"] = self._id
         members["model"] = self._model
         return b"data: " + encode(members) + b"\n\n"
+
+    def _fail(self, members: _Members) -> bytes:
+        if not self._begun:
+            raise ErrorAnswer(status_said(members.get("error", b"")))
+        self.failed = True
+        return _ERROR

@@ -10,11 +10,11 @@ provider's in the member that holds the answer (`response`, `message`). All else
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.answer import encode, is_error, members_of, text_of
 from ollm.wire.endpoints import Endpoint
-from ollm.wire.errors import stream_failed
+from ollm.wire.errors import status_said, stream_failed
 from ollm.wire.sse import Event, EventParser
 
 _NESTED = ("response", "message")
@@ -35,6 +35,7 @@ class TypedRewriter:
         self._model = msgspec.Raw(encode(model))
         self._parser = EventParser()
         self._broken: WireError | None = None
+        self._begun = False  # a good event came
         self._held = b""  # an event that ends the stream if nothing follows it
         self._first: dict[str, msgspec.Raw] = {}  # Anthropic's usage of the stream's beginning: what its end has takes the place of it
 
@@ -74,8 +75,11 @@ class TypedRewriter:
         members = members_of(data)
         kind = text_of(members.get("type")) or event.name
         if kind == "error" or event.name == "error" or (is_error(members) and not kind.startswith("response.")):
+            if not self._begun:
+                raise ErrorAnswer(status_said(members["error"] if "error" in members else encode(members)))
             self.failed = True
             return stream_failed(self._endpoint.dialect)
+        self._begun = True
         self._read(members, kind)
         name = b"event: " + event.name.encode() + b"\n" if event.name else b""
         out = name + b"data: " + encode(members) + b"\n\n"
