@@ -11,7 +11,7 @@ from ollm.gateway.settle import settle
 from ollm.gateway.signatures import note_signature
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
-from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole
+from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole, whole_text
 from ollm.wire.endpoints import TEXT
 from ollm.wire.errors import error_event
 from ollm.wire.request import InferenceRequest
@@ -50,7 +50,7 @@ async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answ
     await note_signature(exchange, answer, answer_id(data) if answer.signed else None)
     answer.close()
     if request.text:
-        body, kind = data, TEXT
+        body, kind = whole_text(data), TEXT
     else:
         body, exchange.usage = rewrite_whole(data, exchange.endpoint, id=exchange.answer_id or "", model=request.model)
         kind = _JSON
