@@ -1,6 +1,7 @@
 """Answers on their way to the client: ours are the ids, the provider's are the words, and no cut one looks complete."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ollm.gateway import relay
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
 from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, stream
-from tests.stage import MODEL, Stage, asking, chat_body, configuration, error_of, events, last_entry, opened, stem
+from tests.stage import CHAT, MODEL, Stage, asking, chat_body, configuration, error_of, events, last_entry, opened, stem
 
 
 def event(**members: Any) -> bytes:
@@ -142,6 +143,20 @@ async def test_a_whole_answer_that_is_garbage_is_discarded(body: bytes, code: st
         response = await stage.chat()
         assert (response.status_code, error_of(response)["code"]) == (502, code)
         assert b"Hello there" not in response.content
+        assert (await stage.entry(response)).status is Status.UPSTREAM_FAILED
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "kind"),
+    [("/v1/audio/speech", {"input": "Hello there", "voice": "alloy"}, "audio/mpeg"), (CHAT, {"messages": []}, "application/json")],
+)
+async def test_a_compressed_answer_is_discarded(path: str, members: dict[str, Any], kind: str, socket_dir: Path) -> None:
+    """The client would take it for what it is not: a file whose compression nobody told it of."""
+    script = answer(gzip.compress(b"{}"), kind=kind, extra="content-encoding: gzip\r\n")
+    models = {MODEL: {"upstreams": ["enclave"], "endpoints": ["chat.completions", "audio.speech"]}}
+    async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave}, models=models)) as stage:
+        response = await stage.http.post(path, json={"model": MODEL, **members})
+        assert (response.status_code, error_of(response)["code"]) == (502, "upstream_garbled")
         assert (await stage.entry(response)).status is Status.UPSTREAM_FAILED
 
 

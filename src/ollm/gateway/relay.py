@@ -36,6 +36,8 @@ async def relay(exchange: Exchange, call: Call, request: InferenceRequest, answe
     """Hand the answer to the client. Raises: UpstreamError, SealError, WireError while nothing of it was handed out."""
     if answer.streamed != request.stream:
         raise WireError("the provider answered in another form than was asked for")
+    if answer.compressed:
+        raise WireError("the provider compressed its answer, which nobody asked for")  # and nobody would tell the client of
     if request.stream:
         await _stream(exchange, call, request, answer)
     elif exchange.endpoint.binary:

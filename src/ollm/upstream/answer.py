@@ -33,7 +33,7 @@ class Answer:
     """A provider's answer. Call `close` when done, whatever happened. `opener` None: it is in the clear."""
 
     __slots__ = (
-        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key_refused", "media_type", "retry_after",
+        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "compressed", "connection", "key_refused", "media_type", "retry_after",
         "sent_hash", "status", "streamed",
     )  # fmt: skip
 
@@ -51,6 +51,7 @@ class Answer:
         self.status = response.status
         self.media_type = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         self.streamed = self.media_type == b"text/event-stream"
+        self.compressed = response.headers.get(b"content-encoding", b"identity").lower() != b"identity"
         self.retry_after = response.headers.get(b"retry-after", b"")[:16].decode("latin-1")
 
     async def read(self) -> bytes:
