@@ -11,7 +11,7 @@ import pytest
 from ollm.gateway import relay
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
-from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, stream
+from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, stalling, stream
 from tests.stage import CHAT, MODEL, Stage, asking, chat_body, configuration, error_of, events, last_entry, opened, stem
 
 
@@ -240,6 +240,15 @@ async def test_a_client_that_does_not_read_holds_the_provider_back(socket_dir: P
         assert (await last_entry(stage)).status is Status.CLIENT_GONE
 
 
+async def test_a_provider_that_goes_on_behind_its_end_mark_is_left(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_TRAILING_SECONDS", 0.05)
+    async with scripted_enclave(stalling(piece("Hi"), DONE)) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
+        response = await stage.chat(stream=True)
+        assert response.content.endswith(DONE)
+        assert (await stage.entry(response)).status is Status.COMPLETED
+        await asyncio.wait_for(enclave.gone.wait(), 5)  # although it may be silent for minutes
+
+
 class Endless:
     """A signed answer whose body does not end behind its [DONE]."""
 
@@ -251,7 +260,7 @@ class Endless:
 
 
 async def test_a_body_that_does_not_end_is_not_waited_for_and_has_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "_SIGNATURE_SECONDS", 0.01)
+    monkeypatch.setattr(relay, "_TRAILING_SECONDS", 0.01)
     asked: list[str | None] = []
 
     async def note(exchange: object, answered: object, chat_id: str | None) -> None:

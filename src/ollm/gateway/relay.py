@@ -18,7 +18,7 @@ from ollm.wire.request import InferenceRequest
 from ollm.wire.rewriting import Rewriter
 from ollm.wire.typed_answer import TypedRewriter
 
-_SIGNATURE_SECONDS = 5.0  # for the end of a body behind its [DONE]
+_TRAILING_SECONDS = 5.0  # for the end of a body behind its [DONE]
 _JSON = b"application/json"
 _MEDIA = re.compile(rb"audio/[a-z0-9.+-]{1,40}|application/octet-stream")
 _TRAILING_READS = 64  # after [DONE] only the end of the body is due
@@ -109,7 +109,10 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             out, status = _error_event(exchange, unsigned), Status.UPSTREAM_FAILED
     await _last(exchange, call, out, status)
     if status is Status.COMPLETED:
-        await _read_out(answer)
+        try:
+            await _read_out(answer)
+        except TimeoutError:
+            pass  # the client has all of it: what is lost is a connection that could have been used again
 
 
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
@@ -122,8 +125,7 @@ def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
 async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> None:
     """The machine signs all of the stream's bytes: they are read to their end first. Raises: ApiError where the policy wants a signature."""
     try:
-        async with asyncio.timeout(_SIGNATURE_SECONDS):
-            await _read_out(answer)
+        await _read_out(answer)
     except TimeoutError:
         chat_id = None
     await note_signature(exchange, answer, chat_id)
@@ -156,10 +158,11 @@ def _error_event(exchange: Exchange, error: ApiError) -> bytes:
 
 
 async def _read_out(answer: Answer) -> None:
-    """Read to the end of the body, so that the connection can carry another request."""
+    """Read to the end of the body, so that the connection can carry another request. Raises: TimeoutError when it doesn't end soon."""
     try:
-        for _ in range(_TRAILING_READS):
-            if not await answer.read():
-                return
+        async with asyncio.timeout(_TRAILING_SECONDS):
+            for _ in range(_TRAILING_READS):
+                if not await answer.read():
+                    return
     except (UpstreamError, SealError):
         return  # the answer was complete; only the connection is lost
