@@ -80,6 +80,16 @@ def test_the_end_of_several_pictures_is_that_of_the_body() -> None:
     assert seen.usage == Usage(input_tokens=5, output_tokens=272)
 
 
+def test_the_count_of_a_message_that_was_cut_is_an_estimate() -> None:
+    data = stream("messages")
+    cut = rewriter("messages")
+    cut.feed(data[: data.index(b"event: content_block_stop")])
+    assert cut.usage is not None
+    assert (cut.usage.input_tokens, cut.usage.output_tokens, cut.usage.estimated) == (8, 11, True)
+    whole, _ = through("messages", data)
+    assert whole.usage is not None and not whole.usage.estimated
+
+
 @pytest.mark.parametrize("name", ["responses", "messages", "images.generations", "audio.transcriptions"])
 def test_a_cut_stream_has_no_end(name: str) -> None:
     data = stream(name)

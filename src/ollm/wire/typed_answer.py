@@ -38,6 +38,7 @@ class TypedRewriter:
         self._begun = False  # a good event came
         self._held = b""  # an event that ends the stream if nothing follows it
         self._first: dict[str, msgspec.Raw] = {}  # Anthropic's usage of the stream's beginning: what its end has takes the place of it
+        self._partial: Usage | None = None  # what that comes to: until the end its output is a guess
 
     @property
     def ended(self) -> bool:
@@ -101,6 +102,10 @@ class TypedRewriter:
                 members[name] = self._answer(members[name])
         if "usage" in members:
             self._count(members["usage"])
+            self._partial = None
+        elif self._partial is not None:
+            output = max(self._partial.output_tokens, self.content_events)
+            self.usage = msgspec.structs.replace(self._partial, output_tokens=output, estimated=True)
 
     def _answer(self, raw: msgspec.Raw) -> msgspec.Raw:
         inner = members_of(raw)
@@ -108,6 +113,7 @@ class TypedRewriter:
             self.provider_id = text_of(inner.get("id"))
         if "usage" in inner:
             self._count(inner["usage"])
+            self._partial = self.usage if self._endpoint.dialect == "anthropic" else None
         inner["id"], inner["model"] = self._id, self._model
         if is_error(inner):
             inner["error"] = msgspec.Raw(_FAILED)
