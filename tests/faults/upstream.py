@@ -9,12 +9,13 @@ import json
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from ollm.net.clock import SystemClock
 from ollm.testing.providers.tls import Certified, certified
 
+_READ_AHEAD = 64 * 1024
 LEAK = "the provider's own words"  # in all that isn't a right answer: none of it may reach a client
 END = b"0\r\n\r\n"  # of a chunked body
 DONE = b"data: [DONE]\n\n"
@@ -22,24 +23,29 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
 class Ask(NamedTuple):
-    """A request as it came. `prompt` is what its last message says: each test's requests say something of their own."""
+    """A request as it came. Of a chat's: `prompt` is what its last message says, and each test's requests say something of their own."""
 
-    head: bytes
-    body: bytes
-    model: str
-    prompt: str
-    streamed: bool
+    path: str = ""
+    fields: Mapping[str, str] = {}
+    body: bytes = b""
+    model: str = ""
+    prompt: str = ""
+    streamed: bool = False
 
 
 Play = Callable[[Ask, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 
 
 class Upstream:
-    """`async with Upstream(play) as upstream:`. Where nobody shall get as far as TLS, `plain` is played to each connection instead."""
+    """`async with Upstream(play) as upstream:`. Where nobody shall get as far as TLS, `plain` is played to each connection instead.
 
-    def __init__(self, play: Play, *, plain: Play | None = None, identity: Certified | None = None) -> None:
+    `heads`: play begins with the head of a request; the body stays unread.
+    """
+
+    def __init__(self, play: Play, *, plain: Play | None = None, identity: Certified | None = None, heads: bool = False) -> None:
         self._play = play
         self._plain = plain
+        self._heads = heads
         found = identity or certified(SystemClock().now())
         self.ca = found.ca
         self._context: ssl.SSLContext = found.identity.context()
@@ -56,8 +62,11 @@ class Upstream:
 
     async def __aenter__(self) -> Self:
         context = self._context if self._plain is None else None
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, limit=64 * 1024 * 1024)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _READ_AHEAD)  # the kernel would hold megabytes of what nobody reads
+        listening.bind(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._serve, sock=listening, ssl=context, limit=_READ_AHEAD)
+        self.port = listening.getsockname()[1]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -83,9 +92,9 @@ class Upstream:
             self._tasks.discard(task)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        ask, play = Ask(b"", b"", "", "", False), self._plain
+        ask, play = Ask(), self._plain
         if play is None:
-            ask, play = await _read(reader), self._play
+            ask, play = await _read(reader, heads=self._heads), self._play
             self.asked[ask.prompt] += 1
         self.playing += 1
         try:
@@ -94,12 +103,17 @@ class Upstream:
             self.playing -= 1
 
 
-async def _read(reader: asyncio.StreamReader) -> Ask:
-    head = await reader.readuntil(b"\r\n\r\n")
-    fields = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:-2])
-    body = await reader.readexactly(int(fields["content-length"]))
-    members = json.loads(body)
-    return Ask(head, body, members["model"], members["messages"][-1]["content"], bool(members.get("stream")))
+async def _read(reader: asyncio.StreamReader, *, heads: bool) -> Ask:
+    line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+    ask = Ask(line.split(" ")[1], dict(field.split(": ", 1) for field in lines))
+    if heads:
+        return ask
+    ask = ask._replace(body=await reader.readexactly(int(ask.fields["content-length"])))
+    if ask.fields["content-type"] != "application/json":
+        return ask
+    members = json.loads(ask.body)
+    prompt = members["messages"][-1]["content"] if "messages" in members else ""
+    return ask._replace(model=members["model"], prompt=prompt, streamed=bool(members.get("stream")))
 
 
 # What a provider says
