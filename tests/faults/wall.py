@@ -114,7 +114,7 @@ async def _opened(folder: Path, faults: Iterable[Fault], timeouts: dict[str, flo
 
 async def suffer(folder: Path, faults: tuple[Fault, ...], timeouts: dict[str, float]) -> Wall:
     """Ask everything at once, and look at what is left behind when all of it is over."""
-    sockets, tasks = _sockets(), asyncio.all_tasks()
+    before, tasks = sockets(), asyncio.all_tasks()
     seen: dict[Case, Seen] = {}
     async with _opened(folder, faults, timeouts) as play:
         stage = play.stage
@@ -132,9 +132,9 @@ async def suffer(folder: Path, faults: tuple[Fault, ...], timeouts: dict[str, fl
         rows = await stage.gateway.ledger.recent(10_000)  # type: ignore[attr-defined]  # SqlLedger's own
         limit = budget(stage.loaded.settings)
     try:
-        await eventually(lambda: _sockets() <= sockets and asyncio.all_tasks() <= tasks, 5)
+        await eventually(lambda: sockets() <= before and asyncio.all_tasks() <= tasks, 5)
     except TimeoutError:
-        left.append(f"{_sockets() - sockets} sockets, {[task.get_name() for task in asyncio.all_tasks() - tasks]}")
+        left.append(f"{sockets() - before} sockets, {[task.get_name() for task in asyncio.all_tasks() - tasks]}")
     return Wall(seen, Counter(entry.request_id for entry in rows), limit, left)
 
 
@@ -165,7 +165,7 @@ def busy(gateway: Gateway) -> int:
     return sum(len(route._pool._busy) for route in routes if route is not None)
 
 
-def _sockets() -> int:
+def sockets() -> int:
     """Open sockets of this process."""
     count = 0
     for name in os.listdir("/proc/self/fd"):
