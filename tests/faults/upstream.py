@@ -39,13 +39,14 @@ Play = Callable[[Ask, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[boo
 class Upstream:
     """`async with Upstream(play) as upstream:`. Where nobody shall get as far as TLS, `plain` is played to each connection instead.
 
-    `heads`: play begins with the head of a request; the body stays unread.
+    `heads`: play begins with the head of a request; the body stays unread. `counts`: what is asked is remembered.
     """
 
-    def __init__(self, play: Play, *, plain: Play | None = None, identity: Certified | None = None, heads: bool = False) -> None:
+    def __init__(self, play: Play, *, plain: Play | None = None, identity: Certified | None = None, heads: bool = False, counts: bool = True) -> None:
         self._play = play
         self._plain = plain
         self._heads = heads
+        self._counts = counts
         found = identity or certified(SystemClock().now())
         self.ca = found.ca
         self._context: ssl.SSLContext = found.identity.context()
@@ -95,7 +96,8 @@ class Upstream:
         ask, play = Ask(), self._plain
         if play is None:
             ask, play = await _read(reader, heads=self._heads), self._play
-            self.asked[ask.prompt] += 1
+            if self._counts:
+                self.asked[ask.prompt] += 1
         self.playing += 1
         try:
             return await play(ask, reader, writer)
