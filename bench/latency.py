@@ -22,6 +22,8 @@ from bench.table import layout
 
 TARGETS = ("direct", "envoy", "full", "process")
 STREAMS = (1, 32, 256)
+PACE = 0.02  # seconds between two tokens, as nginx.conf has it
+MEASURED = 2  # streams of each client
 LITTLE = 8  # streams at least that are timed at each width: one alone says nothing
 
 
@@ -51,15 +53,17 @@ def row(name: str, mine: Delays, direct: Delays | None) -> tuple[str, ...]:
 
 
 async def many(target: Target, width: int) -> list[Timed]:
-    """`width` paced streams at once, each on a connection of its own that has carried one before."""
+    """`width` paced streams at once: each client begins at a moment of its own, and its first stream, for which connections are made, isn't timed."""
     body = STREAM.body()[:-1] + b',"paced":true}'
     request = head_of(target, len(body)) + body
     connections = [await connect(target) for _ in range(width)]
     try:
-        warm = head_of(target, len(STREAM.body())) + STREAM.body()
-        for connection in connections:
-            await stream(connection, warm)
-        found = await asyncio.gather(*(stream(connection, request) for connection in connections))
+
+        async def client(number: int) -> list[Timed]:
+            await asyncio.sleep(CHUNKS * PACE * number / width)
+            return [await stream(connections[number], request) for _ in range(1 + MEASURED)][1:]
+
+        found = [timed for each in await asyncio.gather(*map(client, range(width))) for timed in each]
         if any(each.events < CHUNKS for each in found):
             raise BenchError(f"{target.name}: a stream lacks events")
         return found
@@ -70,7 +74,7 @@ async def many(target: Target, width: int) -> list[Timed]:
 
 def report(stage: Stage, width: int, rounds: int) -> str:
     found: dict[str, list[Timed]] = {name: [] for name in stage.targets}
-    for number in range(max(rounds, -(-LITTLE // width))):
+    for number in range(max(rounds, -(-LITTLE // (MEASURED * width)))):
         for name, target in stage.targets.items():
             found[name] += uvloop.run(many(target, width))
             talk(f"{width} streams, round {number + 1}: {target.name}")
