@@ -26,22 +26,17 @@ _string = msgspec.json.Decoder(str).decode
 def members_of(data: bytes | msgspec.Raw) -> _Members:
     """The members of a provider's JSON object. Raises: WireError."""
     try:
-        if isinstance(data, bytes):
-            _utf8(data)  # what is passed on raw is not looked into, and clients can't read anything else (RFC 8259 §8.1)
+        if isinstance(data, bytes) and not data.isascii():
+            data.decode()  # what is passed on raw is not looked into, and clients can't read anything but UTF-8 (RFC 8259 §8.1)
         return _members(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("the provider's answer is not a JSON object") from None
 
 
-def _utf8(data: bytes) -> None:
-    if not data.isascii():
-        data.decode()
-
-
 def whole_text(body: bytes) -> bytes:
     """A whole answer that is text and not JSON, as it came. Raises: WireError when it is no UTF-8, as its Content-Type will say."""
     try:
-        _utf8(body)
+        body.decode()
     except UnicodeDecodeError:
         raise WireError("the provider's answer is not UTF-8") from None
     return body
