@@ -26,7 +26,7 @@ _string = msgspec.json.Decoder(str).decode
 def members_of(data: bytes | msgspec.Raw) -> _Members:
     """The members of a provider's JSON object. Raises: WireError."""
     try:
-        if isinstance(data, bytes) and not data.isascii():
+        if type(data) is bytes and not data.isascii():
             data.decode()  # what is passed on raw is not looked into, and clients can't read anything but UTF-8 (RFC 8259 §8.1)
         return _members(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
