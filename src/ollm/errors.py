@@ -24,6 +24,17 @@ class OllmError(Exception):
     """Base of all deliberate errors."""
 
 
+def let_go(problem: BaseException) -> None:
+    """Let go of the frames that `problem` came through, once it is dealt with.
+
+    Those frames hold prompts, and often `problem` itself: as a cycle, all of it would stay in memory until the collector comes.
+    """
+    seen: BaseException | None = problem
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__context__
+
+
 class ConfigError(OllmError):
     """The configuration is unusable. `cause` says what is wrong and `mend` what to do about it."""
 
@@ -107,6 +118,10 @@ class UpstreamError(OllmError):
         self.reason = reason
         self.status = status
 
+    def again(self) -> "UpstreamError":
+        """The same, to be raised anew: one exception raised twice collects two tracebacks."""
+        return UpstreamError(self.phase, self.reason, status=self.status)
+
 
 class ChannelRefused(UpstreamError):
     """The key of the peer on this connection is not one that the verified evidence binds."""
@@ -126,5 +141,5 @@ class CollateralError(UpstreamError):
         self.ended = ended  # it was had, and its time is over
 
     def again(self) -> "CollateralError":
-        """The same, to be raised anew: one exception raised twice collects two tracebacks."""
+        """As `UpstreamError.again`."""
         return CollateralError(self.phase, self.reason, status=self.status, retry_after=self.retry_after, ended=self.ended)

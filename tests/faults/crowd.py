@@ -121,7 +121,7 @@ class Crowd:
 
 
 @contextlib.asynccontextmanager
-async def _opened(folder: Path) -> AsyncIterator[Stage]:
+async def opened_crowd(folder: Path) -> AsyncIterator[Stage]:
     async with Upstream(talk, counts=False) as upstream:
         tree = configuration({}, gateway={"floor": "zdr"}, models={MODEL: {"upstreams": ["open"]}})
         tree["upstreams"] = {"open": {"url": upstream.url, "adapter": "openai-compatible", "ca": upstream.ca, "max_connections": 64}}
@@ -132,7 +132,7 @@ async def _opened(folder: Path) -> AsyncIterator[Stage]:
 async def gather(folder: Path, *, streams: int, at_once: int, callers: int, aborts: float, seed: int) -> Toll:
     """The whole play: `streams` streams of `callers` keys."""
     before, tasks = sockets(), asyncio.all_tasks()
-    async with _opened(folder) as stage:
+    async with opened_crowd(folder) as stage:
         keys = [await new_key(stage.loaded, name=f"caller-{number}") for number in range(callers)]
         await asyncio.sleep(1.5)  # a running gateway looks for new keys each second
         toll = await Crowd(stage, keys, streams=streams, aborts=aborts, seed=seed).run(at_once)

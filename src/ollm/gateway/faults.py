@@ -1,6 +1,6 @@
 """What a client is told when a provider fails: our words only, since a provider's text can repeat the prompt."""
 
-from ollm.errors import ApiError, ChannelRefused, ErrorAnswer, SealError, UpstreamError, WireError
+from ollm.errors import ApiError, ChannelRefused, ErrorAnswer, SealError, UpstreamError, WireError, let_go
 from ollm.gateway.attested import unverified
 
 _UNSEALABLE = {"UNSEALABLE_CONTENT", "UNSUPPORTED_ENDPOINT", "INVALID_INPUT"}
@@ -35,7 +35,8 @@ def unsealable(problem: SealError) -> ApiError:
 
 
 def from_exception(problem: Exception) -> ApiError:
-    """The error for a provider that broke the exchange."""
+    """The error for a provider that broke the exchange. That is then dealt with: the frames it came through are let go."""
+    let_go(problem)
     if isinstance(problem, ChannelRefused):
         message = "The provider's machine changed its key before this request was sent; it is being verified again. The prompt was not forwarded."
         return unverified(message)

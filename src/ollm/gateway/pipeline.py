@@ -14,7 +14,7 @@ settle  = receipt + row               durable before the last byte of the answer
 import asyncio
 from typing import NamedTuple
 
-from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError
+from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamError, WireError, let_go
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
 from ollm.gateway.attested import TrustRefusal, attested
 from ollm.gateway.authenticate import authenticate
@@ -109,6 +109,7 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
             if failure.phase != "connect":
                 raise
             problem = failure
+        let_go(problem)
     raise problem or UpstreamError("connect", "no candidate")
 
 
@@ -122,13 +123,15 @@ async def _through(exchange: Exchange, ticket: Ticket, name: str, outgoing: Outg
             answer = await _send(exchange, session, outgoing, name)
         except ChannelRefused as refusal:
             problem = refusal
+            let_go(problem)
         except UpstreamError as failure:
             if failure.phase != "connect":
                 raise
-            problem = failure
             if keeper.held() is session:
                 exchange.not_sent()
                 raise
+            problem = failure
+            let_go(problem)
             # Otherwise a renewed verification took the session's place while this request waited for a connection.
         else:
             if not answer.key_refused:

@@ -124,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._wake()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+        self._parser = self._transport = None  # each holds this connection, and the transport what TLS needs
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -194,7 +195,7 @@ class Connection(asyncio.Protocol):
             await self._writable
         while not response.headers_done:
             if response.error is not None:
-                raise response.error
+                raise response.error.again()
             await self.wait()
         self.phase = "first_byte"
         return response
@@ -275,7 +276,7 @@ class Response:
             if self.complete:
                 return b""
             if self.error is not None:
-                raise self.error
+                raise self.error.again()
             connection.deadline = min(asyncio.get_running_loop().time() + idle_timeout, connection.ends)
             await connection.wait()
 

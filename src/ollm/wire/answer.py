@@ -5,7 +5,7 @@ All other members pass through byte for byte, `obfuscation` (OpenAI's padding ag
 
 import msgspec
 
-from ollm.errors import ErrorAnswer, WireError
+from ollm.errors import ErrorAnswer, WireError, let_go
 from ollm.values.usage import Usage
 from ollm.wire.endpoints import CHAT, Endpoint
 from ollm.wire.errors import status_said, stream_failed
@@ -128,6 +128,7 @@ class StreamRewriter:
             self._broken = error
             if not any(output):
                 raise
+            let_go(error)
         return output[0] if len(output) == 1 else b"".join(output)
 
     def _rewrite(self, events: list[Event], output: list[bytes]) -> None:

@@ -10,7 +10,7 @@ provider's in the member that holds the answer (`response`, `message`). All else
 
 import msgspec
 
-from ollm.errors import ErrorAnswer, WireError
+from ollm.errors import ErrorAnswer, WireError, let_go
 from ollm.values.usage import Usage
 from ollm.wire.answer import encode, is_error, members_of, text_of
 from ollm.wire.endpoints import Endpoint
@@ -60,6 +60,7 @@ class TypedRewriter:
             self._broken = error
             if not any(output):
                 raise
+            let_go(error)
         return b"".join(output)
 
     def close(self) -> bytes:
