@@ -29,7 +29,7 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 CONFORMANCE := .venv-conformance/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/conformance.txt $(REQ)/dev.txt tests/conformance/package-lock.json)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-attest fuzz mutants engine tutorial
+.PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-slow soak bench-attest fuzz mutants engine tutorial
 .PHONY: evidence captures conformance conformance-tools docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
@@ -82,11 +82,18 @@ fmt: $(DEV)  ## format and mend what ruff can mend
 	$(PY) -m ruff check --fix --quiet . || true
 	$(PY) -m ruff format .
 
-bench: $(BENCH) $(BENCH_OLLM)  ## speed beside Envoy and LiteLLM, in one run
+bench: $(BENCH) $(BENCH_OLLM)  ## speed beside Envoy and LiteLLM, and what is added to each token, in one run each
 	.venv-bench-ollm/bin/python -m bench.run
+	.venv-bench-ollm/bin/python -m bench.latency
 
 bench-gate: $(BENCH) $(BENCH_OLLM)  ## the same five times, interleaved; ends 0 only where the ratios hold
 	.venv-bench-ollm/bin/python -m bench.gate
+
+bench-slow: $(BENCH_OLLM)  ## a healthy client beside 2,000 slow connections of each kind; ends 0 only where its p99 less than doubles
+	.venv-bench-ollm/bin/python -m bench.slow
+
+soak: $(BENCH_OLLM)  ## half an hour of streams, a fifth of them left; ends 0 only where memory stays flat
+	.venv-bench-ollm/bin/python -m bench.soak
 
 bench-attest: $(DEV)  ## how long each kind of evidence takes to verify, beside the bare cryptography in it
 	$(PY) -m bench.attest

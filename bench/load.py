@@ -40,7 +40,9 @@ class Workload:
 WHOLE = Workload("whole", "small whole chats", stream=False, filler=0)
 STREAM = Workload("stream", f"streams of {CHUNKS} chunks", stream=True, filler=0)
 LARGE = Workload("large", "whole chats with a 64 KiB body", stream=False, filler=64 * 1024)
-WORKLOADS = (WHOLE, STREAM, LARGE)
+MEGABYTE = Workload("megabyte", "whole chats with a 1 MB body", stream=False, filler=1_000_000)
+TEN_MEGABYTES = Workload("10mb", "whole chats with a 10 MB body", stream=False, filler=10_000_000)
+WORKLOADS = (WHOLE, STREAM, LARGE, MEGABYTE, TEN_MEGABYTES)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--only", type=names_of, default=NAMES, help=f"targets, separated by commas: {', '.join(NAMES)}")
-    parser.add_argument("--loads", type=loads_of, default=WORKLOADS, help="whole, stream, large")
+    parser.add_argument("--loads", type=loads_of, default=WORKLOADS, help=f"of {', '.join(workload.name for workload in WORKLOADS)}")
     options = parser.parse_args(arguments)
     end_on_signals()
     try:

@@ -248,6 +248,9 @@ class RawClient:
     async def read_to_end(self) -> bytes:
         return await asyncio.wait_for(self._reader.read(), 5)
 
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
     def pause(self) -> None:
         """Read nothing more, so that the sender's buffers fill."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport reads too
@@ -257,12 +260,12 @@ class RawClient:
 
 
 @contextlib.asynccontextmanager
-async def asking(stage: Stage, body: bytes) -> AsyncIterator[RawClient]:
-    """A client that has sent one chat with `body`."""
+async def asking(stage: Stage, body: bytes, *, sent: int | None = None) -> AsyncIterator[RawClient]:
+    """A client that has sent one chat with `body`, or so far `sent` bytes of it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port, limit=4 * 1024 * 1024)
     try:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        writer.write(head.encode() + body[:sent])
         await writer.drain()
         yield RawClient(reader, writer)
     finally:

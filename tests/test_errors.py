@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ollm import errors
-from ollm.errors import ApiError, ChannelRefused, ConfigError, EvidenceRefused, OllmError, SealError, StoreError, UpstreamError, WireError
+from ollm.errors import ApiError, ChannelRefused, ConfigError, EvidenceRefused, OllmError, SealError, StoreError, UpstreamError, WireError, let_go
 
 
 def drawn() -> dict[str, str]:
@@ -79,3 +79,27 @@ def test_an_answers_headers_are_its_own() -> None:
     assert one.headers is not other.headers
     assert (one.code, one.param) == (None, None)
     assert ApiError(405, "t", "c", "m", param="p", headers={"allow": "GET"}).headers == {"allow": "GET"}
+
+
+def test_a_problem_that_is_dealt_with_holds_no_frames() -> None:
+    def connect() -> None:
+        try:
+            raise OSError
+        except OSError:
+            raise UpstreamError("connect", "OSError") from None
+
+    with pytest.raises(UpstreamError) as caught:
+        connect()
+    problem = caught.value
+    cause = problem.__context__
+    assert isinstance(cause, OSError)
+    assert None not in (problem.__traceback__, cause.__traceback__)
+    let_go(problem)
+    assert (problem.__traceback__, cause.__traceback__) == (None, None)
+
+
+def test_an_error_can_be_raised_anew() -> None:
+    first = UpstreamError("stream", "cut", status=500)
+    again = first.again()
+    assert again is not first
+    assert (again.phase, again.reason, again.status, str(again)) == ("stream", "cut", 500, str(first))

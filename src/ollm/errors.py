@@ -5,6 +5,7 @@
     ├── EvidenceRefused        evidence is malformed, not genuine or not wanted; names the check, got and want
     ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
+    │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── StoreError             the store can't do what was asked
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
@@ -23,6 +24,17 @@ from collections.abc import Mapping
 
 class OllmError(Exception):
     """Base of all deliberate errors."""
+
+
+def let_go(problem: BaseException) -> None:
+    """Let go of the frames that `problem` came through, once it is dealt with.
+
+    Those frames hold prompts, and often `problem` itself: as a cycle, all of it would stay in memory until the collector comes.
+    """
+    seen: BaseException | None = problem
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__context__
 
 
 class ConfigError(OllmError):
@@ -59,6 +71,14 @@ class WireError(OllmError):
         super().__init__(reason)
         self.reason = reason
         self.param = param
+
+
+class ErrorAnswer(WireError):
+    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__("the provider answered with an error object")
+        self.status = status
 
 
 class StoreError(OllmError):
@@ -106,6 +126,10 @@ class UpstreamError(OllmError):
         self.reason = reason
         self.status = status
 
+    def again(self) -> "UpstreamError":
+        """The same, to be raised anew: one exception raised twice collects two tracebacks."""
+        return UpstreamError(self.phase, self.reason, status=self.status)
+
 
 class ChannelRefused(UpstreamError):
     """The key of the peer on this connection is not one that the verified evidence binds."""
@@ -142,5 +166,5 @@ class CollateralError(UpstreamError):
         self.ended = ended  # it was had, and its time is over
 
     def again(self) -> "CollateralError":
-        """The same, to be raised anew: one exception raised twice collects two tracebacks."""
+        """As `UpstreamError.again`."""
         return CollateralError(self.phase, self.reason, status=self.status, retry_after=self.retry_after, ended=self.ended)

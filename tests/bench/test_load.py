@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.load import LARGE, STREAM, WHOLE, parse, streamed_text, whole_text
+from bench.load import LARGE, MEGABYTE, STREAM, TEN_MEGABYTES, WHOLE, parse, streamed_text, whole_text
 from bench.procs import BenchError
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"a "}}]}\n\n'
@@ -15,6 +15,8 @@ USAGE = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
 def test_bodies_have_the_size_they_are_named_for() -> None:
     assert len(WHOLE.body()) < 400
     assert 64 * 1024 <= len(LARGE.body()) < 65 * 1024
+    assert 1_000_000 <= len(MEGABYTE.body()) < 1_001_000
+    assert 10_000_000 <= len(TEN_MEGABYTES.body()) < 10_001_000
     assert json.loads(STREAM.body())["stream"] is True
 
 

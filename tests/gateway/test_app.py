@@ -1,6 +1,7 @@
 """The data plane's table of routes, and the last line of defence for errors."""
 
 import asyncio
+import contextlib
 import gzip
 import os
 import signal
@@ -103,6 +104,18 @@ async def test_beyond_its_limit_it_says_so(socket_dir: Path) -> None:
             assert (await stage.http.get("/healthz")).status_code == 200, "busy is not dead"
         await eventually(lambda: stage.under_way == 0)
         assert (await stage.http.get("/v1/models")).status_code == 200
+
+
+async def test_bodies_on_their_way_take_nobodys_place(socket_dir: Path) -> None:
+    async with staged(socket_dir, gateway={"max_concurrent": 1}) as stage, contextlib.AsyncExitStack() as exits:
+        body = chat_body("x" * 1000)
+        clients = [await exits.enter_async_context(asking(stage, body, sent=500)) for _ in range(5)]
+        await eventually(lambda: stage.server.connections >= 5)
+        assert (await stage.chat()).status_code == 200
+        for client in clients:
+            client.send(body[500:])
+            assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            await client.read_until(b"}")
 
 
 # Faults of our own

@@ -12,6 +12,7 @@ from ollm.app.build import store_of
 from ollm.errors import ApiError
 from ollm.gateway.authenticate import Caller, authenticate
 from ollm.gateway.call import Call
+from ollm.gateway.places import Places
 from ollm.net.clock import SystemClock
 from ollm.store.keys import parse_key
 from ollm.values.level import Level
@@ -161,7 +162,7 @@ async def unused(*_: Any) -> Any:
 
 
 def calling(text: str) -> Call:
-    return Call({"headers": [(b"authorization", f"Bearer {text}".encode())]}, unused, unused, [], 0)
+    return Call({"headers": [(b"authorization", f"Bearer {text}".encode())]}, unused, unused, [], 0, Places(9, 1000))
 
 
 async def test_a_key_stops_in_the_second_in_which_its_time_is_over(shared: Stage) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ollm.errors import ApiError
 from ollm.gateway.call import Call
+from ollm.gateway.places import Places
 from ollm.serving.exchange import Disconnect
 
 BASE = [(b"x-aci-version", b"aci/1"), (b"x-aci-keyset-digest", b"sha256:00")]
@@ -21,7 +22,7 @@ class Wire:
         self.disconnect = Disconnect()
         self._body = body
         scope = {"type": "http", "headers": [], "extensions": {"ollm.disconnect": self.disconnect}}
-        self.call = Call(scope, self._receive, self._send, BASE, now_ms)
+        self.call = Call(scope, self._receive, self._send, BASE, now_ms, Places(9, 1000))
 
     async def _receive(self) -> Any:
         return {"type": "http.request", "body": self._body, "more_body": False}

@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 
-from ollm.testing.providers.every_endpoint import PICTURE, SPEECH, form
+from ollm.testing.providers.every_endpoint import PICTURE, SPEECH, TOOL_INPUT, form
 from ollm.testing.providers.openai_shaped import ANSWER
 from ollm.testing.providers.tinfoil import TinfoilServer
 from ollm.testing.providers.zdr import ZdrServer
@@ -172,6 +172,18 @@ async def test_messages(play: Play) -> None:
         final = await stream.get_final_message()
     assert (text, final.model, final.usage.input_tokens, final.usage.output_tokens) == (ANSWER, MODEL, 8, 7)
     assert (await play.anthropic.messages.count_tokens(model=MODEL, messages=MESSAGES)).input_tokens == 12
+
+
+async def test_a_tool_of_messages(play: Play) -> None:
+    tool: Any = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}}
+    answer = await play.anthropic.messages.create(model=MODEL, max_tokens=64, messages=MESSAGES, tools=[tool])
+    async with play.anthropic.messages.stream(model=MODEL, max_tokens=64, messages=MESSAGES, tools=[tool]) as stream:
+        streamed = await stream.get_final_message()
+    for message in (answer, streamed):
+        [block] = message.content
+        assert isinstance(block, anthropic.types.ToolUseBlock)
+        assert (block.name, block.input, message.stop_reason) == ("weather", TOOL_INPUT, "tool_use")
+    assert play.sent()["tools"] == [tool]
 
 
 async def test_every_endpoint_leaves_a_row_and_a_receipt_that_names_it(socket_dir: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ollm.errors import UNANSWERED, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
+from ollm.errors import UNANSWERED, ChannelRefused, ErrorAnswer, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
 from ollm.gateway.faults import failure_of, from_exception, from_status, unsealable
 from ollm.traffic.attempts import Cause, Failure
 
@@ -65,6 +65,8 @@ def test_what_a_failure_means_for_another_attempt(problem: UpstreamError, failur
         pytest.param(UpstreamError("stream", SECRET), 502, "upstream_error", id="a cut"),
         pytest.param(SealError("AEAD_DECRYPT_FAILED", SECRET), 502, "upstream_unsealed", id="not sealed"),
         pytest.param(WireError(SECRET), 502, "upstream_garbled", id="garbage"),
+        pytest.param(ErrorAnswer(429), 429, "upstream_rate_limited", id="an error with status 200"),
+        pytest.param(ErrorAnswer(None), 502, "upstream_error", id="an error of an unknown kind with status 200"),
     ],
 )
 def test_each_failure_has_its_code_and_keeps_its_text_to_itself(problem: Exception, status: int, code: str) -> None:

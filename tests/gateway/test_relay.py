@@ -1,6 +1,7 @@
 """Answers on their way to the client: ours are the ids, the provider's are the words, and no cut one looks complete."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ollm.gateway import relay
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Status
 from tests.scripted_enclave import END, Asked, Script, answer, raw, reset, scripted_enclave, silent, stalling, stream
-from tests.stage import MODEL, Stage, asking, chat_body, configuration, error_of, events, last_entry, opened, stem
+from tests.stage import CHAT, MODEL, Stage, asking, chat_body, configuration, error_of, events, last_entry, opened, stem
 
 
 def event(**members: Any) -> bytes:
@@ -107,6 +108,7 @@ async def test_the_error_event_is_what_openai_clients_raise_on(socket_dir: Path)
         pytest.param(stream(b"garbage\n\ndata: nonsense\n\n"), id="garbage"),
         pytest.param(reset, id="before the headers"),
         pytest.param(answer(b"{}"), id="not a stream at all"),
+        pytest.param(stream(event(error={"message": "echo of Hello there"}), DONE), id="an error in place of the first event"),
     ],
 )
 async def test_a_stream_that_never_began_is_an_http_error(script: Script, socket_dir: Path) -> None:
@@ -131,7 +133,7 @@ async def test_a_stream_that_was_not_asked_for_is_discarded(socket_dir: Path) ->
     [
         pytest.param(b"<html>Hello there</html>", "upstream_garbled", id="no JSON"),
         pytest.param(b"[]", "upstream_garbled", id="no object"),
-        pytest.param(b'{"error":{"message":"Hello there"}}', "upstream_garbled", id="an error with status 200"),
+        pytest.param(b'{"error":{"message":"Hello there"}}', "upstream_error", id="an error with status 200"),
         pytest.param(b'{"id":"x","choices":[]', "upstream_garbled", id="cut JSON"),
         pytest.param(b"", "upstream_garbled", id="nothing"),
     ],
@@ -141,6 +143,20 @@ async def test_a_whole_answer_that_is_garbage_is_discarded(body: bytes, code: st
         response = await stage.chat()
         assert (response.status_code, error_of(response)["code"]) == (502, code)
         assert b"Hello there" not in response.content
+        assert (await stage.entry(response)).status is Status.UPSTREAM_FAILED
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "kind"),
+    [("/v1/audio/speech", {"input": "Hello there", "voice": "alloy"}, "audio/mpeg"), (CHAT, {"messages": []}, "application/json")],
+)
+async def test_a_compressed_answer_is_discarded(path: str, members: dict[str, Any], kind: str, socket_dir: Path) -> None:
+    """The client would take it for what it is not: a file whose compression nobody told it of."""
+    script = answer(gzip.compress(b"{}"), kind=kind, extra="content-encoding: gzip\r\n")
+    models = {MODEL: {"upstreams": ["enclave"], "endpoints": ["chat.completions", "audio.speech"]}}
+    async with scripted_enclave(script) as enclave, opened(socket_dir, configuration({"enclave": enclave}, models=models)) as stage:
+        response = await stage.http.post(path, json={"model": MODEL, **members})
+        assert (response.status_code, error_of(response)["code"]) == (502, "upstream_garbled")
         assert (await stage.entry(response)).status is Status.UPSTREAM_FAILED
 
 
@@ -226,6 +242,15 @@ async def test_a_client_that_does_not_read_holds_the_provider_back(socket_dir: P
         assert (await last_entry(stage)).status is Status.CLIENT_GONE
 
 
+async def test_a_provider_that_goes_on_behind_its_end_mark_is_left(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_TRAILING_SECONDS", 0.05)
+    async with scripted_enclave(stalling(piece("Hi"), DONE)) as enclave, opened(socket_dir, configuration({"enclave": enclave})) as stage:
+        response = await stage.chat(stream=True)
+        assert response.content.endswith(DONE)
+        assert (await stage.entry(response)).status is Status.COMPLETED
+        await asyncio.wait_for(enclave.gone.wait(), 5)  # although it may be silent for minutes
+
+
 class Endless:
     """A signed answer whose body does not end behind its [DONE]."""
 
@@ -237,7 +262,7 @@ class Endless:
 
 
 async def test_a_body_that_does_not_end_is_not_waited_for_and_has_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "_SIGNATURE_SECONDS", 0.01)
+    monkeypatch.setattr(relay, "_TRAILING_SECONDS", 0.01)
     asked: list[str | None] = []
 
     async def note(exchange: object, answered: object, chat_id: str | None) -> None:

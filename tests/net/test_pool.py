@@ -169,6 +169,58 @@ async def test_there_are_never_more_than_allowed_and_who_waits_gets_its_turn_in_
         assert max(len(server.connections), 2) <= 2 + 5  # those after an early release are made anew, one at a time
 
 
+async def test_who_comes_later_does_not_go_first() -> None:
+    """One connection, and somebody who asks for it again as soon as it is given back: the one who waits gets it all the same."""
+    async with pooled(saying(whole(b"abc")), size=1, connect_timeout=5.0) as (server, pool):
+        await exchange(pool)
+        held = await pool.acquire()
+        waiting = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0.01)
+        await (await held.exchange(GET, b"", headers_timeout=5)).read_all(100, 5)
+
+        async def once_more() -> Connection:
+            pool.release(held)
+            return await pool.acquire()
+
+        again = asyncio.create_task(once_more())
+        assert await asyncio.wait_for(waiting, 1) is held
+        assert not again.done()
+        pool.release(held)
+        pool.release(await asyncio.wait_for(again, 1))
+        assert len(server.connections) == 2
+
+
+async def test_a_connection_that_dies_on_its_way_to_who_waits_is_made_anew() -> None:
+    async with pooled(saying(whole(b"abc")), size=1) as (server, pool):
+        held = await pool.acquire()
+        waiting = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0.01)
+        await (await held.exchange(GET, b"", headers_timeout=5)).read_all(100, 5)
+        pool.release(held)
+        held.abort("close", "the server ended it")
+        fresh = await asyncio.wait_for(waiting, 2)
+        assert fresh is not held
+        pool.release(fresh)
+        assert await exchange(pool) == b"abc"
+        assert len(server.connections) == 3
+
+
+@pytest.mark.parametrize("reusable", [True, False])
+async def test_a_turn_that_comes_as_the_time_is_over_is_not_lost(reusable: bool) -> None:
+    async with pooled(saying(whole(b"abc")), size=1) as (_, pool):
+        for _ in range(20):
+            held = await pool.acquire()
+            if reusable:
+                await (await held.exchange(GET, b"", headers_timeout=5)).read_all(100, 5)
+            leaving, next_one = asyncio.create_task(pool.acquire()), asyncio.create_task(pool.acquire())
+            await asyncio.sleep(0)
+            pool.release(held)
+            leaving.cancel()
+            pool.release(await asyncio.wait_for(next_one, 1))
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+
+
 async def test_who_waits_too_long_is_told() -> None:
     async with pooled(mute, size=1, connect_timeout=0.2) as (_, pool):
         held = await pool.acquire()

@@ -71,6 +71,20 @@ async def test_a_body_in_one_piece_or_many() -> None:
     assert await read_body(scope(), Messages(part(b"ab", more=True), part(b"", more=True), part(b"c")), 3) == b"abc"
 
 
+async def test_the_parts_of_a_body_are_counted_as_they_come() -> None:
+    sizes: list[int] = []
+    await read_body(scope(), Messages(part(b"ab", more=True), part(b"", more=True), part(b"c")), 3, sizes.append)
+    assert sizes == [2, 0, 1]
+
+    def enough(size: int) -> None:
+        raise ApiError(503, "api_error", "overloaded", "enough")
+
+    receive = Messages(part(b"ab", more=True), part(b"c"))
+    with pytest.raises(ApiError, match="enough"):
+        await read_body(scope(), receive, 3, enough)
+    assert receive.taken == 1
+
+
 async def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
     receive = Messages()
     with pytest.raises(ApiError) as caught:

@@ -89,6 +89,12 @@ async def test_what_it_says_of_itself() -> None:
         assert (asked.answer.retry_after, asked.answer.retry_after_ms) == ("20, please, and not before a quarter pas", "250")
 
 
+@pytest.mark.parametrize(("extra", "compressed"), [("", False), ("content-encoding: Identity\r\n", False), ("content-encoding: gzip\r\n", True)])
+async def test_it_says_whether_it_is_compressed(extra: str, compressed: bool) -> None:
+    async with answered(chunks(extra=extra) + END) as asked:
+        assert asked.answer.compressed is compressed
+
+
 async def test_a_sealed_answer_is_opened_piece_by_piece(sealing: Sealing) -> None:
     sealed = [sealing.sealer.seal(piece) for piece in (b"one", b"two")]
     async with answered(chunks(sealed[0][:5], sealed[0][5:], sealed[1]) + END, sealing.opener) as asked:

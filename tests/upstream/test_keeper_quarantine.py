@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -99,6 +100,19 @@ async def test_in_quarantine_nobody_is_asked() -> None:
         for _ in range(50):
             await refused(keeper)
         assert machine.asked == 1
+
+
+async def test_what_is_remembered_of_a_refusal_does_not_collect_the_frames_of_requests() -> None:
+    async with keeping(Machine(REFUSED)) as keeper:
+        await refused(keeper)
+        raised = []
+        for _ in range(5):
+            with pytest.raises(Unverified) as caught:
+                await keeper.session(5)
+            raised.append(caught.value)
+            assert sum(1 for _ in traceback.walk_tb(caught.tb)) <= 2
+        assert len(set(map(id, raised))) == 5
+        assert {problem.reason for problem in raised} == {REFUSED.reason}
 
 
 async def test_it_comes_back_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
-from ollm.wire.answer import DONE, StreamRewriter, answer_id, rewrite_whole
+from ollm.wire.answer import DONE, StreamRewriter, answer_id, rewrite_whole, whole_text
 from ollm.wire.sse import MAX_EVENT
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -54,11 +54,25 @@ def test_a_whole_answer_without_id_or_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"<html>", b'{"a":', b'{"error":{"message":"canary"}}', b'{"error":"canary"}', b'{"a":' + b"[" * 100_000]
+    "body",
+    [b"", b"[]", b"<html>", b'{"a":', b'{"error":{"message":"canary"}}', b'{"error":"canary"}', b'{"a":' + b"[" * 100_000, b'{"a":{"b":"s\xe5"}}'],
 )
 def test_no_answer_is_no_answer(body: bytes) -> None:
     with pytest.raises(WireError) as caught:
         rewrite_whole(body, id="i", model="m")
+    assert "canary" not in str(caught.value)
+
+
+def test_an_answer_that_is_text_is_utf8() -> None:
+    assert whole_text("så är det".encode()) == "så är det".encode()
+    with pytest.raises(WireError):
+        whole_text(b"canary s\xe5")
+
+
+def test_an_error_object_has_the_status_that_it_stands_for() -> None:
+    with pytest.raises(ErrorAnswer) as caught:
+        rewrite_whole(b'{"error":{"message":"canary","code":429}}', id="i", model="m")
+    assert caught.value.status == 429
     assert "canary" not in str(caught.value)
 
 
@@ -132,6 +146,22 @@ def test_a_provider_error_is_replaced_and_ends_the_stream(error: bytes) -> None:
     assert stream.feed(sse(b"[DONE]")) == b"" and not stream.done
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (sse({"error": {"message": "canary", "type": "requests", "code": "rate_limit_exceeded"}}), 429),
+        (sse(chunk(choices=[], error={"message": "canary", "code": 502})), 502),
+        (sse({"error": "canary"}), None),
+        (b'event: error\ndata: {"message":"canary"}\n\n', None),
+    ],
+)
+def test_an_error_before_anything_else_is_no_stream(error: bytes, status: int | None) -> None:
+    with pytest.raises(ErrorAnswer) as caught:
+        rewriter().feed(b": a comment\n\n" + error + sse(chunk("after")))
+    assert caught.value.status == status
+    assert "canary" not in str(caught.value)
+
+
 def test_data_after_done_is_ignored() -> None:
     stream = rewriter()
     assert stream.feed(sse(b"[DONE]", chunk("late"), b"not json", b"[DONE]")) == DONE
@@ -148,7 +178,7 @@ def test_a_cut_stream_is_not_done() -> None:
     assert not stream.ended and not stream.saw_content
 
 
-@pytest.mark.parametrize("garbage", [b"canary", b"[1]", b'"canary"', b"{", b"", b'{"a":' + b"[" * 50_000])
+@pytest.mark.parametrize("garbage", [b"canary", b"[1]", b'"canary"', b"{", b"", b'{"a":' + b"[" * 50_000, b'{"a":["s\xe5"]}'])
 def test_garbage_is_an_error_without_its_text(garbage: bytes) -> None:
     stream = rewriter()
     with pytest.raises(WireError) as caught:

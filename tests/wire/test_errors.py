@@ -1,6 +1,8 @@
 import json
 
-from ollm.wire.errors import error_body
+import pytest
+
+from ollm.wire.errors import error_body, status_said
 
 
 def test_all_four_members_are_there_as_openai_demands() -> None:
@@ -10,3 +12,25 @@ def test_all_four_members_are_there_as_openai_demands() -> None:
 
 def test_the_body_fits_into_one_line_of_a_stream() -> None:
     assert b"\n" not in error_body("t", "c", "two\nlines", "messages")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (b'{"code":429,"message":"x"}', 429),
+        (b'{"code":"503"}', 503),
+        (b'{"code":"rate_limit_exceeded","type":"requests"}', 429),
+        (b'{"code":null,"type":"overloaded_error"}', 503),
+        (b'{"code":"x","type":"invalid_request_error"}', 400),
+        (b'{"code":200}', None),
+        (b'{"code":"99999999999999999999"}', None),
+        ('{"code":"٤٢٩"}'.encode(), None),
+        (b'{"code":"x","type":"y"}', None),
+        (b'{"code":{}}', None),
+        (b'"in full: the prompt"', None),
+        (b'{"type":"\xff"}', None),
+        (b"", None),
+    ],
+)
+def test_the_status_that_an_error_object_stands_for(error: bytes, status: int | None) -> None:
+    assert status_said(error) == status

@@ -178,3 +178,9 @@ def test_only_our_own_error_escapes_from_mutations() -> None:
             parse_object(bytes(body))
         except WireError:
             continue
+
+
+@pytest.mark.parametrize(("limit", "more"), [(0, True), (5, True), (6, False), (7, False)])
+def test_marks_are_counted_no_further_than_needed(limit: int, more: bool) -> None:
+    assert strict_json._more_than(limit, b"{[", b"[{a}, [], {{b}}, [" + b"x" * 100) is more
+    assert not strict_json._more_than(0, b"{[", b"")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.testing.providers.every_endpoint import MESSAGES_USAGE, answer
 from ollm.values.usage import Usage
 from ollm.wire.endpoints import ENDPOINTS
@@ -80,6 +80,16 @@ def test_the_end_of_several_pictures_is_that_of_the_body() -> None:
     assert seen.usage == Usage(input_tokens=5, output_tokens=272)
 
 
+def test_the_count_of_a_message_that_was_cut_is_an_estimate() -> None:
+    data = stream("messages")
+    cut = rewriter("messages")
+    cut.feed(data[: data.index(b"event: content_block_stop")])
+    assert cut.usage is not None
+    assert (cut.usage.input_tokens, cut.usage.output_tokens, cut.usage.estimated) == (8, 11, True)
+    whole, _ = through("messages", data)
+    assert whole.usage is not None and not whole.usage.estimated
+
+
 @pytest.mark.parametrize("name", ["responses", "messages", "images.generations", "audio.transcriptions"])
 def test_a_cut_stream_has_no_end(name: str) -> None:
     data = stream(name)
@@ -102,13 +112,31 @@ def test_a_cut_stream_has_no_end(name: str) -> None:
     ],
 )
 def test_a_providers_error_is_told_in_our_words(name: str, event: bytes) -> None:
-    seen, out = through(name, event % CANARY.encode())
+    good = stream(name).partition(b"\n\n")[0] + b"\n\n"
+    seen, out = through(name, good + event % CANARY.encode())
     assert (seen.failed, seen.done) == (True, False)
     assert CANARY.encode() not in out
+    out = out[out.index(b"\n\n") + 2 :]
     [told] = documents(out)
     assert told["error"]["code"] == "upstream_stream_failed"
     assert out.startswith(b"event: error\n") == (name == "messages")
     assert seen.feed(stream(name)) == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "status"),
+    [
+        ("responses", b'event: error\ndata: {"type":"error","code":"rate_limit_exceeded","message":"%s","param":null}\n\n', 429),
+        ("responses", b'data: {"error":{"message":"%s"}}\n\n', None),
+        ("messages", b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"%s"}}\n\n', 503),
+        ("audio.transcriptions", b'data: {"error":{"message":"%s","code":"503"}}\n\n', 503),
+    ],
+)
+def test_an_error_before_anything_else_is_no_stream(name: str, event: bytes, status: int | None) -> None:
+    with pytest.raises(ErrorAnswer) as caught:
+        rewriter(name).feed(b": comment\n\n" + event % CANARY.encode())
+    assert caught.value.status == status
+    assert CANARY not in str(caught.value)
 
 
 def test_garbage_is_told_after_the_good_events_before_it() -> None:

@@ -12,6 +12,7 @@ from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.openapi.document import describe
 from ollm.gateway.pipeline import infer
+from ollm.gateway.places import Places
 from ollm.serving.http import Receive, Scope, Send, header
 from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.refused import refused_endpoint
@@ -65,16 +66,15 @@ class App:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._base = [(name.encode(), value.encode()) for name, value in gateway.attestation.headers.items()]
-        self._limit = gateway.settings.gateway.max_concurrent
-        self._running = 0
+        self._places = Places(gateway.settings.gateway.max_concurrent, gateway.settings.gateway.max_body_bytes)
 
     def base_headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of every answer, also of those that the server makes below us."""
         return self._base
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(scope, receive, send, self._base, self._gateway.clock.now_ms())
-        self._running += 1
+        call = Call(scope, receive, send, self._base, self._gateway.clock.now_ms(), self._places)
+        self._places.running += 1
         try:
             await self._serve(call)
         except ApiError as error:
@@ -89,15 +89,14 @@ class App:
             if not call.started:
                 await call.fail(ApiError(500, "api_error", "internal_error", "The gateway failed; the request was not completed."))
         finally:
-            self._running -= 1
+            self._places.running -= 1
 
     async def _serve(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
         if header(call.scope, _ANTHROPIC) is not None:
             call.dialect = "anthropic"
-        if self._running > self._limit and path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
-            message = "The gateway serves as many requests as it may; try again shortly."
-            raise ApiError(503, "api_error", "overloaded", message, headers={"retry-after": "1"})
+        if path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
+            self._places.check()
         methods = ROUTES.get(path)
         if methods is None or method not in methods:
             self._refuse_on_purpose(call, method, path)

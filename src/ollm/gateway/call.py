@@ -4,6 +4,7 @@ import asyncio
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
+from ollm.gateway.places import Places
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
 
 Headers = list[tuple[bytes, bytes]]
@@ -18,20 +19,24 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_receive", "_send", "dialect", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "scope", "started", "stem")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
         self._receive = receive
         self._send = send
+        self._places = places
         self.stem = f"{now_ms:012x}{entropy.take(10).hex()}"
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
         self.dialect = "openai"  # whose error objects this client reads
 
     async def body(self, limit: int) -> bytes:
-        """The whole request body. Raises: ApiError 400, 413, 415."""
-        return await read_body(self.scope, self._receive, limit)
+        """The whole request body. Raises: ApiError 400, 413, 415, 503."""
+        with self._places.receiving() as incoming:
+            body = await read_body(self.scope, self._receive, limit, incoming.came)
+        self._places.check()
+        return body
 
     @property
     def content_type(self) -> str:

@@ -2,7 +2,18 @@
 
 import math
 
-from ollm.errors import UNANSWERED, ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
+from ollm.errors import (
+    UNANSWERED,
+    ApiError,
+    ChannelRefused,
+    ErrorAnswer,
+    SealError,
+    UpstreamAnswered,
+    UpstreamError,
+    UpstreamResting,
+    WireError,
+    let_go,
+)
 from ollm.gateway.attested import unverified
 from ollm.traffic.attempts import Cause, Failure
 
@@ -10,7 +21,7 @@ _UNSEALABLE = {"UNSEALABLE_CONTENT", "UNSUPPORTED_ENDPOINT", "INVALID_INPUT"}
 _CLIENT_SIDE = {400, 413, 415, 422}
 
 
-def from_status(status: int, pause: float | None) -> ApiError:
+def from_status(status: int, pause: float | None = None) -> ApiError:
     """The error for a provider's HTTP status; `pause`: seconds that it asked to be left alone, which is passed on."""
     headers = {"retry-after": str(math.ceil(pause))} if pause is not None else {}
     if status == 429:
@@ -48,7 +59,8 @@ def unsealable(problem: SealError) -> ApiError:
 
 
 def from_exception(problem: Exception) -> ApiError:
-    """The error for a provider that broke the exchange."""
+    """The error for a provider that broke the exchange. That is then dealt with: the frames it came through are let go."""
+    let_go(problem)
     if isinstance(problem, ChannelRefused):
         message = "The provider's machine changed its key before this request was sent; it is being verified again. The prompt was not forwarded."
         return unverified(message)
@@ -65,6 +77,10 @@ def from_exception(problem: Exception) -> ApiError:
         return ApiError(
             502, "api_error", "upstream_unsealed", "The provider's answer could not be opened with the sealed request's key; it was discarded."
         )
+    if isinstance(problem, ErrorAnswer):
+        if problem.status is not None:
+            return from_status(problem.status)
+        return ApiError(502, "api_error", "upstream_error", "The provider answered with an error.")
     if isinstance(problem, WireError):
         return ApiError(502, "api_error", "upstream_garbled", "The provider's answer is not what the API defines; it was discarded.")
     raise problem

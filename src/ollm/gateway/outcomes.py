@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ollm.errors import ApiError, StoreError
+from ollm.errors import ApiError, StoreError, let_go
 from ollm.gateway.admit import PolicyRefusal
 from ollm.gateway.attested import TrustRefusal
 from ollm.gateway.call import Call
@@ -16,6 +16,7 @@ from ollm.values.ledger import Status
 
 async def refuse(exchange: Exchange, call: Call, refusal: PolicyRefusal | TrustRefusal) -> None:
     """Answer a refusal with its receipt: what was asked, why it was refused, and that nothing was forwarded."""
+    let_go(refusal)
     upstream = refusal.upstream if isinstance(refusal, TrustRefusal) else None
     exchange.upstream, exchange.session, exchange.level = upstream, None, None
     exchange.not_sent()
@@ -31,6 +32,7 @@ async def provider_failed(exchange: Exchange, call: Call, error: ApiError) -> No
 
 
 async def _answer(exchange: Exchange, call: Call, error: ApiError, status: Status) -> None:
+    let_go(error)
     code, headers, body = error_response(error, call.dialect)
     exchange.returned.update(body)
     try:

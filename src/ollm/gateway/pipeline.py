@@ -15,7 +15,7 @@ import asyncio
 
 import msgspec
 
-from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError
+from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError, let_go
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
 from ollm.gateway.attested import TrustRefusal, attested
 from ollm.gateway.authenticate import authenticate
@@ -119,6 +119,8 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
         except UpstreamError as failure:
             plan.failed(step.name, failure_of(failure), gateway.clock.monotonic())
             problem = failure
+        if problem is not None:
+            let_go(problem)
     raise problem or UpstreamError("connect", "no candidate")
 
 
@@ -147,14 +149,16 @@ async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, ou
         except ChannelRefused as refusal:
             problem = refusal
             plan.undone(name)
+            let_go(problem)
         except UpstreamError as failure:
             if failure.phase != "connect":
                 exchange.was_sent()
                 raise
-            problem = failure
             if keeper.held() is session:
                 exchange.not_sent()
                 raise
+            problem = failure
+            let_go(problem)
             # Otherwise a renewed verification took the session's place while this request waited for a connection.
             plan.undone(name)
         else:

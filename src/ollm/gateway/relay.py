@@ -1,6 +1,7 @@
 """From the provider's answer to the client, whole or streamed. Content lives in these frames only."""
 
 import asyncio
+import contextlib
 import math
 import re
 
@@ -13,7 +14,7 @@ from ollm.gateway.signatures import note_signature
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
 from ollm.values.usage import Usage
-from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole
+from ollm.wire.answer import StreamRewriter, answer_id, rewrite_whole, whole_text
 from ollm.wire.endpoints import TEXT
 from ollm.wire.errors import error_event
 from ollm.wire.request import InferenceRequest, JsonRequest
@@ -21,7 +22,7 @@ from ollm.wire.rewriting import Rewriter
 from ollm.wire.sse import KEEP_ALIVE
 from ollm.wire.typed_answer import TypedRewriter
 
-_SIGNATURE_SECONDS = 5.0  # for the end of a body behind its [DONE]
+_TRAILING_SECONDS = 5.0  # for the end of a body behind its [DONE]
 _JSON = b"application/json"
 _MEDIA = re.compile(rb"audio/[a-z0-9.+-]{1,40}|application/octet-stream")
 _TRAILING_READS = 64  # after [DONE] only the end of the body is due
@@ -41,6 +42,8 @@ async def relay(exchange: Exchange, call: Call, request: InferenceRequest, answe
     """Hand the answer to the client. Raises: UpstreamError, SealError, WireError while nothing of it was handed out."""
     if answer.streamed != request.stream:
         raise WireError("the provider answered in another form than was asked for")
+    if answer.compressed:
+        raise WireError("the provider compressed its answer, which nobody asked for")  # and nobody would tell the client of
     if request.stream:
         await _stream(exchange, call, request, answer)
     elif exchange.endpoint.binary:
@@ -55,7 +58,7 @@ async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answ
     await note_signature(exchange, answer, answer_id(data) if answer.signed else None)
     answer.close()
     if request.text:
-        body, kind = data, TEXT
+        body, kind = whole_text(data), TEXT
     else:
         body, exchange.usage = _rewritten(exchange, request, data)
         kind = _JSON
@@ -130,7 +133,8 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             out, status = _error_event(exchange, unsigned), Status.UPSTREAM_FAILED
     await _last(exchange, call, out, status)
     if status is Status.COMPLETED:
-        await _read_out(answer)
+        with contextlib.suppress(TimeoutError):  # the client has all of it: what is lost is a connection that could have been used again
+            await _read_out(answer)
 
 
 async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
@@ -164,8 +168,7 @@ def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
 async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> None:
     """The machine signs all of the stream's bytes: they are read to their end first. Raises: ApiError where the policy wants a signature."""
     try:
-        async with asyncio.timeout(_SIGNATURE_SECONDS):
-            await _read_out(answer)
+        await _read_out(answer)
     except TimeoutError:
         chat_id = None
     await note_signature(exchange, answer, chat_id)
@@ -215,10 +218,11 @@ def _error_event(exchange: Exchange, error: ApiError) -> bytes:
 
 
 async def _read_out(answer: Answer) -> None:
-    """Read to the end of the body, so that the connection can carry another request."""
+    """Read to the end of the body, so that the connection can carry another request. Raises: TimeoutError when it doesn't end soon."""
     try:
-        for _ in range(_TRAILING_READS):
-            if not await answer.read():
-                return
+        async with asyncio.timeout(_TRAILING_SECONDS):
+            for _ in range(_TRAILING_READS):
+                if not await answer.read():
+                    return
     except (UpstreamError, SealError):
         return  # the answer was complete; only the connection is lost

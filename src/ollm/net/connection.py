@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
         self._wake()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+        self._parser = self._transport = None  # each holds this connection, and the transport what TLS needs
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -202,7 +203,7 @@ class Connection(asyncio.Protocol):
             await self._writable
         while not response.headers_done:
             if response.error is not None:
-                raise response.error
+                raise response.error.again()
             await self.wait()
         self.phase = "first_byte" if first_timeout == math.inf else "first_token"
         return response
@@ -300,7 +301,7 @@ class Response:
             if self.complete:
                 return b""
             if self.error is not None:
-                raise self.error
+                raise self.error.again()
             now = asyncio.get_running_loop().time()
             if until is None:
                 until = now + patience

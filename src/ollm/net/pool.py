@@ -23,7 +23,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._opening = 0
-        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._waiting: collections.deque[asyncio.Future[Connection | None]] = collections.deque()
         self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -41,53 +41,82 @@ class Pool:
             connection.abort("close", "not the pinned peer")
 
     async def acquire(self) -> Connection:
-        """A free connection, within the time that connecting may take. Raises: ChannelRefused, UpstreamError."""
-        deadline = None
-        while True:
-            if self._closed:
-                raise UpstreamError("connect", SESSION_ENDED)
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.closed:
-                    self._busy.add(connection)
-                    return connection
-            if len(self._busy) + self._opening < self._size:
-                return await self._open()
-            loop = asyncio.get_running_loop()
-            deadline = deadline or loop.time() + self._connect_timeout
-            waiter = loop.create_future()
-            self._waiting.append(waiter)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await waiter
-            except (TimeoutError, asyncio.CancelledError) as end:
-                if waiter.done() and not waiter.cancelled():
-                    self._wake_one()  # it was this one's turn: the next in line takes it
-                if isinstance(end, TimeoutError):
-                    raise UpstreamError("connect", NO_CONNECTION_FREE) from None
-                raise
+        """A free connection, within the time that connecting may take; who waits for one gets it in turn. Raises: ChannelRefused, UpstreamError."""
+        if self._closed:
+            raise UpstreamError("connect", SESSION_ENDED)
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                self._busy.add(connection)
+                return connection
+        if len(self._busy) + self._opening < self._size:
+            self._opening += 1
+            return await self._open()
+        given = await self._turn()
+        if given is None:
+            return await self._open()
+        if given.closed:  # on its way to here
+            self._busy.discard(given)
+            self._opening += 1
+            return await self._open()
+        return given
+
+    async def _turn(self) -> Connection | None:
+        """What the next in line is given: a connection that is counted as busy, or None, a place that is counted as being opened."""
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                given = await waiter
+        except (TimeoutError, asyncio.CancelledError) as end:
+            if waiter.done() and not waiter.cancelled():
+                self._decline(waiter.result())
+            if isinstance(end, TimeoutError):
+                raise UpstreamError("connect", NO_CONNECTION_FREE) from None
+            raise
+        if self._closed:
+            self._decline(given)
+            raise UpstreamError("connect", SESSION_ENDED)
+        return given
 
     async def _open(self) -> Connection:
-        self._opening += 1
+        """A new connection in a place that is counted already."""
         try:
             connection = await open_connection(self.origin, self._tls, timeout=self._connect_timeout, pinned=self._pins)
         except BaseException:
-            self._wake_one()
+            self._decline(None)
             raise
-        finally:
-            self._opening -= 1
+        self._opening -= 1
         self._busy.add(connection)
         self._arm()
         return connection
 
     def release(self, connection: Connection) -> None:
         """Give a connection back after its exchange, whatever became of it."""
-        self._busy.discard(connection)
         if connection.finished() and not self._closed:
-            self._idle.append(connection)
-        elif not connection.closed:
+            self._decline(connection)
+            return
+        self._busy.discard(connection)
+        if not connection.closed:
             connection.abort("close", "pool is closed")
-        self._wake_one()
+        self._opening += 1
+        self._decline(None)
+
+    def _decline(self, given: Connection | None) -> None:
+        """Pass a connection or a place on to the next in line: who comes later, and would find it free, must not get it first."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(given)
+                return
+        if given is None:
+            self._opening -= 1
+            return
+        self._busy.discard(given)
+        if self._closed:
+            given.abort("close", "pool is closed")
+        else:
+            self._idle.append(given)
 
     def beside(self, origin: Origin) -> "Pool":
         """Connections to another origin of the same provider, one at a time. Raises: UpstreamError where keys are pinned: nobody attested its own."""
@@ -102,14 +131,8 @@ class Pool:
             connection.abort("close", "pool is closed")
         self._idle.clear()
         while self._waiting:
-            self._wake_one()
-
-    def _wake_one(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+            self._opening += 1
+            self._decline(None)
 
     def _arm(self) -> None:
         if self._sweeper is None:

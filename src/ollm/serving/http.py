@@ -53,8 +53,8 @@ def query(scope: Scope) -> dict[str, str]:
     return fields
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole request body, at most `limit` bytes.
+async def read_body(scope: Scope, receive: Receive, limit: int, came: Callable[[int], None] | None = None) -> bytes:
+    """The whole request body, at most `limit` bytes. `came` is told the size of each part of one that doesn't come at once; what it raises ends it.
 
     Raises: ApiError 413 as soon as it is known to be too large, before it is read if it says so; 415 for a compressed body,
     whose real size shows only when it is too late; 400 when the client leaves before its end.
@@ -73,10 +73,10 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         if len(body) > limit:
             raise _too_large(limit)
         return body
-    return await _read_rest(message, receive, limit)
+    return await _read_rest(message, receive, limit, came)
 
 
-async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
+async def _read_rest(message: Message, receive: Receive, limit: int, came: Callable[[int], None] | None) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -86,6 +86,8 @@ async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise _too_large(limit)
+        if came is not None:
+            came(len(part))
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)

@@ -36,7 +36,7 @@ class Answer:
     """A provider's answer. Call `close` when done, whatever happened. `opener` None: it is in the clear."""
 
     __slots__ = (
-        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "connection", "key", "key_refused", "media_type",
+        "_idle", "_open", "_opener", "_pool", "_response", "_wire", "compressed", "connection", "key", "key_refused", "media_type",
         "retry_after", "retry_after_ms", "sent_hash", "status", "streamed",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Answer:
         self.status = response.status
         self.media_type = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         self.streamed = self.media_type == b"text/event-stream"
+        self.compressed = response.headers.get(b"content-encoding", b"identity").lower() != b"identity"
         self.retry_after = response.headers.get(b"retry-after", b"")[:40].decode("latin-1")
         self.retry_after_ms = response.headers.get(b"retry-after-ms", b"")[:16].decode("latin-1")
 

@@ -127,7 +127,7 @@ class Keeper:
         if session is not None:
             return session
         if self._refusal is not None and self._clock.monotonic() < self._refusal[0]:
-            raise self._refusal[1]
+            raise Unverified(self._refusal[1].appraisal)  # anew: one exception raised for many requests collects all their frames
         # Shielded: a client that leaves must not stop a verification that others wait for.
         return await asyncio.wait_for(asyncio.shield(self._verify()), timeout)
 

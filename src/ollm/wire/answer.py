@@ -5,10 +5,10 @@ All other members pass through byte for byte, `obfuscation` (OpenAI's padding ag
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError, let_go
 from ollm.values.usage import Usage
 from ollm.wire.endpoints import CHAT, Endpoint
-from ollm.wire.errors import stream_failed
+from ollm.wire.errors import status_said, stream_failed
 from ollm.wire.sse import Event, EventParser
 
 DONE = b"data: [DONE]\n\n"
@@ -26,9 +26,20 @@ _string = msgspec.json.Decoder(str).decode
 def members_of(data: bytes | msgspec.Raw) -> _Members:
     """The members of a provider's JSON object. Raises: WireError."""
     try:
+        if type(data) is bytes and not data.isascii():
+            data.decode()  # what is passed on raw is not looked into, and clients can't read anything but UTF-8 (RFC 8259 §8.1)
         return _members(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("the provider's answer is not a JSON object") from None
+
+
+def whole_text(body: bytes) -> bytes:
+    """A whole answer that is text and not JSON, as it came. Raises: WireError when it is no UTF-8, as its Content-Type will say."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise WireError("the provider's answer is not UTF-8") from None
+    return body
 
 
 def is_error(members: _Members) -> bool:
@@ -39,11 +50,11 @@ def is_error(members: _Members) -> bool:
 def rewrite_whole(body: bytes, endpoint: Endpoint = CHAT, *, id: str, model: str) -> tuple[bytes, Usage | None]:
     """A whole answer with our `id` and `model`, and its usage. Where the API gives an answer neither, those that are there are replaced.
 
-    Raises: WireError when `body` is no JSON object, or is an error object that came with a success status.
+    Raises: WireError when `body` is no JSON object, ErrorAnswer when it is an error object that came with a success status.
     """
     members = members_of(body)
     if is_error(members):
-        raise WireError("the provider answered with an error object")
+        raise ErrorAnswer(status_said(members["error"]))
     if endpoint.named or "id" in members:
         members["id"] = msgspec.Raw(encode(id))
     if endpoint.named or "model" in members:
@@ -85,6 +96,7 @@ class StreamRewriter:
         self._include_usage = include_usage
         self._parser = EventParser()
         self._broken: WireError | None = None
+        self._begun = False  # a good event came
 
     @property
     def ended(self) -> bool:
@@ -102,8 +114,8 @@ class StreamRewriter:
     def feed(self, data: bytes) -> bytes:
         """What to send on for `data`: whole events, possibly none.
 
-        Raises: WireError for an event that is no JSON object or too large. Good events before it in the same `data` are
-        returned first and the error is raised by the next call; `done` stays False either way.
+        Raises: WireError for an event that is no JSON object or too large, ErrorAnswer for an error before any good event. Good events
+        before it in the same `data` are returned first and the error is raised by the next call; `done` stays False either way.
         """
         if self.done or self.failed:
             return b""
@@ -116,6 +128,7 @@ class StreamRewriter:
             self._broken = error
             if not any(output):
                 raise
+            let_go(error)
         return output[0] if len(output) == 1 else b"".join(output)
 
     def _rewrite(self, events: list[Event], output: list[bytes]) -> None:
@@ -133,8 +146,8 @@ class StreamRewriter:
             data = data.replace(b"\n", b" ")
         members = members_of(data)
         if event.name == "error" or ("error" in members and is_error(members)):
-            self.failed = True
-            return _ERROR
+            return self._fail(members)
+        self._begun = True
         choices = members.get("choices")
         if choices is not None and choices != _NO_CHOICES:
             self.content_events += 1
@@ -151,3 +164,9 @@ class StreamRewriter:
         members["id"] = self._id
         members["model"] = self._model
         return b"data: " + encode(members) + b"\n\n"
+
+    def _fail(self, members: _Members) -> bytes:
+        if not self._begun:
+            raise ErrorAnswer(status_said(members.get("error", b"")))
+        self.failed = True
+        return _ERROR

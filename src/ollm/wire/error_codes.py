@@ -281,7 +281,8 @@ _PROVIDER = {
     ),
     "upstream_error": _provider(
         502,
-        "it failed (the message has its status), or the connection to it did (the message names the phase)",
+        "it failed (the message has its status), or the connection to it did (the message names the phase). An error object under a good status, or "
+        "in place of a stream's first event, counts as the status that it stands for",
         "A 5xx of the provider, or a connection that could not be made or was cut.",
         "Send it again; SDKs do so. If it lasts, look at the provider's status page, and give the model another route.",
     ),
@@ -337,7 +338,7 @@ _GATEWAY = {
     "overloaded": _gateway(
         503,
         ("any",),
-        "as many requests as `gateway.max_concurrent` are in progress, or as many connections as the server may have",
+        "as many requests as `gateway.max_concurrent` are in progress, or as many connections as the server may have, or the bodies on their way hold as much as they may",
         "The gateway protects those that it serves already.",
         "Wait as long as `retry-after` says; SDKs do so. If it lasts, raise `gateway.max_concurrent` or run another gateway.",
     ),

@@ -4,6 +4,8 @@ openai      {"error":{"message":…,"type":…,"param":…,"code":…}}         
 anthropic   {"type":"error","error":{"type":…,"message":…,"param":…,"code":…}}       Messages API, Errors; ours are param and code
 """
 
+import contextlib
+
 import msgspec
 
 STREAM_TYPE = "upstream_error"
@@ -19,6 +21,35 @@ _ANTHROPIC_TYPES = {  # by HTTP status; clients choose their exception by the st
     503: "overloaded_error",
     504: "timeout_error",
 }
+
+
+_SAID = {  # by code or type: OpenAI's, Anthropic's, and those of engines that follow OpenAI
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "BadRequestError": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "server_error": 500,
+    "api_error": 500,
+    "InternalServerError": 500,
+    "overloaded_error": 503,
+    "timeout_error": 504,
+}
+
+
+class _Said(msgspec.Struct):
+    code: int | str | None = None
+    type: str | None = None
+
+
+_said = msgspec.json.Decoder(_Said).decode
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -49,6 +80,21 @@ def error_body(type: str, code: str | None, message: str, param: str | None = No
         return _encode(_Body(_Error(message, type, param, code)))
     named = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     return _encode(_Tagged(_Error(message, named, param, code)))
+
+
+def status_said(error: msgspec.Raw | bytes) -> int | None:
+    """The HTTP status that a provider's error object stands for, by its code or its type; None: it says neither in words that are known.
+
+    Providers that fail after they sent their status say it this way; some say it with each failure (OpenRouter, Error handling).
+    """
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        said = _said(error)
+        if isinstance(said.code, str) and said.code.isascii() and said.code.isdigit():
+            said.code = int(said.code[:4])
+        if isinstance(said.code, int):
+            return said.code if 400 <= said.code <= 599 else None
+        return _SAID.get(said.code or "") or _SAID.get(said.type or "")
+    return None
 
 
 def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai") -> bytes:

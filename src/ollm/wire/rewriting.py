@@ -25,7 +25,8 @@ class Rewriter(Protocol):
     def feed(self, data: bytes) -> bytes:
         """What to send on for `data`, possibly nothing. The end of the stream, once seen, is in what the last call returned.
 
-        Raises: WireError for what the API doesn't define; good events before it in the same `data` are returned first, and the next call raises.
+        Raises: ErrorAnswer for an error before any good event, WireError for what the API doesn't define; good events before it in the same
+        `data` are returned first, and the next call raises.
         """
 
     def close(self) -> bytes:

@@ -34,7 +34,7 @@ def parse_object(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         text = body.decode()
         # Small, and with too few brackets to nest too deeply, even if none of them stands inside a string: no accounts needed.
-        if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        if len(body) <= _SMALL and not _more_than(MAX_DEPTH, b"{[", body):
             _decode(text)
         else:
             _bound_values(body)
@@ -51,10 +51,25 @@ def _bound_values(body: bytes) -> None:
 
     A value has at most three tokens: what separates it from the one before, its name, and itself if it is a string.
     """
-    if body.count(b",") + body.count(b"[") + body.count(b"{") <= MAX_VALUES:
+    if not _more_than(MAX_VALUES, b"[{,", body):
         return
     if sum(1 for _ in islice(_TOKEN.finditer(body), 3 * MAX_VALUES + 1)) > 3 * MAX_VALUES:
         raise WireError("the JSON body has too many values")
+
+
+def _more_than(limit: int, marks: bytes, body: bytes) -> bool:
+    """Whether `body` has more than `limit` bytes that are one of `marks`.
+
+    In long texts such bytes are rare, and `find` passes over the others many times faster than `count`.
+    """
+    for mark in marks:
+        at = body.find(mark)
+        while at >= 0:
+            limit -= 1
+            if limit < 0:
+                return True
+            at = body.find(mark, at + 1)
+    return False
 
 
 def _members(pairs: list[tuple[str, Any]]) -> None:

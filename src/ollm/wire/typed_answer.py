@@ -10,11 +10,11 @@ provider's in the member that holds the answer (`response`, `message`). All else
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError, let_go
 from ollm.values.usage import Usage
 from ollm.wire.answer import encode, is_error, members_of, text_of
 from ollm.wire.endpoints import Endpoint
-from ollm.wire.errors import stream_failed
+from ollm.wire.errors import status_said, stream_failed
 from ollm.wire.sse import Event, EventParser
 
 _NESTED = ("response", "message")
@@ -35,8 +35,10 @@ class TypedRewriter:
         self._model = msgspec.Raw(encode(model))
         self._parser = EventParser()
         self._broken: WireError | None = None
+        self._begun = False  # a good event came
         self._held = b""  # an event that ends the stream if nothing follows it
         self._first: dict[str, msgspec.Raw] = {}  # Anthropic's usage of the stream's beginning: what its end has takes the place of it
+        self._partial: Usage | None = None  # what that comes to: until the end its output is a guess
 
     @property
     def ended(self) -> bool:
@@ -58,6 +60,7 @@ class TypedRewriter:
             self._broken = error
             if not any(output):
                 raise
+            let_go(error)
         return b"".join(output)
 
     def close(self) -> bytes:
@@ -74,8 +77,11 @@ class TypedRewriter:
         members = members_of(data)
         kind = text_of(members.get("type")) or event.name
         if kind == "error" or event.name == "error" or (is_error(members) and not kind.startswith("response.")):
+            if not self._begun:
+                raise ErrorAnswer(status_said(members["error"] if "error" in members else encode(members)))
             self.failed = True
             return stream_failed(self._endpoint.dialect)
+        self._begun = True
         self._read(members, kind)
         name = b"event: " + event.name.encode() + b"\n" if event.name else b""
         out = name + b"data: " + encode(members) + b"\n\n"
@@ -97,6 +103,10 @@ class TypedRewriter:
                 members[name] = self._answer(members[name])
         if "usage" in members:
             self._count(members["usage"])
+            self._partial = None
+        elif self._partial is not None:
+            output = max(self._partial.output_tokens, self.content_events)
+            self.usage = msgspec.structs.replace(self._partial, output_tokens=output, estimated=True)
 
     def _answer(self, raw: msgspec.Raw) -> msgspec.Raw:
         inner = members_of(raw)
@@ -104,6 +114,7 @@ class TypedRewriter:
             self.provider_id = text_of(inner.get("id"))
         if "usage" in inner:
             self._count(inner["usage"])
+            self._partial = self.usage if self._endpoint.dialect == "anthropic" else None
         inner["id"], inner["model"] = self._id, self._model
         if is_error(inner):
             inner["error"] = msgspec.Raw(_FAILED)

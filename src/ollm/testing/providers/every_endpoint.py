@@ -20,6 +20,7 @@ EVENTS = b"text/event-stream"
 JSON = b"application/json"
 SPEECH = b"ID3\x04\x00" + bytes(range(256)) * 64  # bytes of a file, of no meaning
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(64)).decode()
+TOOL_INPUT = {"city": "Reykjavík", "days": 3}  # of the call that is made where tools are offered
 TYPED_USAGE = {
     "input_tokens": 12,
     "input_tokens_details": {"cached_tokens": 4},
@@ -201,17 +202,24 @@ def _transcript(asked: dict[str, Any]) -> Shaped:
 
 def _message(asked: dict[str, Any]) -> Shaped:
     head = {"id": "msg_theirs", "type": "message", "role": "assistant", "model": asked["model"], "stop_sequence": None}
+    block: dict[str, Any] = {"type": "text", "text": ANSWER}
+    begun, reason = {**block, "text": ""}, "end_turn"
+    deltas = [{"type": "text_delta", "text": word} for word in _words()]
+    if asked.get("tools"):
+        block = {"type": "tool_use", "id": "toolu_theirs", "name": asked["tools"][0]["name"], "input": TOOL_INPUT}
+        begun, reason = {**block, "input": {}}, "tool_use"
+        text = json.dumps(TOOL_INPUT)
+        deltas = [{"type": "input_json_delta", "partial_json": text[at : at + 7]} for at in range(0, len(text), 7)]
     if not asked.get("stream"):
-        content = [{"type": "text", "text": ANSWER}]
-        return _whole({**head, "content": content, "stop_reason": "end_turn", "usage": MESSAGES_USAGE})
+        return _whole({**head, "content": [block], "stop_reason": reason, "usage": MESSAGES_USAGE})
     return _typed(
         [
             {"type": "message_start", "message": {**head, "content": [], "stop_reason": None, "usage": {**MESSAGES_USAGE, "output_tokens": 1}}},
-            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_start", "index": 0, "content_block": begun},
             {"type": "ping"},
-            *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in _words()),
+            *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
             {"type": "content_block_stop", "index": 0},
-            {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 7}},
+            {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {"output_tokens": 7}},
             {"type": "message_stop"},
         ]
     )

@@ -1,0 +1,271 @@
+"""What providers and the network do wrong, and what a client is to see of each: the right answer, an error, or an error in the stream's middle."""
+
+import asyncio
+import gzip
+import json
+from typing import Any, NamedTuple
+
+from tests.faults.upstream import (
+    DONE,
+    END,
+    LEAK,
+    Ask,
+    Play,
+    answers,
+    chunk,
+    chunked,
+    drips,
+    event,
+    head,
+    ok,
+    pieces,
+    right,
+    then_reset,
+    then_silence,
+    whole,
+    without_end,
+    writes,
+)
+
+
+class Right(NamedTuple):
+    """The answer. `tokens`: the output tokens that the provider counted, None where it gave no count that can be believed."""
+
+    tokens: int | None = 7
+
+
+class Wrong(NamedTuple):
+    """An error instead of an answer."""
+
+    status: int
+    code: str
+    retry_after: str | None = None
+
+
+class Broken(NamedTuple):
+    """An answer that began, and an error event in place of its end."""
+
+    code: str
+
+
+Outcome = Right | Wrong | Broken
+
+RIGHT = Right()
+FAILED = Wrong(502, "upstream_error")
+GARBLED = Wrong(502, "upstream_garbled")
+LATE = Wrong(504, "upstream_timeout")
+LIMITED = Wrong(429, "upstream_rate_limited")
+CUT = Broken("upstream_error")
+SPOILT = Broken("upstream_garbled")
+
+
+class Fault(NamedTuple):
+    """`whole` and `stream`: what a client sees who asks this upstream alone. `again`: whether others are asked in its place.
+
+    `hasty`: shows only when time is over. `plain`: played to connections, before TLS.
+    """
+
+    name: str
+    play: Play
+    whole: Outcome
+    stream: Outcome
+    again: str = ""  # connect: nothing left, so another may be asked; status: where the budget of attempts covers statuses too
+    hasty: bool = False
+    plain: bool = False
+
+
+def status(code: int, reason: str, *fields: str) -> Play:
+    """An error of theirs, with more to say than is passed on."""
+    body = json.dumps({"error": {"message": LEAK, "type": LEAK, "param": LEAK, "code": LEAK}}).encode()
+    return writes(lambda ask: [head(f"{code} {reason}", "content-type: application/json", *fields, f"content-length: {len(body)}") + body], keep=True)
+
+
+def body(make: Any, *more: str) -> Play:
+    """A good head and a chunked body of what `make` says, to its end."""
+    return writes(lambda ask: [ok(ask, *more), *chunked(make(ask)), END], keep=True)
+
+
+def framed(make: Any, length: int) -> Play:
+    """A body under a Content-Length that is `length` bytes off."""
+
+    def said(ask: Ask) -> list[bytes]:
+        data = b"".join(make(ask))
+        return [ok(ask, framing=f"content-length: {len(data) + length}") + data]
+
+    return writes(said)
+
+
+def until(ask: Ask, mark: bytes, extra: int) -> list[bytes]:
+    """The answer up to `extra` bytes behind the first `mark`."""
+    data = b"".join(right(ask))
+    return [data[: data.index(mark) + extra]]
+
+
+def half(ask: Ask) -> list[bytes]:
+    """Two events of the stream, or half of the whole answer."""
+    return pieces(ask)[:2] if ask.streamed else [whole(ask)[:60]]
+
+
+def without_usage(ask: Ask) -> list[bytes]:
+    return [*pieces(ask)[:-2], DONE] if ask.streamed else [whole(ask, usage=None)]
+
+
+def counting(usage: Any) -> Any:
+    """The right answer with another count."""
+
+    def said(ask: Ask) -> list[bytes]:
+        return [*pieces(ask)[:-2], event(ask, usage=usage), DONE] if ask.streamed else [whole(ask, usage=usage)]
+
+    return said
+
+
+def twice(ask: Ask) -> list[bytes]:
+    """The count comes twice: a first guess, then the final one."""
+    first = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+    if ask.streamed:
+        return [*pieces(ask)[:-2], event(ask, usage=first), *pieces(ask)[-2:]]
+    usage = json.dumps(first).encode()
+    return [whole(ask).replace(b'"usage": ', b'"usage": ' + usage + b', "usage": ', 1)]
+
+
+def crlf(ask: Ask) -> list[bytes]:
+    """Other line ends, a byte order mark, comments, fields that nobody knows, and data over several lines."""
+    if not ask.streamed:
+        return [whole(ask)]
+    spread = [piece.replace(b', "object"', b',\ndata: "object"') for piece in pieces(ask)]
+    return [b"\xef\xbb\xbf: hello\r\n\r\n", *(b"id: 1\r\nretry: 5\r\n" + piece.replace(b"\n", b"\r\n") + b":\r\n\r\n" for piece in spread)]
+
+
+def says_error(code: object, kind: str, *, after: int = 0) -> Any:
+    """An error where an answer is due, with status 200."""
+    error = {"error": {"message": LEAK, "type": kind, "param": None, "code": code}}
+
+    def said(ask: Ask) -> list[bytes]:
+        data = json.dumps(error).encode()
+        return [*pieces(ask)[:after], b"data: " + data + b"\n\n", DONE] if ask.streamed else [data]
+
+    return said
+
+
+def unlabelled(ask: Ask) -> list[bytes]:
+    return [head("200 OK", "content-type: text/html", "transfer-encoding: chunked"), *chunked(right(ask)), END]
+
+
+def extended(ask: Ask) -> list[bytes]:
+    return [ok(ask), *(part.replace(b"\r\n", b";a=b\r\n", 1) for part in chunked(right(ask))), END]
+
+
+def interim(ask: Ask) -> list[bytes]:
+    return [head("103 Early Hints", "link: </x>; rel=preload"), head("100 Continue"), ok(ask), *chunked(right(ask)), END]
+
+
+async def hangs(ask: Ask, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    await reader.read()
+    return False
+
+
+async def resets(ask: Ask, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    writer.transport.abort()
+    return False
+
+
+_NESTED = b'{"id":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+_GARBAGE = bytes(range(256)) + LEAK.encode() + b"\n\ndata: " + LEAK.encode() + b"\n\n"
+
+FAULTS = (
+    # No connection
+    Fault("connection refused", answers, FAILED, FAILED, "connect"),
+    Fault("reset before TLS", resets, FAILED, FAILED, "connect", plain=True),
+    Fault("no TLS", writes(lambda ask: [b"HTTP/1.1 400 Bad Request\r\n\r\n" + LEAK.encode()]), FAILED, FAILED, "connect", plain=True),
+    Fault("closed in the handshake", writes(lambda ask: [b"\x16\x03\x03\x00\x7a\x02"]), FAILED, FAILED, "connect", plain=True),
+    Fault("certificate of another authority", answers, FAILED, FAILED, "connect"),
+    Fault("hangs in the handshake", hangs, LATE, LATE, "connect", hasty=True, plain=True),
+    # No head
+    Fault("hangs before the head", then_silence(lambda ask: []), LATE, LATE, hasty=True),
+    Fault("hangs in the head", then_silence(lambda ask: [ok(ask)[:40]]), LATE, LATE, hasty=True),
+    Fault("closed before the head", writes(lambda ask: []), FAILED, FAILED),
+    Fault("reset before the head", then_reset(lambda ask: []), FAILED, FAILED),
+    Fault("closed in the head", writes(lambda ask: [ok(ask)[:40]]), FAILED, FAILED),
+    Fault("another protocol", writes(lambda ask: [b"SSH-2.0-" + LEAK.encode() + b"\r\n"]), FAILED, FAILED),
+    Fault("an upgrade", writes(lambda ask: [head("101 Switching Protocols", "upgrade: h2c", "connection: upgrade")]), FAILED, FAILED),
+    Fault("a huge head", without_end(lambda ask: [ok(ask)[:-2]], b"x-more: " + b"a" * 1000 + b"\r\n"), FAILED, FAILED),
+    Fault("interim answers without end", without_end(lambda ask: [], head("103 Early Hints")), FAILED, FAILED),
+    Fault("interim answers and then the right one", writes(interim, keep=True), RIGHT, RIGHT),
+    Fault(
+        "chunked and with a length",
+        writes(lambda ask: [ok(ask, "content-length: 5"), *chunked(right(ask)), END]),
+        FAILED,
+        FAILED,
+    ),
+    Fault("two lengths", writes(lambda ask: [ok(ask, "content-length: 5", framing="content-length: 6"), b"hello!"]), FAILED, FAILED),
+    Fault("a folded header", writes(lambda ask: [ok(ask, "x-a: b\r\n c"), *chunked(right(ask)), END]), FAILED, FAILED),
+    Fault("the end of HTTP/1.0", writes(lambda ask: [ok(ask, framing="connection: close").replace(b"1.1", b"1.0", 1), *right(ask)]), FAILED, RIGHT),
+    # An error of theirs
+    Fault("400", status(400, "Bad Request"), Wrong(400, "upstream_rejected"), Wrong(400, "upstream_rejected")),
+    Fault("401", status(401, "Unauthorized"), Wrong(502, "upstream_credentials"), Wrong(502, "upstream_credentials"), "status"),
+    Fault("404", status(404, "Not Found"), Wrong(502, "upstream_model_missing"), Wrong(502, "upstream_model_missing")),
+    Fault(
+        "429 with Retry-After",
+        status(429, "Too Many Requests", "retry-after: 9"),
+        Wrong(429, "upstream_rate_limited", "9"),
+        Wrong(429, "upstream_rate_limited", "9"),
+        "status",
+    ),
+    Fault("429", status(429, "Too Many Requests"), LIMITED, LIMITED, "status"),
+    Fault("500", status(500, "Internal Server Error"), FAILED, FAILED, "status"),
+    Fault("502", status(502, "Bad Gateway"), FAILED, FAILED, "status"),
+    Fault("503", status(503, "Service Unavailable"), FAILED, FAILED, "status"),
+    Fault("504", status(504, "Gateway Timeout"), FAILED, FAILED, "status"),
+    Fault("a redirect", status(307, "Temporary Redirect", "location: https://127.0.0.1:1/"), FAILED, FAILED),
+    Fault("no content", writes(lambda ask: [head("204 No Content")], keep=True), FAILED, FAILED),
+    # A body that is none
+    Fault("an empty body", writes(lambda ask: [ok(ask, framing="content-length: 0")], keep=True), GARBLED, GARBLED),
+    Fault("an empty chunked body", body(lambda ask: []), GARBLED, GARBLED),
+    Fault("garbage", body(lambda ask: [_GARBAGE]), GARBLED, GARBLED),
+    Fault("garbage after a good beginning", body(lambda ask: [*half(ask), _GARBAGE]), GARBLED, SPOILT),
+    Fault("letters that are none", body(lambda ask: [part.replace("så".encode(), b"s\xe5") for part in right(ask)]), GARBLED, SPOILT),
+    Fault("JSON without a bottom", body(lambda ask: [b"data: " + _NESTED + b"\n\n" if ask.streamed else _NESTED]), GARBLED, GARBLED),
+    Fault("JSON that is no object", body(lambda ask: [b"data: [1]\n\n" if ask.streamed else b"[1]"]), GARBLED, GARBLED),
+    Fault(
+        "a compressed body",
+        body(lambda ask: [gzip.compress(b"".join(right(ask)))], "content-encoding: gzip"),
+        GARBLED,
+        GARBLED,
+    ),
+    Fault("another content type", writes(unlabelled), RIGHT, GARBLED),
+    Fault("an error with status 200", body(says_error(None, LEAK)), FAILED, FAILED),
+    Fault("429 with status 200", body(says_error("rate_limit_exceeded", "requests")), LIMITED, LIMITED),
+    Fault("429 in the middle", body(says_error(429, "rate_limit_error", after=2)), LIMITED, Broken("upstream_stream_failed")),
+    # A body that breaks off
+    Fault("cut at its first byte", writes(lambda ask: [ok(ask)]), FAILED, FAILED),
+    Fault("cut between two pieces", writes(lambda ask: [ok(ask), *chunked(half(ask))]), FAILED, CUT),
+    Fault("reset between two pieces", then_reset(lambda ask: [ok(ask), *chunked(half(ask))]), FAILED, CUT),
+    Fault("cut within a line", writes(lambda ask: [ok(ask), *chunked([*half(ask), b"data: {"])]), FAILED, CUT),
+    Fault("cut within a letter", writes(lambda ask: [ok(ask), *chunked(until(ask, "答".encode(), 2))]), FAILED, CUT),
+    Fault("cut within a chunk", writes(lambda ask: [ok(ask), *chunked(half(ask)), b"ff\r\nda"]), FAILED, CUT),
+    Fault("a chunk that is none", writes(lambda ask: [ok(ask), *chunked(half(ask)), b"zz\r\n" + LEAK.encode()]), FAILED, CUT),
+    Fault("longer than it is", framed(right, 10), FAILED, RIGHT),
+    Fault("shorter than it is", framed(right, -25), GARBLED, SPOILT),
+    Fault("ends without its end mark", body(lambda ask: right(ask)[:-1] if ask.streamed else half(ask)), GARBLED, SPOILT),
+    Fault("hangs after the head", then_silence(lambda ask: [ok(ask)]), LATE, LATE, hasty=True),
+    Fault("hangs in the middle", then_silence(lambda ask: [ok(ask), *chunked(half(ask))]), LATE, Broken("upstream_timeout"), hasty=True),
+    Fault("drips", drips(lambda ask: [ok(ask), *chunked([b" " * 10_000])], 0.05), LATE, LATE, hasty=True),
+    # Odd, and right all the same
+    Fault("answers byte by byte", drips(lambda ask: [ok(ask), *chunked(right(ask)), END], 0), RIGHT, RIGHT),
+    Fault("lines of all kinds", body(crlf), RIGHT, RIGHT),
+    Fault("no count", body(without_usage), Right(None), Right(None)),
+    Fault("a count twice", body(twice), RIGHT, RIGHT),
+    Fault("a count beyond belief", body(counting({"prompt_tokens": -1, "completion_tokens": 2**70})), Right(None), Right(None)),
+    Fault("more behind the end", body(lambda ask: [*right(ask), *([_GARBAGE, event(ask, choices=[])] if ask.streamed else [b" \n"])]), RIGHT, RIGHT),
+    Fault("another answer behind the end", writes(lambda ask: [ok(ask), *chunked(right(ask)), END, ok(ask), chunk(LEAK.encode())]), RIGHT, RIGHT),
+    Fault("trailers", writes(lambda ask: [ok(ask), *chunked(right(ask)), b"0\r\nx-said: " + LEAK.encode() + b"\r\n\r\n"], keep=True), RIGHT, RIGHT),
+    Fault("chunks with extensions", writes(extended), RIGHT, RIGHT),
+    Fault("closed behind its end", writes(lambda ask: [ok(ask, "connection: close"), *chunked(right(ask)), END]), RIGHT, RIGHT),
+    Fault("hangs behind its end mark", then_silence(lambda ask: [ok(ask), *chunked(right(ask))]), LATE, RIGHT, hasty=True),
+)  # fmt: skip
+
+ENDLESS = (
+    Fault("a line without end", without_end(lambda ask: [ok(ask), chunk(b"data: ")], chunk(b"a" * 65_536)), FAILED, GARBLED),
+    Fault("a line without end after a good beginning", without_end(lambda ask: [ok(ask), *chunked(half(ask))], chunk(b"a" * 65_536)), FAILED, SPOILT),
+    Fault("spaces without end", without_end(lambda ask: [ok(ask), *chunked(half(ask))], chunk(b" " * 65_536)), FAILED, SPOILT),
+)  # as long as what is held of an answer may be: seconds
