@@ -42,18 +42,18 @@ def told(gateway: type[Answering], body: object) -> list[dict[str, object]]:
 
 def test_a_row_for_each_upstream(gateway: type[Answering]) -> None:
     pricing = {"input_micro_per_million": "150000", "output_micro_per_million": "600000"}
-    [row] = told(gateway, {"data": [{"id": "m", "pricing": pricing, "attestation": [STATE]}]})
+    [row] = told(gateway, {"data": [{"id": "m", "pricing": pricing, "routes": [STATE]}]})
     assert gateway.asked == "http://127.0.0.1:1/v1/models Bearer sk-1"
     assert (row["upstream"], row["verified"], row["reason"]) == ("u\ufffd[31m", True, None)
     assert row["price"] == {"input": "0.15", "output": "0.6"}
 
 
 def test_one_that_is_not_verified_has_its_reason(gateway: type[Answering]) -> None:
-    [row] = told(gateway, {"data": [{"id": "m", "attestation": [{**STATE, "session_id": None, "reason": "quote.debug: got 1", "retry_at": 7}]}]})
+    [row] = told(gateway, {"data": [{"id": "m", "routes": [{**STATE, "session_id": None, "reason": "quote.debug: got 1", "retry_at": 7}]}]})
     assert (row["verified"], row["reason"], row["retry_at"], row["price"]) == (False, "quote.debug: got 1", 7, None)
 
 
-@pytest.mark.parametrize("body", [[], {"data": [{"id": 5}]}, {"data": [{"id": "m", "attestation": [{}]}]}])
+@pytest.mark.parametrize("body", [[], {"data": [{"id": 5}]}, {"data": [{"id": "m", "routes": [{}]}]}])
 def test_what_is_no_list_of_ours(gateway: type[Answering], body: object) -> None:
     with pytest.raises(WireError, match="not one of OLLM's"):
         told(gateway, body)
@@ -62,7 +62,7 @@ def test_what_is_no_list_of_ours(gateway: type[Answering], body: object) -> None
 def test_prices_that_are_no_integers_are_no_list_of_ours(gateway: type[Answering]) -> None:
     pricing = {"input_micro_per_million": "cheap", "output_micro_per_million": "1"}
     with pytest.raises(WireError):
-        told(gateway, {"data": [{"id": "m", "pricing": pricing, "attestation": [STATE]}]})
+        told(gateway, {"data": [{"id": "m", "pricing": pricing, "routes": [STATE]}]})
 
 
 def test_an_error_of_the_gateway_and_a_missing_key(gateway: type[Answering], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,10 @@ from ollm.values.level import Level
 from tests.scripted_enclave import answer, scripted_enclave
 from tests.stage import Stage, configuration, error_of, eventually, opened
 
-NEVER = dict.fromkeys(("region", "gpu", "reason", "session_id", "verified_at", "expires_at", "checked_at", "retry_at"))
+NEVER: dict[str, Any] = {
+    **dict.fromkeys(("region", "gpu", "reason", "session_id", "verified_at", "expires_at", "checked_at", "retry_at")),
+    "machines": [],
+}
 
 
 async def entries(stage: Stage, query: str = "") -> dict[str, dict[str, Any]]:
@@ -51,10 +54,11 @@ async def test_every_model_with_its_trust(stage: Stage) -> None:
         "expires_at": session.expires_at,
         "checked_at": session.established_at,
         "retry_at": None,
+        "machines": [],
     }
     assert demo.pop("created_at").endswith("Z")
     endpoints = demo.pop("endpoints")
-    assert endpoints[0] == "/v1/chat/completions" and "/v1/messages" not in endpoints
+    assert endpoints[0] == "/v1/chat/completions" and "/v1/messages" in endpoints, "in translation"
     assert demo == {
         "id": "demo",
         "object": "model",
@@ -95,7 +99,7 @@ async def test_what_the_configuration_says_of_a_model(socket_dir: Path) -> None:
     rich, poor = found["rich"], found["poor"]
     assert (rich["context_length"], rich["max_output_length"], rich["supported_parameters"]) == (8192, 1024, ["tools", "temperature"])
     assert rich["architecture"] == {"modality": "text+image->text", "input_modalities": ["text", "image"], "output_modalities": ["text"]}
-    assert rich["endpoints"] == ["/v1/chat/completions", "/v1/messages"]
+    assert rich["endpoints"] == ["/v1/chat/completions", "/v1/responses", "/v1/messages"], "the second in translation"
     assert rich["pricing"]["input_cache_read"] == "0.00000000001", "cached tokens without a price of their own cost as others"
     assert rich["attestation"]["region"] == "eu-west"
     assert not {"context_length", "max_output_length", "architecture", "supported_parameters", "pricing"} & set(poor)

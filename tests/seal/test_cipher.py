@@ -225,5 +225,5 @@ def test_anything_to_be_sealed_raises_nothing_but_our_errors(name: str, body: by
 def test_a_sealed_body_prints_nothing() -> None:
     body = SealedBody(CANARY.encode(), (("name", CANARY),))
     assert CANARY not in f"{body!r} {body}"
-    assert body.content_type == "application/json"
+    assert body.content_type is None, "as the request's"
     assert body.path is None

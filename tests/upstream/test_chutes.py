@@ -267,10 +267,12 @@ async def test_a_nonce_or_an_instance_that_is_gone_is_mended_by_asking_anew(stat
         assert (len(server.nonces_used), len(set(server.nonces_used)), len(server.asked)) == (2, 2, 1)
 
 
-@pytest.mark.parametrize(("status", "code"), [(402, "upstream_credentials"), (429, "upstream_rate_limited"), (503, "upstream_error")])
-async def test_other_refusals_of_the_api_are_told(status: int, code: str, socket_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "attempts"), [(402, "upstream_credentials", 1), (429, "upstream_rate_limited", 3), (503, "upstream_error", 3)]
+)
+async def test_other_refusals_of_the_api_are_told(status: int, code: str, attempts: int, socket_dir: Path) -> None:
     async with ChutesServer() as server, opened(socket_dir, tree(server)) as stage:
-        server.refusals = [status]
+        server.refusals = [status] * 3
         response = await stage.chat(CANARY)
         assert error_of(response)["code"] == code
-        assert (len(server.nonces_used), server.asked) == (1, [])
+        assert (len(set(server.nonces_used)), server.asked) == (attempts, []), "each attempt with a nonce of its own"

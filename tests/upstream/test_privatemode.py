@@ -222,7 +222,7 @@ async def test_other_failures_with_the_same_status_are_the_providers(socket_dir:
         response = await stage.chat(CANARY)
         assert (response.status_code, error_of(response)["code"]) == (502, "upstream_error")
         assert "OCSP" not in response.text
-        assert len(server.wire) == 1 and server.agreements == 1
+        assert len(server.wire) == 3 and server.agreements == 1, "the budget of attempts, under one secret"
 
 
 async def test_requests_at_once_share_the_sessions_secret(socket_dir: Path) -> None:

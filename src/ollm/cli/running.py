@@ -14,7 +14,7 @@ from ollm.net.fetch import HttpFetch
 KeyOption = Annotated[str, typer.Option("--key", help="With --gateway: where an API key is: env:NAME or file:PATH.")]
 
 
-class _Attestation(msgspec.Struct, frozen=True):
+class _Route(msgspec.Struct, frozen=True):
     provider: str
     adapter: str
     level: str
@@ -33,7 +33,7 @@ class _Pricing(msgspec.Struct, frozen=True):
 
 class _Model(msgspec.Struct, frozen=True):
     id: str
-    attestation: tuple[_Attestation, ...] = ()
+    routes: tuple[_Route, ...]
     pricing: _Pricing | None = None
 
 
@@ -53,12 +53,12 @@ async def states_of(url: str, key: str, config: Path) -> list[dict[str, Any]]:
         raise UpstreamError("headers", f"the gateway answered {answer.status}", status=answer.status)
     try:
         told = msgspec.json.decode(answer.body, type=_Models)
-        return [_row(model, each) for model in told.data for each in model.attestation]
+        return [_row(model, each) for model in told.data for each in model.routes]
     except (msgspec.MsgspecError, ValueError):
         raise WireError("the gateway's list of models is not one of OLLM's") from None
 
 
-def _row(model: _Model, state: _Attestation) -> dict[str, Any]:
+def _row(model: _Model, state: _Route) -> dict[str, Any]:
     verified = state.session_id is not None and state.verified_at is not None and state.expires_at is not None
     return {
         "model": _printable(model.id),

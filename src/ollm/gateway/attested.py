@@ -23,8 +23,10 @@ class TrustRefusal(Exception):
 async def attested(gateway: Gateway, ticket: Ticket, name: str) -> Route:
     """A session of upstream `name` that meets the ticket's demand. Raises: TrustRefusal, always before anything is sent."""
     keeper = gateway.keepers[name]
-    session = keeper.held() or await _verified(gateway, keeper)
-    if ticket.demand.session_ids and session.session_id not in ticket.demand.session_ids:
+    wanted = ticket.demand.session_ids
+    accepted = next((each for each in keeper.sessions() if each.session_id in wanted), None) if wanted else None
+    session = accepted or keeper.held() or await _verified(gateway, keeper)
+    if wanted and session.session_id not in wanted:
         message = "None of the sessions named in provider.aci_session_ids can serve this request now. The prompt was not forwarded."
         raise TrustRefusal(ApiError(412, "session_not_accepted", None, message), "session_not_accepted", name)
     return session

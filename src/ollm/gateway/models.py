@@ -19,9 +19,11 @@ from ollm.gateway.context import Gateway
 from ollm.serving.http import query
 from ollm.traffic.price import per_token
 from ollm.traffic.routes import candidates
+from ollm.upstream.keeper import State
 from ollm.upstream.session import VerifiedSession
 from ollm.values.level import Level, strictest
 from ollm.values.usage import Price
+from ollm.wire.dialects import DIALECTS
 from ollm.wire.endpoints import ENDPOINTS
 
 _ENCODER = msgspec.json.Encoder()
@@ -115,9 +117,10 @@ def _serving(gateway: Gateway, caller: Caller, model: ModelSettings) -> str | No
 
 
 def _endpoints(gateway: Gateway, model: ModelSettings) -> list[str]:
-    """Paths at which the model can be asked."""
+    """Paths at which the model can be asked, those included that take a translation."""
     names = frozenset(model.endpoints) if model.endpoints is not None else frozenset().union(*(gateway.speaks[up] for up in model.upstreams))
-    return [endpoint.path for endpoint in ENDPOINTS.values() if endpoint.name in names]
+    translated = {asked for asked, spoken in DIALECTS if spoken in names}
+    return [endpoint.path for endpoint in ENDPOINTS.values() if endpoint.name in names or endpoint.name in translated]
 
 
 def _architecture(modalities: str | None) -> dict[str, Any] | None:
@@ -154,6 +157,14 @@ def _route(gateway: Gateway, upstream: str) -> dict[str, Any]:
         "level": str(gateway.levels[upstream]),
         "tee_types": tee_types(appraisal) if appraisal is not None else (),
         "gpu": gpu(appraisal) if appraisal is not None else None,
+        **_told(state),
+        "machines": [{"host": each.upstream, **_told(each)} for each in state.machines],
+    }
+
+
+def _told(state: State) -> dict[str, Any]:
+    """What is known of an upstream's verification, or of that of one of its machines."""
+    return {
         "available": state.available,
         "last_result": state.last_result,
         "reason": state.reason,

@@ -57,6 +57,6 @@ async def sessions(gateway: Gateway, call: Call) -> None:
     if "model" in wanted:
         found = gateway.model(wanted["model"])
         names = [name for name in names if found is not None and name in found[1].upstreams]
-    held = [gateway.keepers[name].held() for name in names]
+    held = [session for name in names for session in gateway.keepers[name].sessions()]
     entries = [abbreviated(item.session_id, item.document) for item in held if isinstance(item, VerifiedSession)]
     await call.respond(200, msgspec.json.encode({"api_version": API_VERSION, "sessions": entries}), [])

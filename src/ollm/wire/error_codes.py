@@ -338,7 +338,8 @@ _GATEWAY = {
     "overloaded": _gateway(
         503,
         ("any",),
-        "as many requests as `gateway.max_concurrent` are in progress, or as many connections as the server may have, or the bodies on their way hold as much as they may",
+        "as many requests as `gateway.max_concurrent` are in progress, or as many connections as the server may have, "
+        "or the bodies on their way hold as much as they may",
         "The gateway protects those that it serves already.",
         "Wait as long as `retry-after` says; SDKs do so. If it lasts, raise `gateway.max_concurrent` or run another gateway.",
     ),

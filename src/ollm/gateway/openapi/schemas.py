@@ -44,6 +44,17 @@ _CLAIM = obj(
     optional=("source", "reason"),
 )
 
+_STATE: dict[str, Schema] = {
+    "available": {"type": "boolean"},
+    "last_result": {"enum": ["verified", "refused", "never", "not_attested"]},
+    "reason": TEXT_OR_NULL,
+    "session_id": {"anyOf": [HEX32, {"type": "null"}]},
+    "verified_at": TIME_OR_NULL,
+    "expires_at": TIME_OR_NULL,
+    "checked_at": TIME_OR_NULL,
+    "retry_at": TIME_OR_NULL,
+}
+
 _ROUTE = obj(
     {
         "provider": TEXT,
@@ -52,14 +63,8 @@ _ROUTE = obj(
         "level": _LEVEL,
         "tee_types": array({"enum": ["tdx", "sev-snp", "nitro"]}),
         "gpu": {"anyOf": [_CLAIM, {"type": "null"}]},
-        "available": {"type": "boolean"},
-        "last_result": {"enum": ["verified", "refused", "never", "not_attested"]},
-        "reason": TEXT_OR_NULL,
-        "session_id": {"anyOf": [HEX32, {"type": "null"}]},
-        "verified_at": TIME_OR_NULL,
-        "expires_at": TIME_OR_NULL,
-        "checked_at": TIME_OR_NULL,
-        "retry_at": TIME_OR_NULL,
+        **_STATE,
+        "machines": array(obj({"host": TEXT, **_STATE})),
     },
     description="One way to a model, and what is known of its machine now.",
 )
