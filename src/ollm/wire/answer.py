@@ -5,11 +5,12 @@ All other members pass through byte for byte, `obfuscation` (OpenAI's padding ag
 
 import msgspec
 
-from ollm.errors import ErrorAnswer, WireError, let_go
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.endpoints import CHAT, Endpoint
 from ollm.wire.errors import status_said, stream_failed
-from ollm.wire.sse import Event, EventParser
+from ollm.wire.rewriting import EventRewriter
+from ollm.wire.sse import Event
 
 DONE = b"data: [DONE]\n\n"
 _ERROR = stream_failed(CHAT.dialect)
@@ -76,66 +77,18 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
         return None
 
 
-class StreamRewriter:
-    """Rewrites one chat stream. After `done` or `failed`, whatever else comes is ignored.
+class StreamRewriter(EventRewriter):
+    """Rewrites one chat stream. [DONE], once seen, is the last thing that `feed` returned, so that a caller can hold `DONE` back.
 
-    `done`: [DONE] was seen; it is then the last thing that `feed` returned, so that a caller can hold `DONE` back.
-    `failed`: the provider sent an error; the last thing that `feed` returned is our own error event.
-    `provider_id`: how the provider names the answer, as the first event has it.
-    `usage`: the last counts seen. `content_events`: events with choices, the estimate of tokens for a cut stream.
+    `provider_id`: as the first event has it. `usage`: the last counts seen. `content_events`: events with choices.
     """
 
     def __init__(self, *, id: str, model: str, include_usage: bool) -> None:
-        self.usage: Usage | None = None
-        self.provider_id: str | None = None
-        self.done = False
-        self.failed = False
-        self.content_events = 0
+        super().__init__()
         self._id = msgspec.Raw(encode(id))
         self._model = msgspec.Raw(encode(model))
         self._include_usage = include_usage
-        self._parser = EventParser()
-        self._broken: WireError | None = None
         self._begun = False  # a good event came
-
-    @property
-    def ended(self) -> bool:
-        """Whether [DONE] or an error ended the stream; an upstream that closes before is a cut, not an end."""
-        return self.done or self.failed
-
-    def close(self) -> bytes:
-        """The body ended, and [DONE] didn't come. Raises: WireError."""
-        raise WireError("the stream ended without its end mark")
-
-    @property
-    def saw_content(self) -> bool:
-        return self.content_events > 0
-
-    def feed(self, data: bytes) -> bytes:
-        """What to send on for `data`: whole events, possibly none.
-
-        Raises: WireError for an event that is no JSON object or too large, ErrorAnswer for an error before any good event. Good events
-        before it in the same `data` are returned first and the error is raised by the next call; `done` stays False either way.
-        """
-        if self.done or self.failed:
-            return b""
-        if self._broken is not None:
-            raise self._broken
-        output: list[bytes] = []
-        try:
-            self._rewrite(self._parser.feed(data), output)
-        except WireError as error:
-            self._broken = error
-            if not any(output):
-                raise
-            let_go(error)
-        return output[0] if len(output) == 1 else b"".join(output)
-
-    def _rewrite(self, events: list[Event], output: list[bytes]) -> None:
-        for event in events:
-            output.append(self._event(event))
-            if self.done or self.failed:
-                return
 
     def _event(self, event: Event) -> bytes:
         data = event.data

@@ -10,7 +10,7 @@ import msgspec
 
 STREAM_TYPE = "upstream_error"
 STREAM_CODE = "upstream_stream_failed"
-_STREAM_MESSAGE = "The provider failed while it was answering."
+STREAM_MESSAGE = "The provider failed while it was answering."
 _ANTHROPIC_TYPES = {  # by HTTP status; clients choose their exception by the status, people read the type
     400: "invalid_request_error",
     401: "authentication_error",
@@ -108,4 +108,4 @@ def error_event(message: str, type: str, code: str | None, *, dialect: str = "op
 
 def stream_failed(dialect: str) -> bytes:
     """The event for a provider that sent an error in the middle of its answer: our words, since its own may repeat the prompt."""
-    return error_event(_STREAM_MESSAGE, STREAM_TYPE, STREAM_CODE, dialect=dialect)
+    return error_event(STREAM_MESSAGE, STREAM_TYPE, STREAM_CODE, dialect=dialect)

@@ -17,7 +17,6 @@ MAX_MODEL_NAME = 256  # characters
 
 _Members = dict[str, msgspec.Raw]
 _encode = msgspec.json.Encoder().encode
-_members = msgspec.json.Decoder(_Members).decode
 _TRUE = msgspec.Raw(b"true")
 
 

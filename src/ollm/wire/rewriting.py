@@ -7,7 +7,9 @@ error event. `content_events`: pieces of content that were handed out, the estim
 
 from typing import Protocol
 
+from ollm.errors import WireError, let_go
 from ollm.values.usage import Usage
+from ollm.wire.sse import Event, EventParser
 
 
 class Rewriter(Protocol):
@@ -31,3 +33,55 @@ class Rewriter(Protocol):
 
     def close(self) -> bytes:
         """The body ended. What is still to be sent on, for forms whose end is that of the body. Raises: WireError for a stream that was cut."""
+
+
+class EventRewriter:
+    """A `Rewriter` of events: base of those that differ in what becomes of one. `_event` says that, and sets what is seen in it."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.provider_id: str | None = None
+        self.content_events = 0
+        self.done = False
+        self.failed = False
+        self._parser = EventParser()
+        self._broken: WireError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end mark or an error ended the stream; an upstream that closes before is a cut, not an end."""
+        return self.done or self.failed
+
+    @property
+    def saw_content(self) -> bool:
+        return self.content_events > 0
+
+    def feed(self, data: bytes) -> bytes:
+        """As `Rewriter.feed`; `done` stays False where it raises."""
+        if self.done or self.failed:
+            return b""
+        if self._broken is not None:
+            raise self._broken
+        output: list[bytes] = []
+        try:
+            self._rewrite(self._parser.feed(data), output)
+        except WireError as error:
+            self._broken = error
+            if not any(output):
+                raise
+            let_go(error)
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def close(self) -> bytes:
+        """The body ended, and the end mark didn't come. Raises: WireError."""
+        raise WireError("the stream ended without its end mark")
+
+    def _rewrite(self, events: list[Event], output: list[bytes]) -> None:
+        for event in events:
+            output.append(self._event(event))
+            if self.done or self.failed:
+                return
+
+    def _event(self, event: Event) -> bytes:
+        """What to send on for one event. Raises: WireError."""
+        raise NotImplementedError

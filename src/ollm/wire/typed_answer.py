@@ -10,63 +10,35 @@ provider's in the member that holds the answer (`response`, `message`). All else
 
 import msgspec
 
-from ollm.errors import ErrorAnswer, WireError, let_go
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.answer import encode, is_error, members_of, text_of
 from ollm.wire.endpoints import Endpoint
-from ollm.wire.errors import status_said, stream_failed
-from ollm.wire.sse import Event, EventParser
+from ollm.wire.errors import STREAM_MESSAGE, status_said, stream_failed
+from ollm.wire.rewriting import EventRewriter
+from ollm.wire.sse import Event
 
 _NESTED = ("response", "message")
-_decode_type = msgspec.json.Decoder(str).decode
+_FAILED = encode({"code": "server_error", "message": STREAM_MESSAGE})
 
 
-class TypedRewriter:
-    """Rewrites one stream of `endpoint`. As `wire.rewriting.Rewriter`."""
+class TypedRewriter(EventRewriter):
+    """Rewrites one stream of `endpoint`."""
 
     def __init__(self, endpoint: Endpoint, *, id: str, model: str) -> None:
-        self.usage: Usage | None = None
-        self.provider_id: str | None = None
-        self.done = False
-        self.failed = False
-        self.content_events = 0
+        super().__init__()
         self._endpoint = endpoint
         self._id = msgspec.Raw(encode(id))
         self._model = msgspec.Raw(encode(model))
-        self._parser = EventParser()
-        self._broken: WireError | None = None
         self._begun = False  # a good event came
         self._held = b""  # an event that ends the stream if nothing follows it
         self._first: dict[str, msgspec.Raw] = {}  # Anthropic's usage of the stream's beginning: what its end has takes the place of it
         self._partial: Usage | None = None  # what that comes to: until the end its output is a guess
 
-    @property
-    def ended(self) -> bool:
-        return self.done or self.failed
-
-    def feed(self, data: bytes) -> bytes:
-        """As `Rewriter.feed`."""
-        if self.ended:
-            return b""
-        if self._broken is not None:
-            raise self._broken
-        output: list[bytes] = []
-        try:
-            for event in self._parser.feed(data):
-                output.append(self._event(event))
-                if self.done or self.failed:
-                    break
-        except WireError as error:
-            self._broken = error
-            if not any(output):
-                raise
-            let_go(error)
-        return b"".join(output)
-
     def close(self) -> bytes:
         """As `Rewriter.close`."""
         if not self._held or self._parser.cut or self._broken is not None:
-            raise WireError("the stream ended without its end mark")
+            return super().close()
         self.done = True
         return self._held
 
@@ -129,6 +101,3 @@ class TypedRewriter:
             return
         self._first = merged if self._endpoint.dialect == "anthropic" else {}
         self.usage = self._endpoint.usage(encode(merged)) or self.usage
-
-
-_FAILED = encode({"code": "server_error", "message": "The provider failed while it was answering."})

@@ -8,6 +8,9 @@ Sources: OpenAI's OpenAPI document (CompletionUsage, ResponseUsage, ImagesRespon
 A count that is none, or is beyond belief, makes the whole of it None: a broken meter must not break an answer.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from ollm.values.usage import Usage
@@ -33,7 +36,6 @@ class _Chat(msgspec.Struct):
 class _Typed(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
-    total_tokens: int | None = None  # moderations and embeddings of some give nothing else
     input_tokens_details: _PromptDetails | None = None
     output_tokens_details: _CompletionDetails | None = None
 
@@ -50,13 +52,21 @@ _typed = msgspec.json.Decoder(_Typed).decode
 _messages = msgspec.json.Decoder(_Messages).decode
 
 Raw = msgspec.Raw | bytes
+T = TypeVar("T")
+
+
+def counts_in(decode: Callable[[Raw], T], raw: Raw) -> T | None:
+    """What `decode` makes of `raw`; None for what is none: a broken meter must not break an answer."""
+    try:
+        return decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def chat_usage(raw: Raw) -> Usage | None:
     """`usage` of chat completions, completions and embeddings."""
-    try:
-        counts = _chat(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    counts = counts_in(_chat, raw)
+    if counts is None:
         return None
     cached = counts.prompt_tokens_details and counts.prompt_tokens_details.cached_tokens
     reasoning = counts.completion_tokens_details and counts.completion_tokens_details.reasoning_tokens
@@ -65,9 +75,8 @@ def chat_usage(raw: Raw) -> Usage | None:
 
 def typed_usage(raw: Raw) -> Usage | None:
     """`usage` of Responses, images and audio."""
-    try:
-        counts = _typed(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    counts = counts_in(_typed, raw)
+    if counts is None:
         return None
     cached = counts.input_tokens_details and counts.input_tokens_details.cached_tokens
     reasoning = counts.output_tokens_details and counts.output_tokens_details.reasoning_tokens
@@ -76,11 +85,8 @@ def typed_usage(raw: Raw) -> Usage | None:
 
 def messages_usage(raw: Raw) -> Usage | None:
     """`usage` of Anthropic's messages. In a stream its first half comes with message_start, the rest with message_delta."""
-    try:
-        counts = _messages(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    if counts.input_tokens is None:
+    counts = counts_in(_messages, raw)
+    if counts is None or counts.input_tokens is None:
         return None
     cached = counts.cache_read_input_tokens or 0
     return _disjoint(counts.input_tokens + cached + (counts.cache_creation_input_tokens or 0), cached, counts.output_tokens or 0, 0)

@@ -6,13 +6,13 @@
 Sources: OpenAI's OpenAPI document (CompletionUsage, ResponseUsage); Anthropic's Messages API (Usage).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ollm.values.usage import Usage
-from ollm.wire.usage import chat_usage, messages_usage, typed_usage
+from ollm.wire.usage import chat_usage, counts_in, messages_usage, typed_usage
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -49,25 +49,18 @@ _messages = msgspec.json.Decoder(_Messages).decode
 _NO_USAGE = Usage()
 
 
-def _optional(decode: Callable[[msgspec.Raw], Any], raw: msgspec.Raw) -> Any:
-    try:
-        return decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None  # a detail for information; a broken meter must not break an answer
-
-
 def from_chat(raw: msgspec.Raw) -> Counts | None:
     """`usage` of a chat completion; None when it is none."""
     usage = chat_usage(raw)
-    found = _optional(_chat, raw)
-    return None if usage is None else _counts(usage, found and found.prompt_tokens_details and found.prompt_tokens_details.cache_write_tokens)
+    found = counts_in(_chat, raw)
+    return None if usage is None else _counts(usage, _written(found.prompt_tokens_details if found is not None else None))
 
 
 def from_responses(raw: msgspec.Raw) -> Counts | None:
     """`usage` of a response; None when it is none."""
     usage = typed_usage(raw)
-    found = _optional(_responses, raw)
-    return None if usage is None else _counts(usage, found and found.input_tokens_details and found.input_tokens_details.cache_write_tokens)
+    found = counts_in(_responses, raw)
+    return None if usage is None else _counts(usage, _written(found.input_tokens_details if found is not None else None))
 
 
 def from_messages(raw: msgspec.Raw) -> Counts | None:
@@ -75,11 +68,15 @@ def from_messages(raw: msgspec.Raw) -> Counts | None:
     usage = messages_usage(raw)
     if usage is None:
         return None
-    found = _optional(_messages, raw)
+    found = counts_in(_messages, raw)
     thinking = found and found.output_tokens_details and found.output_tokens_details.thinking_tokens
     if thinking:
         usage = msgspec.structs.replace(usage, reasoning_tokens=max(0, min(thinking, usage.output_tokens)))
-    return _counts(usage, found and found.cache_creation_input_tokens)
+    return _counts(usage, found.cache_creation_input_tokens if found is not None else None)
+
+
+def _written(details: _Written | None) -> int | None:
+    return details.cache_write_tokens if details is not None else None
 
 
 def _counts(usage: Usage, written: int | None) -> Counts:

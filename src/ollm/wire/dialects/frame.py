@@ -8,11 +8,6 @@ import msgspec
 from ollm.values.secret import Hidden
 from ollm.wire.sse import data_event
 
-# What a client reads when the provider failed in the middle of an answer, as for answers that are not translated.
-ERROR_MESSAGE = "The provider failed while it was answering."
-ERROR_TYPE = "upstream_error"
-ERROR_CODE = "upstream_stream_failed"
-
 _encode = msgspec.json.Encoder().encode
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from ollm.errors import WireError
-from ollm.values.usage import Usage
 from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.order import Order
 from ollm.wire.dialects.pieces import (
@@ -23,65 +22,28 @@ from ollm.wire.dialects.pieces import (
     Piece,
     Teller,
 )
-from ollm.wire.sse import Event, EventParser
+from ollm.wire.rewriting import EventRewriter
+from ollm.wire.sse import Event
 
 
-class Relay:
-    """A `Rewriter` (wire/rewriting.py). After `done` or `failed`, whatever else comes is ignored."""
+class Relay(EventRewriter):
+    """A stream of one API, told in another."""
 
     def __init__(self, hearer: Hearer, teller: Teller, mint: Callable[[int], str]) -> None:
-        self.usage: Usage | None = None
-        self.provider_id: str | None = None
-        self.content_events = 0
-        self.done = False
-        self.failed = False
+        super().__init__()
         self._hearer = hearer
         self._teller = teller
         self._order = Order(teller, mint)
-        self._parser = EventParser()
         self._began = False
         self._end: End | None = None
         self._counts: Counts | None = None
         self._called = False  # whether there was a call: some say "stop" even so
-        self._broken: WireError | None = None
 
-    @property
-    def ended(self) -> bool:
-        """Whether the provider's end mark or an error ended the stream."""
-        return self.done or self.failed
-
-    @property
-    def saw_content(self) -> bool:
-        return self.content_events > 0
-
-    def close(self) -> bytes:
-        """The body ended, and its end mark didn't come. Raises: WireError."""
-        raise WireError("the stream ended without its end mark")
-
-    def feed(self, data: bytes) -> bytes:
-        """What to send on for `data`.
-
-        Raises: WireError for what the provider's API doesn't define, or what the client's can't say. Good events before it in the same
-        `data` are returned first, and the next call raises.
-        """
-        if self.ended:
-            return b""
-        if self._broken is not None:
-            raise self._broken
-        output: list[bytes] = []
-        try:
-            self._hear(self._parser.feed(data), output)
-        except WireError as error:
-            self._broken = error
-            if not any(output):
-                raise
-        return b"".join(output)
-
-    def _hear(self, events: list[Event], output: list[bytes]) -> None:
+    def _rewrite(self, events: list[Event], output: list[bytes]) -> None:
         for event in events:
             for heard in self._hearer.hear(event):
                 output.append(self._tell(heard))
-                if self.ended:
+                if self.done or self.failed:
                     return
 
     def _tell(self, heard: Heard) -> bytes:

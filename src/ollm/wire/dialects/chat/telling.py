@@ -9,7 +9,7 @@ import msgspec
 
 from ollm.wire.answer import DONE
 from ollm.wire.dialects.counts import Counts, to_chat
-from ollm.wire.dialects.frame import ERROR_CODE, ERROR_MESSAGE, ERROR_TYPE, Frame
+from ollm.wire.dialects.frame import Frame
 from ollm.wire.dialects.pieces import (
     CALL,
     CALLS,
@@ -24,7 +24,7 @@ from ollm.wire.dialects.pieces import (
     Block,
     End,
 )
-from ollm.wire.errors import error_body
+from ollm.wire.errors import STREAM_CODE, STREAM_MESSAGE, STREAM_TYPE, error_body
 from ollm.wire.sse import data_event
 
 _encode = msgspec.json.Encoder().encode
@@ -92,7 +92,7 @@ class ChatTeller:
 
     def fail(self) -> bytes:
         """The event that OpenAI's SDKs raise on."""
-        return data_event(error_body(ERROR_TYPE, ERROR_CODE, ERROR_MESSAGE))
+        return data_event(error_body(STREAM_TYPE, STREAM_CODE, STREAM_MESSAGE))
 
     def _head(self) -> dict[str, Any]:
         return {"id": self._frame.id, "object": "chat.completion.chunk", "created": self._created, "model": self._frame.model}

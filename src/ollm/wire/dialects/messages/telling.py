@@ -12,8 +12,9 @@ import msgspec
 from ollm.errors import WireError
 from ollm.wire.dialects.conversation import checked_object
 from ollm.wire.dialects.counts import Counts, to_messages
-from ollm.wire.dialects.frame import ERROR_MESSAGE, Frame, named_event
+from ollm.wire.dialects.frame import Frame, named_event
 from ollm.wire.dialects.pieces import CALL, CALLS, FILTERED, LENGTH, REASONING, REFUSAL, STOP, Answer, Began, Block, End
+from ollm.wire.errors import STREAM_MESSAGE
 
 _encode = msgspec.json.Encoder().encode
 _texts = msgspec.json.Decoder(list[str] | None).decode
@@ -94,4 +95,4 @@ class MessagesTeller:
 
     def fail(self) -> bytes:
         """The event that Anthropic's SDKs raise on."""
-        return named_event({"type": "error", "error": {"type": "api_error", "message": ERROR_MESSAGE}})
+        return named_event({"type": "error", "error": {"type": "api_error", "message": STREAM_MESSAGE}})

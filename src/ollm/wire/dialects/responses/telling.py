@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from ollm.wire.dialects.counts import Counts, to_responses
-from ollm.wire.dialects.frame import ERROR_CODE, ERROR_MESSAGE, ERROR_TYPE, Frame, named_event
+from ollm.wire.dialects.frame import Frame, named_event
 from ollm.wire.dialects.pieces import CALL, FILTERED, LENGTH, REASONING, REFUSAL, TEXT, Answer, Began, Block, End
+from ollm.wire.errors import STREAM_CODE, STREAM_MESSAGE, STREAM_TYPE
 
 _encode = msgspec.json.Encoder().encode
 _INCOMPLETE = {LENGTH: "max_output_tokens", FILTERED: "content_filter"}
@@ -157,11 +158,11 @@ class ResponsesTeller:
 
     def fail(self) -> bytes:
         """An error event on which OpenAI's SDKs raise, for their sake with a member `error`, and response.failed for those that go on."""
-        error = {"type": ERROR_TYPE, "code": ERROR_CODE, "message": ERROR_MESSAGE, "param": None}
-        said = self._event("error", code=ERROR_CODE, message=ERROR_MESSAGE, param=None, error=error)
+        error = {"type": STREAM_TYPE, "code": STREAM_CODE, "message": STREAM_MESSAGE, "param": None}
+        said = self._event("error", code=STREAM_CODE, message=STREAM_MESSAGE, param=None, error=error)
         if not self._begun:
             return said
-        failed = {"error": {"code": "server_error", "message": ERROR_MESSAGE}}
+        failed = {"error": {"code": "server_error", "message": STREAM_MESSAGE}}
         return said + self._event("response.failed", response=_response(self._frame, self._created, self._output, "failed") | failed)
 
     def _where(self, block: Block) -> dict[str, Any]:
