@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -151,3 +152,21 @@ async def test_the_strictest_of_configuration_key_and_request_decides(configured
     }
     floor = Level.TEE if verified else max(configured, key, key=lambda level: level.rank)
     assert (ticket.demand.floor, ticket.candidates, ticket.model) == (floor, by_floor[floor], model)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_asking_who_is_ready_takes_nobodys_turn(shared: Stage) -> None:
+    """Of several machines of one upstream `held` gives another each time: it is asked once for each request, by whoever sends it."""
+
+    class Several:
+        def sessions(self) -> tuple[object, ...]:
+            return (object(),)
+
+    model = ModelSettings(upstreams=("first", "second"), spread=True)
+    settings = msgspec.structs.replace(shared.gateway.settings, models={"demo": model})
+    keepers: Any = {"first": Several(), "second": Several()}
+    gateway = msgspec.structs.replace(
+        shared.gateway, settings=settings, levels=LEVELS, speaks=dict.fromkeys(LEVELS, NAMES), ways={}, turns={}, keepers=keepers
+    )
+    tickets = [admit(gateway, Caller("k" * 16, Level.TEE, Sealed(b"")), parse_json(chat_body())) for _ in range(2)]
+    assert [ticket.candidates for ticket in tickets] == [("first", "second"), ("second", "first")]

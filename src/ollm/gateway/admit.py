@@ -69,7 +69,7 @@ def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Pr
     """`names` as they are to be tried: by the caller's order, else by its sort, else by the model's rule; those that rest come last."""
     rule = None if preferences.order else _rule(gateway, name, model, preferences)
     if rule is not None:
-        names = choice.arranged(names, gateway.levels, lambda each: gateway.keepers[each].held() is not None, rule)
+        names = choice.arranged(names, gateway.levels, lambda each: bool(gateway.keepers[each].sessions()), rule)
     if not preferences.allow_fallbacks and not preferences.order:
         names = names[:1]
     if len(names) > 1:

@@ -36,7 +36,7 @@ async def health(gateway: Gateway, call: Call) -> None:
 
 async def ready(gateway: Gateway, call: Call) -> None:
     """At least one upstream of each model is verified: requests will be served."""
-    unready = [name for name, model in gateway.settings.models.items() if not any(gateway.keepers[up].held() for up in model.upstreams)]
+    unready = [name for name, model in gateway.settings.models.items() if not any(gateway.keepers[up].sessions() for up in model.upstreams)]
     if unready:
         # Asked without a key, so it counts and does not name: GET /v1/models tells its callers which.
         message = f"No verified machine is held for {len(unready)} of {len(gateway.settings.models)} models."

@@ -113,7 +113,7 @@ def _serving(gateway: Gateway, caller: Caller, model: ModelSettings) -> str | No
     if not names:
         return None
     peers = candidates(names, gateway.levels, gateway.levels[names[0]])
-    return next((name for name in peers if gateway.keepers[name].held() is not None), names[0])
+    return next((name for name in peers if gateway.keepers[name].sessions()), names[0])
 
 
 def _endpoints(gateway: Gateway, model: ModelSettings) -> list[str]:
@@ -148,7 +148,8 @@ def _pricing(price: Price | None) -> dict[str, str] | None:
 
 def _route(gateway: Gateway, upstream: str) -> dict[str, Any]:
     keeper, settings = gateway.keepers[upstream], gateway.settings.upstreams[upstream]
-    state, session = keeper.state(), keeper.held()
+    state = keeper.state()
+    session = next((each for each in keeper.sessions() if each.session_id == state.session_id), None)
     appraisal = session.appraisal if isinstance(session, VerifiedSession) else None
     return {
         "provider": upstream,

@@ -48,7 +48,7 @@ class Held(Protocol):
 
     name: str
 
-    def held(self) -> Route | None: ...
+    def held(self) -> Route | None: ...  # the one to send a request over now: of several it may be another each time
 
     def sessions(self) -> Sequence[Route]: ...  # all that hold now: of several machines, where the upstream has them
 
