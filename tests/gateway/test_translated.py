@@ -1,14 +1,18 @@
 """Clients of Messages and Responses before an enclave that speaks chat completions alone: attested, sealed, and translated."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import openai
 import pytest
 
+from ollm.sim.service import SimEnclave, SimOptions
+from ollm.testing.providers.zdr import ZdrServer
 from ollm.values.ledger import Status
-from tests.stage import MODEL, Stage, error_of
+from ollm.values.level import Level
+from tests.stage import MODEL, Stage, configuration, error_of, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -114,3 +118,18 @@ async def test_a_provider_that_breaks_off_is_told_in_the_clients_api(shared: Sta
     assert (await shared.entry(response)).status is Status.UPSTREAM_FAILED
     whole = await shared.http.post("/v1/responses", json={"model": "sim-error-500", "input": "x"})
     assert (whole.status_code, error_of(whole)["code"]) == (502, "upstream_error")
+
+
+async def test_a_member_that_can_not_be_said_is_no_wish_for_less_protection(tmp_path: Path) -> None:
+    """A route of a lower level would take the request as it is; it isn't asked."""
+    async with SimEnclave(SimOptions()) as enclave, ZdrServer() as server:
+        tree = configuration({"enclave": enclave}, models={MODEL: {"upstreams": ["enclave", "open"]}})
+        tree["upstreams"]["open"] = {"url": server.url, "adapter": "anthropic", "ca": server.ca}
+        async with opened(tmp_path, tree) as stage:
+            stage.gateway.levels["enclave"] = Level.TEE
+            body = {"model": MODEL, "max_tokens": 9, "messages": MESSAGES, "top_k": 5}
+            refused = await stage.http.post("/v1/messages", json=body)
+            assert (refused.status_code, refused.json()["error"]["code"], refused.json()["error"]["param"]) == (400, "untranslatable", "top_k")
+            stage.gateway.levels["enclave"] = Level.ZDR
+            assert (await stage.http.post("/v1/messages", json=body)).status_code == 200
+            assert len(server.asked) == 1

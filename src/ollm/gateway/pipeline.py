@@ -93,7 +93,8 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
     """The first good answer of a candidate, within one budget of attempts (`traffic.attempts`); never another try once bytes of it came.
 
     After a candidate that was not trusted, only those of its level or above are tried: whoever breaks a verification must not gain by it
-    that the prompt goes to somebody whom nothing verifies. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
+    that the prompt goes to somebody whom nothing verifies. So it is after one in whose API the request can't be said: a member of a request
+    is no wish for less protection. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
     """
     gateway = exchange.gateway
     problem: TrustRefusal | UpstreamError | Untranslatable | None = None
@@ -110,6 +111,7 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
             with exchange.attempting(step.name):
                 return await _through(exchange, ticket, plan, step.name, out)
         except Untranslatable as lost:
+            floor = strictest(floor, levels[step.name])
             plan.drop(step.name)
             problem = problem or lost
         except (TrustRefusal, ChannelRefused) as refusal:
