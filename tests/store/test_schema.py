@@ -26,7 +26,8 @@ VALID = {
     "kind": "'key'", "name": "'abc'", "request_id": f"'{'a' * 32}'", "session_id": f"'{'a' * 64}'", "installation_id": f"'{'a' * 32}'",
     "level": "'tee'", "tier": "'flex'", "require": "'tee'", "status": "'completed'", "key_id": "'abc'", "upstream": "'abc'", "version_num": "'0002'",
     "row_key_check": "zeroblob(32)", "mac": "zeroblob(32)", "row_mac": "zeroblob(32)", "sealed": "zeroblob(9)",
-    "role": "'member'", "action": "'project.created'", "terms": "'{}'", "detail": "'{}'", "digest": "zeroblob(32)", "org_id": "'org_a'", "document": "zeroblob(9)",
+    "role": "'member'", "action": "'project.created'", "terms": "'{}'", "detail": "'{}'", "digest": "zeroblob(32)", "org_id": "'org_a'",
+    "document": "zeroblob(9)",
 }  # fmt: skip
 NUMBERS = {"streamed": "0", "estimated": "0", "count_mismatch": "0", "one": "1"}
 
