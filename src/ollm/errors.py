@@ -97,7 +97,7 @@ class StoreError(OllmError):
 class CountersAway(StoreError):
     """The counters of limits and budgets can't be asked now. `seconds`: when it is worth trying again."""
 
-    def __init__(self, cause: str, seconds: float) -> None:
+    def __init__(self, cause: str, seconds: float = 1.0) -> None:
         super().__init__(cause)
         self.seconds = seconds
 

@@ -4,8 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import pytest
-
 from ollm.ports import Granted
 from ollm.store.counters.memory import ENDED_SECONDS, MemoryCounters
 from ollm.traffic.charges import Load, charges
