@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from ollm.values.identity import DEFAULT_PROJECT
 from ollm.values.usage import Usage
 
 
@@ -26,6 +27,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     level: str
     session_id: str | None  # None on a route without attestation
     started_ms: int  # Unix milliseconds
+    project: str = DEFAULT_PROJECT  # of the key
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +52,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     first_us: int  # upstream request sent until its first body byte
     total_us: int  # request accepted until the last answer byte was handed over
     receipt: bytes | None  # sealed under a key of the caller's; None when no receipt is due
+    project: str = DEFAULT_PROJECT  # of the key
+    reserved_micro: int | None = None  # held back from budgets when the request began; None: nothing was
 
 
 class KeyRow(msgspec.Struct, frozen=True):
