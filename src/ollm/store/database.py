@@ -61,8 +61,8 @@ def total(column: ColumnElement[Any]) -> ColumnElement[int]:
 def store_error(error: Exception, doing: str) -> StoreError:
     """Our error for a driver's, told by its code alone: its text could quote a row."""
     origin = error.orig if isinstance(error, DatabaseError) else error
-    if hasattr(origin, "sqlstate"):  # psycopg's, which is there only where the extra is installed
-        return _server_error(type(origin).__name__, origin.sqlstate, doing)
+    if hasattr(type(origin), "sqlstate"):  # psycopg's, which is there only where the extra is installed
+        return _server_error(type(origin).__name__, getattr(origin, "sqlstate", None), doing)
     name = getattr(origin, "sqlite_errorname", None) or "SQLITE_ERROR"
     return StoreError(f"{doing} failed: {name}", _MENDS.get(name.removeprefix("SQLITE_").split("_")[0], ""))
 

@@ -5,6 +5,7 @@ own and then attached, which keeps nobody from writing; what has no day (a clock
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
@@ -69,6 +70,15 @@ def make_ahead(engine: Engine, *, now_ms: int | None = None, ahead: int = AHEAD)
             return missing
     except DatabaseError as error:
         raise store_error(error, "making the ledger's days") from None
+
+
+def make_days(connection: Connection, request_ids: Iterable[str]) -> None:
+    """The days that rows of these requests belong to, for rows that come from elsewhere."""
+    numbers = {int(request_id[:12], 16) // DAY_MS for request_id in request_ids}
+    there = {day for table in TABLES for day in days_of(connection, table)}
+    for day in (Day(table, number) for table in TABLES for number in sorted(numbers)):
+        if day not in there and not _strays(connection, day):
+            _make(connection, day)
 
 
 def _strays(connection: Connection, day: Day) -> bool:

@@ -34,9 +34,7 @@ class Server(msgspec.Struct, frozen=True):
 Place = Path | Server
 
 
-def place_of(
-    url: str, *, password: Sealed | None = None, tls: bool = True, tls_ca: Path | None = None, connections: int = 4
-) -> Place:
+def place_of(url: str, *, password: Sealed | None = None, tls: bool = True, tls_ca: Path | None = None, connections: int = 4) -> Place:
     """The place that `url` names: sqlite:////absolute/path, sqlite:///relative/path, postgresql://user@host:5432/database, or
     postgresql://user@/database?host=/folder/of/socket. Raises: StoreError, which never holds the URL: it could have a password in it.
     """

@@ -7,8 +7,9 @@ SQLite and PostgreSQL share, and unlike GLOB and length() it isn't fooled by NUL
 
 The ledger refers to names (of keys, models, upstreams, sessions …) by number: they are few, and a CHECK is then paid once
 per name instead of once per request (measured: 13 of 23 µs per entry). The view `ledger_text` shows it with its names.
-The ledger is append-only: triggers refuse UPDATE, and DELETE of what is younger than `installation.ledger_from_ms`. A trigger counts changes of keys, so that every process
-notices them whoever wrote; so it does for whatever stands above a key: projects, organisations, accounts and people.
+The ledger is append-only: triggers refuse UPDATE, and DELETE of what is younger than `installation.ledger_from_ms`. A trigger
+counts changes of keys, so that every process notices them whoever wrote; so it does for whatever stands above a key: projects,
+organisations, accounts and people.
 
 `migrations/` builds these tables; a test holds the two equal. On PostgreSQL, ledger and receipts are partitioned by day and keyed by
 request id, and receipts have no number of their entry (`migrations/versions/0002_tables.py`).

@@ -112,7 +112,8 @@ class ServerWriter:
                 self._work.set()
 
     def _next_batch(self) -> list[_Waiter]:
-        batch, size = [], 0
+        batch: list[_Waiter] = []
+        size = 0
         for waiter in self._waiting[:MAX_BATCH]:
             size += len(waiter.entry.receipt or b"")
             if batch and size > MAX_BATCH_BYTES:

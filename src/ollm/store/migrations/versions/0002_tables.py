@@ -283,7 +283,13 @@ def _receipts_on_postgresql() -> None:
 
 
 def _triggers() -> None:
-    for table, events in {"ledger": ("UPDATE",), "names": ("UPDATE",), "receipts": ("UPDATE",), "sessions": ("UPDATE",), "audit": ("UPDATE", "DELETE")}.items():
+    for table, events in {
+        "ledger": ("UPDATE",),
+        "names": ("UPDATE",),
+        "receipts": ("UPDATE",),
+        "sessions": ("UPDATE",),
+        "audit": ("UPDATE", "DELETE"),
+    }.items():
         for event in events:
             op.execute(
                 f"CREATE TRIGGER {table}_refuses_{event.lower()} BEFORE {event} ON {table} "
@@ -293,7 +299,7 @@ def _triggers() -> None:
     kept = {"ledger": "OLD.request_id", "receipts": "coalesce((SELECT request_id FROM ledger WHERE entry = OLD.entry), '')"}
     for table, request in kept.items():
         op.execute(
-            f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} "
+            f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} "  # noqa: S608 - names of ours
             f"WHEN {request} >= (SELECT printf('%012x', {table}_from_ms) FROM installation) "
             f"BEGIN SELECT raise(ABORT, '{table} rows are never changed'); END"
         )
@@ -306,12 +312,8 @@ def _triggers_on_postgresql() -> None:
     for function in (_NEVER_CHANGED, _KEPT, _COUNTED):
         op.execute(function)
     for table, events in {"ledger": "UPDATE", "names": "UPDATE", "receipts": "UPDATE", "sessions": "UPDATE", "audit": "UPDATE OR DELETE"}.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_refuses_change BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION ollm_never_changed('{table}')"
-        )
+        op.execute(f"CREATE TRIGGER {table}_refuses_change BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION ollm_never_changed('{table}')")
     for table in ("ledger", "receipts"):
         op.execute(f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION ollm_kept('{table}')")
     for table in _COUNTED_TABLES:
-        op.execute(
-            f"CREATE TRIGGER {table}_counts AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION ollm_counted()"
-        )
+        op.execute(f"CREATE TRIGGER {table}_counts AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION ollm_counted()")
