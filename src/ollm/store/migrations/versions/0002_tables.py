@@ -189,9 +189,10 @@ def _keys() -> None:
         *(_text("key_id", key=True), _text("name"), sa.Column("mac", sa.LargeBinary, nullable=False), _text("require"), _count("created_at")),
         *(_count("expires_at", nullable=True), _count("revoked_at", nullable=True), _text("project_id", of="projects.project_id")),
         *(_text("owner", nullable=True), _text("role"), _text("terms"), _count("disabled_at", nullable=True), _text("replaces", nullable=True)),
-        *(_chars("key_id", _ID, 1, 32), _chars("name", _NAME + " ", 1, 64), _chars("project_id", _SUBJECT, 1, 32), _chars("owner", _SUBJECT, 1, 32)),
-        *(_chars("terms", _TERMS, 2, 16_384), _chars("replaces", _ID, 1, 32), _role(), _size("mac", 32, 32)),
+        *(_chars("key_id", _ID, 1, 32), _chars("name", _NAME + " ", 1, 64)),
         sa.CheckConstraint("require IN ('tee', 'zdr', 'simulated')", name="require_is_known"),
+        *(_chars("project_id", _SUBJECT, 1, 32), _chars("owner", _SUBJECT, 1, 32), _role(), _chars("terms", _TERMS, 2, 16_384)),
+        *(_chars("replaces", _ID, 1, 32), _size("mac", 32, 32)),
     )
 
 
