@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
+from ollm.store import keys
 from ollm.store.keys import RANDOM_BYTES, authenticate, authenticated, is_authentic, mint_key, parse_key
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from ollm.values.mac import hmac_sha256
 from tests.store.making import PEPPER, ROW_KEY
 
 RANDOM = bytes(range(RANDOM_BYTES))
@@ -83,7 +83,7 @@ def test_wrong_secret_unknown_id_and_other_pepper_are_refused() -> None:
 
 def test_unknown_and_malformed_keys_take_the_same_steps_as_wrong_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    digest, compare = hmac_sha256, hmac.compare_digest
+    digest, compare = keys._peppered, hmac.compare_digest
 
     def counted_digest(key: bytes, message: bytes) -> bytes:
         steps.append(len(message))
@@ -93,16 +93,16 @@ def test_unknown_and_malformed_keys_take_the_same_steps_as_wrong_ones(monkeypatc
         steps.append(len(other))
         return compare(one, other)
 
-    monkeypatch.setattr("ollm.store.keys.hmac_sha256", counted_digest)
+    monkeypatch.setattr("ollm.store.keys._peppered", counted_digest)
     monkeypatch.setattr(hmac, "compare_digest", counted_compare)
     text, row = minted()
     wrong, _ = minted(random=RANDOM[:10] + bytes(32))
     taken: list[tuple[int, ...]] = []
-    for tried, keys in ((wrong, Memory(row)), (text, Memory()), ("nonsense", Memory(row))):
+    for tried, rows in ((wrong, Memory(row)), (text, Memory()), ("nonsense", Memory(row))):
         steps.clear()
-        assert authenticate(tried, keys, PEPPER, NOW) is None
+        assert authenticate(tried, rows, PEPPER, NOW) is None
         taken.append(tuple(steps))
-        assert len(keys.asked) == 1
+        assert len(rows.asked) == 1
     assert taken[0][:2] == (32, 32)
     assert len(set(taken)) == 1
 

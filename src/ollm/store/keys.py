@@ -10,6 +10,7 @@ make a key nor widen what it may do.
 
 import base64
 import binascii
+import functools
 import hmac
 import re
 
@@ -18,7 +19,7 @@ import msgspec
 from ollm.ports import Keys
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from ollm.values.mac import hmac_sha256
+from ollm.values.mac import MacKey
 
 RANDOM_BYTES = 42  # what mint_key draws on: 10 for the id, 32 for the secret
 _ID_BYTES = 10
@@ -26,6 +27,7 @@ _ID_BYTES = 10
 # The last character of the secret carries 4 bits: the two spare ones must be zero, so that a key has one spelling.
 _KEY = re.compile(rb"sk-ollm-([a-z2-7]{16})-([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_keyed = functools.lru_cache(maxsize=2)(MacKey)  # an installation has one pepper
 _NO_SECRET = bytes(32)
 _NO_MAC = bytes(32)  # no key's HMAC in practice; compared against where there is no row, so that the time is the same
 
@@ -68,12 +70,16 @@ def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[KeyRow
     parsed = parse_key(text)
     key_id, secret = parsed if parsed is not None else ("", _NO_SECRET)
     row = keys.lookup(key_id)
-    genuine = hmac.compare_digest(hmac_sha256(pepper, secret), row.mac if row is not None else _NO_MAC)
+    genuine = hmac.compare_digest(_peppered(pepper, secret), row.mac if row is not None else _NO_MAC)
     if not genuine or row is None or parsed is None:
         return None
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
         return None
     return row, secret
+
+
+def _peppered(pepper: bytes, secret: bytes) -> bytes:
+    return _keyed(pepper).digest(secret)
 
 
 def row_mac(row: KeyRow, row_key: bytes) -> bytes:
