@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
 
 _MAX_HEADER_BYTES = 64 * 1024
+_PIECE = 256 * 1024  # bytes of a large body that are given to the transport at once
 _READ_AHEAD = 256 * 1024  # bytes held for a slow reader before the socket is no longer read
 
 
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._response: Response | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._write_paused = False
         self._header_bytes = 0
         self._keep_alive = False
         self.peer_spki = ""
@@ -124,17 +125,14 @@ class Connection(asyncio.Protocol):
             unanswered = self.phase == "headers" and not self._header_bytes
             response.error = UpstreamError(self.phase, UNANSWERED if unanswered else "connection closed before the answer was complete")
         self._wake()
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
         self._parser = self._transport = None  # each holds this connection, and the transport what TLS needs
 
     def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
+        self._write_paused = True
 
     def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        self._write_paused = False
+        self._wake()
 
     # httptools callbacks
 
@@ -198,15 +196,27 @@ class Connection(asyncio.Protocol):
         self.ends = now + total_timeout
         self.first_by = now + first_timeout
         self.deadline = min(now + headers_timeout, self.ends, self.first_by)
-        self._transport.write(head + body if body else head)
-        if self._writable is not None:
-            await self._writable
+        if len(body) <= _PIECE:
+            self._transport.write(head + body)
+        else:
+            await self._send_large(head, body, response)
         while not response.headers_done:
             if response.error is not None:
                 raise response.error.again()
             await self.wait()
         self.phase = "first_byte" if first_timeout == math.inf else "first_token"
         return response
+
+    async def _send_large(self, head: bytes, body: bytes, response: "Response") -> None:
+        """Piece by piece, as fast as they leave: what waits in the transport is there a second time, encrypted."""
+        pieces = memoryview(body)
+        for at in range(0, len(body), _PIECE):
+            if self._transport is None or response.headers_done or response.error is not None:
+                self._keep_alive = False  # answered before its question's end: nobody reads the rest
+                return
+            self._transport.write(head + pieces[:_PIECE] if not at else pieces[at : at + _PIECE])
+            while self._write_paused and not response.headers_done and response.error is None:
+                await self.wait()
 
     def began(self) -> None:
         """The first content is there."""
