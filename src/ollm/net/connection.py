@@ -21,6 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
+from ollm.net.plain_answer import plain_answer
 
 _MAX_HEADER_BYTES = 64 * 1024
 _PIECE = 256 * 1024  # bytes of a large body that are given to the transport at once
@@ -100,12 +101,21 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # asyncio types this callback by the base class
 
     def data_received(self, data: bytes) -> None:
-        response = self._response
-        if response is None or self._parser is None:
+        response, parser = self._response, self._parser
+        if response is None or (parser is None and response.complete):
             self.abort("close", "bytes from the provider that nobody asked for")
             return
+        if parser is None:
+            plain = plain_answer(data)
+            if plain is not None:
+                self._keep_alive = response.headers_done = response.complete = True
+                response.status, response.headers, body = plain
+                response.chunks = [body] if body else []
+                self._wake()
+                return
+            parser = self._parser = httptools.HttpResponseParser(self)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(self.phase, "the provider's answer is not valid HTTP")
             return
@@ -189,7 +199,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.closed or self._response is not None:
             raise UpstreamError("send", "connection is not free")
         self._header_bytes = 0
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = None  # made where the answer needs one
         response = self._response = Response(self)
         self.phase = "headers"
         now = self._loop.time()
