@@ -221,11 +221,11 @@ class Connection(asyncio.Protocol):
         """Piece by piece, as fast as they leave: what waits in the transport is there a second time, encrypted."""
         pieces = memoryview(body)
         for at in range(0, len(body), _PIECE):
-            if self._transport is None or response.headers_done or response.error is not None:
+            if self._transport is None or response.begun:
                 self._keep_alive = False  # answered before its question's end: nobody reads the rest
                 return
             self._transport.write(head + pieces[:_PIECE] if not at else pieces[at : at + _PIECE])
-            while self._write_paused and not response.headers_done and response.error is None:
+            while self._write_paused and not response.begun:
                 await self.wait()
 
     def began(self) -> None:
@@ -295,6 +295,11 @@ class Response:
         self.paused = False
         self.complete = False
         self.error: UpstreamError | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is an answer by now, or will be none."""
+        return self.headers_done or self.error is not None
 
     async def read(self, idle_timeout: float) -> bytes:
         """All bytes of the body that are in, waiting for some; b"" at its end. Raises: UpstreamError when it was cut."""

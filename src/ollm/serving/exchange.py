@@ -108,6 +108,12 @@ class HttpExchange:
                 self._connection.fail(self, unanswered)
             self.disconnect.clear()
 
+    def hold(self, body: bytes) -> None:
+        """All of the request's body, before anybody asked for it."""
+        self._body = [body]
+        self.buffered = len(body)
+        self.more_body = False
+
     def feed(self, data: bytes) -> None:
         self._body.append(data)
         self.buffered += len(data)
