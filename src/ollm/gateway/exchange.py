@@ -1,8 +1,7 @@
 """The state of one inference request on its way: what the ledger row and the receipt will say."""
 
-import contextlib
 import hashlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 from ollm.errors import OURS, ChannelRefused, UpstreamError
@@ -123,20 +122,11 @@ class Exchange:
     def note(self, *events: Event) -> None:
         self.events.extend(events)
 
-    @contextlib.contextmanager
-    def attempting(self, name: str) -> Iterator[None]:
-        """An attempt over upstream `name`. It is over when the block fails; else it goes on until `over`."""
+    def attempting(self, name: str) -> "_Attempting":
+        """An attempt over upstream `name`: `with` it. It is over when the block fails; else it goes on until `over`."""
         gateway = self.gateway
         self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic())
-        try:
-            yield
-        except UpstreamError as problem:
-            self.failed(problem)
-            self.over()
-            raise
-        except BaseException:
-            self.over()
-            raise
+        return _Attempting(self)
 
     def sending(self) -> None:
         """From here on bytes of the prompt may leave."""
@@ -194,3 +184,22 @@ class Exchange:
     def since(self, moment: float) -> int:
         """Microseconds from `moment` (monotonic seconds) to now."""
         return int((self.gateway.clock.monotonic() - moment) * 1_000_000)
+
+
+class _Attempting:
+    """See `Exchange.attempting`. A class, because each request enters one: a generator costs three times as much."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, frames: object) -> None:
+        if problem is None:
+            return
+        if isinstance(problem, UpstreamError):
+            self._exchange.failed(problem)
+        self._exchange.over()

@@ -18,7 +18,7 @@ import msgspec
 
 from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError, let_go
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
-from ollm.gateway.attested import TrustRefusal, attested
+from ollm.gateway.attested import TrustRefusal, attested, held
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
@@ -136,9 +136,9 @@ def _plan(exchange: Exchange, ticket: Ticket) -> Plan:
     """The budget of this request. Raises: UpstreamResting when each of its routes is left alone for now."""
     gateway, routing = exchange.gateway, exchange.gateway.settings.routing
     now = gateway.clock.monotonic()
-    due = min(gateway.board.of(ticket.name, name).breaker.due_in(now) for name in ticket.candidates)
-    if due > 0:
-        raise UpstreamResting(due)
+    due = [gateway.board.of(ticket.name, name).breaker.due_in(now) for name in ticket.candidates]
+    if 0.0 not in due:
+        raise UpstreamResting(min(due))
     rules = routing if ticket.model.attempts is None else msgspec.structs.replace(routing, attempts=ticket.model.attempts)
     return Plan(rules, ticket.candidates, gateway.random, ends=exchange.begun + gateway.settings.gateway.timeouts.total)
 
@@ -146,11 +146,11 @@ def _plan(exchange: Exchange, ticket: Ticket) -> Plan:
 async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, out: Outgoing) -> Answer:
     """Send to upstream `name`: a second time only after the machine changed its key, against a new verification. Raises: as `_forward`."""
     keeper = exchange.gateway.keepers[name]
-    problem: UpstreamError = UpstreamError("connect", "never tried")
+    problem: UpstreamError | None = None
     for _ in range(2):
         if not plan.left:
             break
-        session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
+        session = held(exchange.gateway, ticket, name) or await exchange.timed_verify(attested(exchange.gateway, ticket, name))
         plan.begun(name)
         try:
             answer = await _send(exchange, session, out, name)
@@ -177,7 +177,7 @@ async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, ou
             problem = ChannelRefused("a key configuration error", "the attested sealing key")
         exchange.not_sent()
         keeper.distrust(session)
-    raise problem
+    raise problem or UpstreamError("connect", "never tried")
 
 
 async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) -> Answer:
@@ -202,12 +202,13 @@ async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) ->
     exchange.headers_us = exchange.since(exchange.sent_at)
     if answer.key_refused:
         return answer
+    if answer.status == 200:
+        session.told(answer, None)
+        return answer
     pause = pause_of(answer.retry_after, answer.retry_after_ms, gateway.clock.now())
     other_key = session.told(answer, pause)
-    if answer.status != 200:
-        answer.close()
-        raise UpstreamAnswered(answer.status, pause, other_key=other_key)
-    return answer
+    answer.close()
+    raise UpstreamAnswered(answer.status, pause, other_key=other_key)
 
 
 def _verification(model_id: str, name: str, session: Route) -> Event:
