@@ -8,9 +8,13 @@ from sqlalchemy import Connection, Engine, insert, inspect, select, text
 
 from ollm.errors import StoreError
 from ollm.store.database import writing
-from ollm.store.schema import installation
+from ollm.store.schema import installation, organisations, projects
+from ollm.store.subjects import authenticated, columns_of
+from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Organisation, Project
+from ollm.values.terms import NO_TERMS
 
-REVISIONS = ("0001",)  # oldest first; a test holds them equal to migrations/versions
+REVISIONS = ("0002",)  # oldest first; a test holds them equal to migrations/versions
+_UNRELEASED = ("0001",)  # folded into the first of REVISIONS: no release ever wrote it
 _HERE = Path(__file__).parent / "migrations"
 # Alembic's own table, made here so that its text column is bounded like every other.
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS alembic_version (
@@ -40,6 +44,8 @@ def _revision(connection: Connection) -> str | None:
             raise StoreError("this database has tables of another program", "name another file")
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found in _UNRELEASED:
+        raise StoreError("this database was written before the first release of OLLM", "name a new file")
     if found is not None and found not in REVISIONS:
         raise StoreError("this database was written by a newer version of OLLM", "run that version, or restore a backup from before")
     return None if found is None else str(found)
@@ -67,12 +73,21 @@ def _claim(connection: Connection, row_key: bytes, expected: str | None) -> str:
         connection.execute(
             insert(installation).values(one=1, installation_id=installation_id, row_key_check=_check(row_key, installation_id), key_generation=0)
         )
+        _begin(connection, row_key)
         return installation_id
     if expected is not None and row.installation_id != expected:
         raise StoreError("this database belongs to another installation", "name the right file, or the right installation id")
     if not hmac.compare_digest(row.row_key_check, _check(row_key, row.installation_id)):
         raise StoreError("this database was made with another row key", "use that key, or name the right file")
     return str(row.installation_id)
+
+
+def _begin(connection: Connection, row_key: bytes) -> None:
+    """The organisation and the project that keys belong to where nobody says otherwise; they are there from the beginning, at 0."""
+    organisation = authenticated(Organisation(DEFAULT_ORG, "default", NO_TERMS, 0, None, b""), row_key)
+    project = authenticated(Project(DEFAULT_PROJECT, DEFAULT_ORG, "default", NO_TERMS, 0, None, b""), row_key)
+    connection.execute(insert(organisations).values(columns_of(organisation)))
+    connection.execute(insert(projects).values(columns_of(project)))
 
 
 def _check(row_key: bytes, installation_id: str) -> bytes:
