@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.wire.dialects.counts import from_chat
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -30,6 +30,7 @@ from ollm.wire.dialects.pieces import (
     Heard,
     Piece,
 )
+from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
 
 _REASONS = {"stop": STOP, "length": LENGTH, "tool_calls": CALLS, "function_call": CALLS, "content_filter": FILTERED}
@@ -113,7 +114,7 @@ def hear(body: bytes) -> Answer:
     """A whole answer. Raises: WireError."""
     completion = _read(body)
     if completion.error is not None:
-        raise WireError("the provider answered with an error object")
+        raise ErrorAnswer(status_in(body))
     choice = completion.only
     if choice is None or choice.message is None:
         raise WireError("the provider's answer has no message")
@@ -152,7 +153,7 @@ class ChatHearer:
             return [Done()]
         completion = _read(event.data)
         if event.name == "error" or completion.error is not None:
-            return [Failed()]
+            return [Failed(status_in(event.data))]
         heard: list[Heard] = []
         if not self._began:
             self._began = True
