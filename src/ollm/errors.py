@@ -7,6 +7,7 @@
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── StoreError             the store can't do what was asked
+    │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
         ├── ChannelRefused     the peer on a new connection is not the one that was verified
@@ -91,6 +92,14 @@ class StoreError(OllmError):
         super().__init__(f"{cause} ({mend})" if mend else cause)
         self.cause = cause
         self.mend = mend
+
+
+class CountersAway(StoreError):
+    """The counters of limits and budgets can't be asked now. `seconds`: when it is worth trying again."""
+
+    def __init__(self, cause: str, seconds: float = 1.0) -> None:
+        super().__init__(cause)
+        self.seconds = seconds
 
 
 class ApiError(OllmError):
