@@ -10,7 +10,7 @@ from ollm.errors import CountersAway
 from ollm.ports import Granted, Reading, Refused, Unloaded
 from ollm.store.counters.fallback import FallbackCounters, Rules
 from ollm.values.terms import Limit
-from tests.servers import CounterServer, counter_server
+from tests.servers.counters import CounterServer, counter_server
 from tests.store.counters.harness import NOW_MS, Seconds, asked, loaded, made, shared_counters, took
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]

@@ -16,7 +16,7 @@ from ollm.store.counters.memory import MemoryCounters
 from ollm.store.counters.opening import open_counters
 from ollm.values.hexes import sha256_of
 from ollm.values.terms import Limit
-from tests.servers import counter_server
+from tests.servers.counters import counter_server
 from tests.store.counters.harness import NOW, NOW_MS, asked, made
 
 CLOCK = StandingClock(NOW)

@@ -19,7 +19,7 @@ from ollm.store.counters.valkey import BegunAnew, Place, TooYoung, ValkeyCounter
 from ollm.traffic.charges import Charge, Load, settled
 from ollm.values.secret import Sealed
 from ollm.values.terms import Limit
-from tests.servers import CounterServer, counter_server
+from tests.servers.counters import CounterServer, counter_server
 from tests.store.counters.harness import NOW_MS, OnServer, asked, loaded, made, on_server, shared_counters, took
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
