@@ -28,7 +28,7 @@ from ollm.net.signer import Ed25519Signer
 from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
-from ollm.store.counters.memory import MemoryCounters
+from ollm.store.counters.opening import OpenCounters, open_counters
 from ollm.store.reports import Reports
 from ollm.store.spending import LedgerSpending
 from ollm.store.sqlite import Role, Store, open_store
@@ -44,7 +44,6 @@ from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
-_LEASE_SECONDS = 15.0
 _MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
 
 
@@ -78,6 +77,7 @@ class Assembly:
         self._agent: DstackAgent | None = None
         self._gateway: Gateway | None = None
         self._open_accounts: Accounts | None = None
+        self._counters: OpenCounters | None = None
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -119,7 +119,7 @@ class Assembly:
             levels={name: level_of(loaded, name) for name in settings.upstreams},
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
-            accounts=self._accounts(clock),
+            accounts=await self._accounts(clock),
             reports=Reports(self._store.engine),
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
@@ -135,6 +135,8 @@ class Assembly:
                 await keeper.close()
         if self._open_accounts is not None:
             await self._open_accounts.close()
+        if self._counters is not None:
+            await self._counters.close()
         if self._collateral is not None:
             await self._collateral.close()
         await self._fetch.close()
@@ -142,10 +144,12 @@ class Assembly:
             await self._agent.close()
         await self._store.close()
 
-    def _accounts(self, clock: SystemClock) -> Accounts:
-        counters = MemoryCounters(clock.monotonic, lease_seconds=_LEASE_SECONDS)
+    async def _accounts(self, clock: SystemClock) -> Accounts:
+        counters = self._counters = open_counters(self._loaded, clock)
+        owner, lease_seconds = os.urandom(8).hex(), self._loaded.settings.counters.lease_seconds
+        await counters.renew(owner)  # a shared store that is new grants nothing for a moment, which begins now
         spending = LedgerSpending(Reports(self._store.engine), self._store.keys.projects_of)
-        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=os.urandom(8).hex(), lease_seconds=_LEASE_SECONDS)
+        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=owner, lease_seconds=lease_seconds)
         accounts.start()
         self._open_accounts = accounts
         return accounts

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
+from ollm.config.counters import check_counters
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
@@ -100,6 +101,7 @@ def _check(settings: Settings) -> None:
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_counters(settings.counters)
 
 
 def _check_models(settings: Settings) -> None:
