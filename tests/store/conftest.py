@@ -10,7 +10,7 @@ import pytest
 from ollm.store.place import Place, place_of
 from ollm.store.sqlite import Store, open_store
 from ollm.values.secret import Sealed
-from tests.servers.postgres import Postgres, own_postgres, postgres
+from tests.postgres_server import Postgres, own_postgres, postgres
 from tests.store.making import ROW_KEY, Database, File, OnServer, url
 
 __all__ = ["own_postgres", "postgres"]
@@ -66,5 +66,4 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         return
     server: Postgres = request.getfixturevalue("postgres")
     name = server.database(request.getfixturevalue("template"))
-    yield OnServer(tmp_path, place_on(server, name), server.dsn(name))
-    server.drop(name)
+    yield OnServer(tmp_path, server, name, place_on(server, name))  # left behind: dropping it costs a checkpoint, and the server goes as a whole

@@ -131,7 +131,7 @@ class Postgres:
         self.start()
 
     def close(self) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)  # without writing everything down: it is thrown away
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def dsn(self, database: str) -> str:
@@ -156,14 +156,14 @@ class Postgres:
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
-def started() -> Postgres:
+def started(*settings: str) -> Postgres:
     """A running server, or the test is skipped with the reason."""
     found = programs()
     if found is None:
         pytest.skip(MISSING)
     server = Postgres(found)
     try:
-        server.start()
+        server.start(*settings)
     except BaseException:
         server.close()
         raise
@@ -181,12 +181,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[Callable[[], Postgres]]:
+def own_postgres() -> Iterator[Callable[..., Postgres]]:
     """Makes servers that a test may kill: nobody else's connections are on them."""
     servers: list[Postgres] = []
 
-    def make() -> Postgres:
-        servers.append(started())
+    def make(*settings: str) -> Postgres:
+        servers.append(started(*settings))
         return servers[-1]
 
     try:
