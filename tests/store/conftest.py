@@ -10,7 +10,7 @@ import pytest
 from ollm.store.place import Place, place_of
 from ollm.store.sqlite import Store, open_store
 from ollm.values.secret import Sealed
-from tests.postgres_server import Postgres, own_postgres, postgres
+from tests.servers.postgres import Postgres, own_postgres, postgres
 from tests.store.making import ROW_KEY, Database, File, OnServer, url
 
 __all__ = ["own_postgres", "postgres"]

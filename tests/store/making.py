@@ -14,7 +14,7 @@ from ollm.store.place import Place
 from ollm.store.sqlite import Store, open_store
 from ollm.values.ledger import Entry, Intent, Status
 from ollm.values.usage import Usage
-from tests.postgres_server import Postgres
+from tests.servers.postgres import Postgres
 
 ROW_KEY = b"row key".ljust(32, b".")
 PEPPER = b"pepper".ljust(32, b".")

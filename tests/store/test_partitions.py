@@ -11,7 +11,7 @@ from ollm.errors import StoreError
 from ollm.store.partitions import DAY_MS, Day, days_of, drop_before, first_id, make_ahead, make_days, require_fsync, server_ms
 from ollm.store.rollups import Roller
 from ollm.store.sqlite import open_store
-from tests.postgres_server import Postgres
+from tests.servers.postgres import Postgres
 from tests.store.conftest import place_on
 from tests.store.making import ROW_KEY, Database, entry
 

@@ -1,5 +1,6 @@
 """No column of the store can hold content. Proven on the migrated database, column by column."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -29,17 +30,16 @@ VALID = {
     "role": "'member'", "action": "'project.created'", "terms": "'{}'", "detail": "'{}'", "digest": "zeroblob(32)", "org_id": "'org_a'",
     "document": "zeroblob(9)",
 }  # fmt: skip
-NUMBERS = {"streamed": "0", "estimated": "0", "count_mismatch": "0", "one": "1"}
+NUMBERS = {"streamed": "0", "estimated": "0", "count_mismatch": "0", "one": "1", "width": "3600"}
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    engine_owner = open_store(url(tmp_path), row_key=ROW_KEY, role="admin")
-    engine_owner._engine.dispose()
-    engine_owner.keys._watch.close()
+    asyncio.run(open_store(url(tmp_path), row_key=ROW_KEY, role="admin").close())
     connection = raw(tmp_path)
-    connection.execute("DELETE FROM installation")
+    connection.execute("DELETE FROM rolled")
     connection.execute("DELETE FROM alembic_version")
+    connection.execute("UPDATE installation SET ledger_from_ms = 0")
     yield connection
     connection.close()
 
