@@ -120,6 +120,7 @@ class Assembly:
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
             accounts=self._accounts(clock),
+            reports=Reports(self._store.engine),
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
         )
