@@ -29,6 +29,7 @@ from ollm.sim.agent import GuestAgent
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.reference import policy
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.store.keys import NewKey
 from ollm.values.aci import parse_keyset
 from ollm.values.ledger import Entry
 from ollm.values.level import Level
@@ -182,11 +183,12 @@ def configuration(
     }
 
 
-async def new_key(loaded: Loaded, *, require: Level = Level.SIMULATED, expires_at: int | None = None, name: str = "test") -> str:
+async def new_key(loaded: Loaded, *, require: Level = Level.SIMULATED, expires_at: int | None = None, name: str = "test", **said: Any) -> str:
     source = loaded.settings.secrets.pepper
     async with store_of(loaded, role="admin") as store:
         pepper = key_bytes(loaded.secret(source), source)
-        text, _ = await store.keys.create(name=name, require=require, pepper=pepper, now=SystemClock().now(), expires_at=expires_at)
+        new = NewKey(name=name, require=require, created_at=SystemClock().now(), expires_at=expires_at, **said)
+        text, _ = await store.keys.create(new, pepper=pepper)
     return text
 
 

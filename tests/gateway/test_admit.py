@@ -9,14 +9,13 @@ import pytest
 
 from ollm.config.settings import GatewaySettings, ModelSettings
 from ollm.gateway.admit import admit
-from ollm.gateway.authenticate import Caller
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.values.ledger import Status
 from ollm.values.level import Level
-from ollm.values.secret import Sealed
 from ollm.wire.endpoints import NAMES
 from ollm.wire.preferences import Preferences
 from ollm.wire.request import parse_json
+from tests.callers import caller as calling
 from tests.stage import CHAT, MODEL, Stage, chat_body, configuration, error_of, eventually, opened, policy_table, upstream_table
 
 
@@ -143,8 +142,7 @@ async def test_the_strictest_of_configuration_key_and_request_decides(configured
     model = ModelSettings(upstreams=("played", "first", "trusted", "second"))
     settings = msgspec.structs.replace(shared.gateway.settings, gateway=GatewaySettings(floor=configured), models={"demo": model})
     gateway = msgspec.structs.replace(shared.gateway, settings=settings, levels=LEVELS, speaks=dict.fromkeys(LEVELS, NAMES), ways={})
-    caller = Caller("k" * 16, key, Sealed(b""))
-    ticket = admit(gateway, caller, parse_json(chat_body()), Preferences(verified=verified))
+    ticket = admit(gateway, calling(key), parse_json(chat_body()), Preferences(verified=verified))
     by_floor = {
         Level.SIMULATED: ("played", "first", "trusted", "second"),
         Level.ZDR: ("first", "trusted", "second"),
@@ -168,5 +166,5 @@ async def test_asking_who_is_ready_takes_nobodys_turn(shared: Stage) -> None:
     gateway = msgspec.structs.replace(
         shared.gateway, settings=settings, levels=LEVELS, speaks=dict.fromkeys(LEVELS, NAMES), ways={}, turns={}, keepers=keepers
     )
-    tickets = [admit(gateway, Caller("k" * 16, Level.TEE, Sealed(b"")), parse_json(chat_body())) for _ in range(2)]
+    tickets = [admit(gateway, calling(), parse_json(chat_body())) for _ in range(2)]
     assert [ticket.candidates for ticket in tickets] == [("first", "second"), ("second", "first")]

@@ -10,13 +10,12 @@ import pytest
 
 from ollm.app.build import store_of
 from ollm.errors import ApiError
-from ollm.gateway.authenticate import Caller, authenticate
+from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.places import Places
 from ollm.net.clock import SystemClock
 from ollm.store.keys import parse_key
 from ollm.values.level import Level
-from ollm.values.secret import Sealed
 from tests.stage import CHAT, Stage, chat_body, error_of, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,7 +66,7 @@ async def test_every_bad_key_gets_the_same_answer(shared: Stage) -> None:
     expired = await visible_key(shared, expires_at=SystemClock().now())
     revoked = await visible_key(shared)
     await revoke(shared, revoked)
-    await eventually(lambda: (row := shared.gateway.keys.lookup(key_id_of(revoked))) is not None and row.revoked_at is not None)
+    await eventually(lambda: (found := shared.gateway.keys.lookup(key_id_of(revoked))) is not None and found.row.revoked_at is not None)
 
     bad: dict[str, list[tuple[str, str]]] = {
         "none": [],
@@ -137,7 +136,7 @@ async def test_a_revoked_key_stops_within_a_second(shared: Stage) -> None:
     headers = ("authorization", f"Bearer {text}")
     assert (await ask(shared, headers)).status_code == 200
     await revoke(shared, text)
-    await eventually(lambda: (row := shared.gateway.keys.lookup(key_id_of(text))) is not None and row.revoked_at is not None, seconds=1.0)
+    await eventually(lambda: (found := shared.gateway.keys.lookup(key_id_of(text))) is not None and found.row.revoked_at is not None, seconds=1.0)
     assert told(await ask(shared, headers)) == told(await ask(shared))
 
 
@@ -182,4 +181,4 @@ async def test_a_caller_is_a_key_its_floor_and_a_secret_that_shows_nowhere(share
     assert (caller.key_id, caller.floor) == (key_id_of(text), Level.ZDR)
     parsed = parse_key(text)
     assert parsed is not None and caller.secret.expose() == parsed[1]
-    assert repr(Caller("id", Level.TEE, Sealed(b"canary"))) == "Caller(key_id='id', floor=<Level.TEE: 'tee'>, secret=<sealed>)"
+    assert repr(caller).endswith("secret=<sealed>)")

@@ -5,7 +5,8 @@ from typing import Protocol
 
 import msgspec
 
-from ollm.values.ledger import Entry, Intent, KeyRow
+from ollm.values.identity import Credential
+from ollm.values.ledger import Entry, Intent
 
 
 class Clock(Protocol):
@@ -49,7 +50,7 @@ class Ledger(Protocol):
 
 # `lookup` is synchronous and touches memory only; changes by other processes are seen within one second.
 class Keys(Protocol):
-    def lookup(self, key_id: str) -> KeyRow | None: ...
+    def lookup(self, key_id: str) -> Credential | None: ...
 
 
 # Sessions are immutable: storing the same id twice is no error and changes nothing.

@@ -8,7 +8,10 @@ from sqlalchemy import Connection, Engine, insert, inspect, select, text
 
 from ollm.errors import StoreError
 from ollm.store.database import writing
-from ollm.store.schema import installation
+from ollm.store.schema import installation, organisations, projects
+from ollm.store.subjects import authenticated, columns_of
+from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Organisation, Project
+from ollm.values.terms import NO_TERMS
 
 REVISIONS = ("0001",)  # oldest first; a test holds them equal to migrations/versions
 _HERE = Path(__file__).parent / "migrations"
@@ -67,12 +70,21 @@ def _claim(connection: Connection, row_key: bytes, expected: str | None) -> str:
         connection.execute(
             insert(installation).values(one=1, installation_id=installation_id, row_key_check=_check(row_key, installation_id), key_generation=0)
         )
+        _begin(connection, row_key)
         return installation_id
     if expected is not None and row.installation_id != expected:
         raise StoreError("this database belongs to another installation", "name the right file, or the right installation id")
     if not hmac.compare_digest(row.row_key_check, _check(row_key, row.installation_id)):
         raise StoreError("this database was made with another row key", "use that key, or name the right file")
     return str(row.installation_id)
+
+
+def _begin(connection: Connection, row_key: bytes) -> None:
+    """The organisation and the project that keys belong to where nobody says otherwise; they are there from the beginning, at 0."""
+    organisation = authenticated(Organisation(DEFAULT_ORG, "default", NO_TERMS, 0, None, b""), row_key)
+    project = authenticated(Project(DEFAULT_PROJECT, DEFAULT_ORG, "default", NO_TERMS, 0, None, b""), row_key)
+    connection.execute(insert(organisations).values(columns_of(organisation)))
+    connection.execute(insert(projects).values(columns_of(project)))
 
 
 def _check(row_key: bytes, installation_id: str) -> bytes:

@@ -8,7 +8,7 @@ SQLite and PostgreSQL share, and unlike GLOB and length() it isn't fooled by NUL
 The ledger refers to names (of keys, models, upstreams, sessions …) by number: they are few, and a CHECK is then paid once
 per name instead of once per request (measured: 13 of 23 µs per entry). The view `ledger_text` shows it with its names.
 The ledger is append-only: triggers refuse UPDATE and DELETE. A trigger counts changes of keys, so that every process
-notices them whoever wrote.
+notices them whoever wrote; so it does for whatever stands above a key: projects, organisations, accounts and people.
 
 `migrations/` builds these tables; a test holds the two equal.
 """
@@ -21,12 +21,16 @@ HEX = "0123456789abcdef"
 ID = LOWER + DIGITS  # ids that we mint
 WORD = LOWER + "_."  # routes such as chat.completions
 NAME = LOWER + DIGITS + "-._/:@+" + LOWER.upper()  # names from the configuration: models, upstreams, price versions
-LABEL = NAME + " "  # names that an admin gives to keys
+LABEL = NAME + " "  # names that an admin gives to keys, projects and people
+SUBJECT = ID + "_"  # ids of organisations, projects, accounts and people: org_…, proj_…
+TERMS = NAME + '{}[]",'  # terms as JSON: numbers, names and addresses, and no space
 
 LEVELS = ("tee", "zdr", "simulated")
+ROLES = ("owner", "admin", "member", "viewer", "auditor")
 STATUSES = ("completed", "client_gone", "upstream_failed", "refused", "lost")
 
 MAX_RECEIPT = 65_536  # bytes; a receipt of five events is about 2 KB
+MAX_TERMS = 16_384  # characters
 MAX_DOCUMENT = 4_194_304  # bytes; a session with its evidence is about 60 KB
 
 # Kinds of names, with the characters and the greatest length of each.
@@ -67,7 +71,7 @@ installation = Table(
     Column("one", Integer, primary_key=True),  # there is one row
     Column("installation_id", Text, nullable=False),
     Column("row_key_check", LargeBinary, nullable=False),  # proves that the caller's row key is the one of this database
-    Column("key_generation", BIGINT, nullable=False),  # grows with each change of api_keys
+    Column("key_generation", BIGINT, nullable=False),  # grows with each change of keys and of what stands above them
     CheckConstraint("one = 1", name="one_row"),
     chars("installation_id", HEX, shortest=32, longest=32),
     size("row_key_check", smallest=32, largest=32),
@@ -84,11 +88,126 @@ api_keys = Table(
     Column("created_at", BIGINT, nullable=False),
     Column("expires_at", BIGINT),
     Column("revoked_at", BIGINT),
+    Column("project_id", Text, ForeignKey("projects.project_id"), nullable=False),
+    Column("owner", Text),  # a service account or a person
+    Column("role", Text, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("disabled_at", BIGINT),
+    Column("replaces", Text),
     Column("row_mac", LargeBinary, nullable=False),
     chars("key_id", ID, longest=32),
     chars("name", LABEL, longest=64),
     one_of("require", LEVELS),
+    chars("project_id", SUBJECT, longest=32),
+    chars("owner", SUBJECT, longest=32),
+    one_of("role", ROLES),
+    chars("terms", TERMS, shortest=2, longest=MAX_TERMS),
+    chars("replaces", ID, longest=32),
     size("mac", smallest=32, largest=32),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("org_id", Text, primary_key=True, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("created_at", BIGINT, nullable=False),
+    Column("archived_at", BIGINT),
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("org_id", SUBJECT, longest=32),
+    chars("name", LABEL, longest=64),
+    chars("terms", TERMS, shortest=2, longest=MAX_TERMS),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("project_id", Text, primary_key=True, nullable=False),
+    Column("org_id", Text, ForeignKey("organisations.org_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("created_at", BIGINT, nullable=False),
+    Column("archived_at", BIGINT),
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("project_id", SUBJECT, longest=32),
+    chars("org_id", SUBJECT, longest=32),
+    chars("name", LABEL, longest=64),
+    chars("terms", TERMS, shortest=2, longest=MAX_TERMS),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+service_accounts = Table(
+    "service_accounts",
+    metadata,
+    Column("account_id", Text, primary_key=True, nullable=False),
+    Column("project_id", Text, ForeignKey("projects.project_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", BIGINT, nullable=False),
+    Column("removed_at", BIGINT),
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("account_id", SUBJECT, longest=32),
+    chars("project_id", SUBJECT, longest=32),
+    chars("name", LABEL, longest=64),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", Text, primary_key=True, nullable=False),
+    Column("org_id", Text, ForeignKey("organisations.org_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", BIGINT, nullable=False),
+    Column("removed_at", BIGINT),
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("user_id", SUBJECT, longest=32),
+    chars("org_id", SUBJECT, longest=32),
+    chars("name", LABEL, longest=64),
+    one_of("role", ROLES),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("project_id", Text, ForeignKey("projects.project_id"), primary_key=True, nullable=False),
+    Column("user_id", Text, ForeignKey("users.user_id"), primary_key=True, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", BIGINT, nullable=False),
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("project_id", SUBJECT, longest=32),
+    chars("user_id", SUBJECT, longest=32),
+    one_of("role", ROLES),
+    size("row_mac", smallest=32, largest=32),
+    sqlite_strict=True,
+)
+
+# Every change that an admin makes; rows are chained by their hashes, and never changed.
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry", BIGINT, primary_key=True, autoincrement=False),  # 1, 2, 3 …
+    Column("at", BIGINT, nullable=False),  # Unix seconds
+    Column("actor", Text, nullable=False),  # a key's id, or cli
+    Column("action", Text, nullable=False),  # such as api_key.created
+    Column("target", Text, nullable=False),  # an id
+    Column("detail", Text, nullable=False),  # changed fields as JSON without spaces
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 over the fields above and the digest of the entry before
+    Column("row_mac", LargeBinary, nullable=False),
+    chars("actor", SUBJECT, longest=32),
+    chars("action", WORD, longest=64),
+    chars("target", SUBJECT, longest=64),
+    chars("detail", TERMS, shortest=2, longest=MAX_TERMS),
+    size("digest", smallest=32, largest=32),
     size("row_mac", smallest=32, largest=32),
     sqlite_strict=True,
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from ollm.values.terms import NO_TERMS, Terms
 from ollm.values.usage import Usage
 
 
@@ -63,9 +64,15 @@ class KeyRow(msgspec.Struct, frozen=True):
     expires_at: int | None
     revoked_at: int | None
     row_mac: bytes  # HMAC over all other columns under a key that the store does not hold
+    project_id: str = "proj_default"
+    owner: str | None = None  # the service account or the person that it belongs to
+    role: str = "member"
+    terms: Terms = NO_TERMS
+    disabled_at: int | None = None  # refused from then on, until it is enabled again
+    replaces: str | None = None  # the key that it was made to take the place of
 
     def __repr__(self) -> str:
-        return f"KeyRow({self.key_id!r}, {self.name!r}, require={self.require!r}, mac=<hidden>)"
+        return f"KeyRow({self.key_id!r}, {self.name!r}, require={self.require!r}, role={self.role!r}, mac=<hidden>)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("key_id", self.key_id), ("name", self.name), ("require", self.require)]
+        return [("key_id", self.key_id), ("name", self.name), ("require", self.require), ("role", self.role)]

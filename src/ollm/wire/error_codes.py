@@ -205,9 +205,50 @@ _CONNECTION = {
     "shutting_down": _connection(
         503, "the gateway drains; try another one", "The gateway was told to stop, and finishes what runs.", "Repeat the request; SDKs do so."
     ),
+    "role_not_allowed": _request(
+        403,
+        ("keyed",),
+        "the key's role may not do this",
+        "Each route serves some roles: models are called by `member` keys alone, and keys of admins, auditors and viewers read.",
+        "Use a key of a role that the route serves; `GET /v1/key` tells a key's role.",
+    ),
+    "network_not_allowed": _request(
+        403,
+        ("keyed",),
+        "the key may not be used from this address",
+        "The terms of the key, its project or its organisation list the networks that requests may come from, and the connection comes from elsewhere.",
+        "Send the request from one of those networks, or have an admin change the terms.",
+    ),
 }
 
 _TRUST = {
+    "model_not_allowed": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="the key may not use this model",
+        cause="The terms of the key, its project or its organisation list the models that may be used, and this one isn't among them.",
+        mend="Choose one of the models that `GET /v1/models` lists for this key, or have an admin change the terms.",
+        receipt=True,
+    ),
+    "endpoint_not_allowed": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="the key may not use this endpoint",
+        cause="The terms of the key, its project or its organisation list the endpoints that may be used, and this one isn't among them.",
+        mend="Use an endpoint that `GET /v1/key` lists, or have an admin change the terms.",
+        receipt=True,
+    ),
+    "provider_not_allowed": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="the key may use none of the model's providers",
+        cause="The terms of the key, its project or its organisation list the providers that may be used, and none of this model's is among them.",
+        mend="Choose another model, or have an admin change the terms.",
+        receipt=True,
+    ),
     "execution_level": ErrorCode(
         status=403,
         group="trust",

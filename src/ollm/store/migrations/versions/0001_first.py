@@ -1,4 +1,4 @@
-"""The first tables: installation, keys, ledger with its names and receipts, sessions.
+"""The first tables: installation, keys with what stands above them, ledger with its names and receipts, sessions.
 
 A revision is frozen once released: it spells everything out and imports nothing of the package.
 """
@@ -27,6 +27,8 @@ LEFT JOIN names AS upstreams ON upstreams.number = ledger.upstream
 LEFT JOIN names AS sessions ON sessions.number = ledger.session
 LEFT JOIN names AS prices ON prices.number = ledger.price
 LEFT JOIN receipts ON receipts.entry = ledger.entry"""
+_SUBJECT = _ID + "_"
+_TERMS = _NAME + '{}[]",'
 _COUNT = "UPDATE installation SET key_generation = key_generation + 1"
 
 
@@ -49,6 +51,8 @@ def _size(column: str, smallest: int, largest: int) -> sa.CheckConstraint:
 
 def upgrade() -> None:
     _small_tables()
+    _subjects()
+    _keys()
     _ledger()
     _triggers()
     op.execute(_LEDGER_TEXT)
@@ -67,23 +71,6 @@ def _small_tables() -> None:
         sqlite_strict=True,
     )
     op.create_table(
-        "api_keys",
-        sa.Column("key_id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("mac", sa.LargeBinary, nullable=False),
-        sa.Column("require", sa.Text, nullable=False),
-        sa.Column("created_at", _BIGINT, nullable=False),
-        sa.Column("expires_at", _BIGINT),
-        sa.Column("revoked_at", _BIGINT),
-        sa.Column("row_mac", sa.LargeBinary, nullable=False),
-        _chars("key_id", _ID, 1, 32),
-        _chars("name", _NAME + " ", 1, 64),
-        sa.CheckConstraint("require IN ('tee', 'zdr', 'simulated')", name="require_is_known"),
-        _size("mac", 32, 32),
-        _size("row_mac", 32, 32),
-        sqlite_strict=True,
-    )
-    op.create_table(
         "sessions",
         sa.Column("session_id", sa.Text, primary_key=True, nullable=False),
         sa.Column("upstream", sa.Text, nullable=False),
@@ -93,6 +80,72 @@ def _small_tables() -> None:
         _chars("upstream", _NAME, 1, 128),
         _size("document", 1, 4_194_304),
         sqlite_strict=True,
+    )
+
+
+def _subject(table: str, *columns: sa.schema.SchemaItem) -> None:
+    op.create_table(table, *columns, sa.Column("row_mac", sa.LargeBinary, nullable=False), _size("row_mac", 32, 32), sqlite_strict=True)
+
+
+def _text(name: str, *, nullable: bool = False, key: bool = False, of: str | None = None) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, *([sa.ForeignKey(of)] if of else []), nullable=nullable, primary_key=key)
+
+
+def _count(name: str, *, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, _BIGINT, nullable=nullable)
+
+
+def _role() -> sa.CheckConstraint:
+    return sa.CheckConstraint("role IN ('owner', 'admin', 'member', 'viewer', 'auditor')", name="role_is_known")
+
+
+def _subjects() -> None:
+    _subject(
+        "organisations",
+        *(_text("org_id", key=True), _text("name"), _text("terms"), _count("created_at"), _count("archived_at", nullable=True)),
+        *(_chars("org_id", _SUBJECT, 1, 32), _chars("name", _NAME + " ", 1, 64), _chars("terms", _TERMS, 2, 16_384)),
+    )
+    _subject(
+        "projects",
+        *(_text("project_id", key=True), _text("org_id", of="organisations.org_id"), _text("name"), _text("terms")),
+        *(_count("created_at"), _count("archived_at", nullable=True), _chars("project_id", _SUBJECT, 1, 32), _chars("org_id", _SUBJECT, 1, 32)),
+        *(_chars("name", _NAME + " ", 1, 64), _chars("terms", _TERMS, 2, 16_384)),
+    )
+    _subject(
+        "service_accounts",
+        *(_text("account_id", key=True), _text("project_id", of="projects.project_id"), _text("name")),
+        *(_count("created_at"), _count("removed_at", nullable=True)),
+        *(_chars("account_id", _SUBJECT, 1, 32), _chars("project_id", _SUBJECT, 1, 32), _chars("name", _NAME + " ", 1, 64)),
+    )
+    _subject(
+        "users",
+        *(_text("user_id", key=True), _text("org_id", of="organisations.org_id"), _text("name"), _text("role")),
+        *(_count("created_at"), _count("removed_at", nullable=True)),
+        *(_chars("user_id", _SUBJECT, 1, 32), _chars("org_id", _SUBJECT, 1, 32), _chars("name", _NAME + " ", 1, 64), _role()),
+    )
+    _subject(
+        "memberships",
+        *(_text("project_id", key=True, of="projects.project_id"), _text("user_id", key=True, of="users.user_id"), _text("role")),
+        *(_count("created_at"), _chars("project_id", _SUBJECT, 1, 32), _chars("user_id", _SUBJECT, 1, 32), _role()),
+    )
+    _subject(
+        "audit",
+        sa.Column("entry", _BIGINT, primary_key=True, autoincrement=False),
+        *(_count("at"), _text("actor"), _text("action"), _text("target"), _text("detail"), sa.Column("digest", sa.LargeBinary, nullable=False)),
+        *(_chars("actor", _SUBJECT, 1, 32), _chars("action", _WORD, 1, 64), _chars("target", _SUBJECT, 1, 64), _chars("detail", _TERMS, 2, 16_384)),
+        _size("digest", 32, 32),
+    )
+
+
+def _keys() -> None:
+    _subject(
+        "api_keys",
+        *(_text("key_id", key=True), _text("name"), sa.Column("mac", sa.LargeBinary, nullable=False), _text("require"), _count("created_at")),
+        *(_count("expires_at", nullable=True), _count("revoked_at", nullable=True), _text("project_id", of="projects.project_id")),
+        *(_text("owner", nullable=True), _text("role"), _text("terms"), _count("disabled_at", nullable=True), _text("replaces", nullable=True)),
+        *(_chars("key_id", _ID, 1, 32), _chars("name", _NAME + " ", 1, 64), _chars("project_id", _SUBJECT, 1, 32), _chars("owner", _SUBJECT, 1, 32)),
+        *(_chars("terms", _TERMS, 2, 16_384), _chars("replaces", _ID, 1, 32), _role(), _size("mac", 32, 32)),
+        sa.CheckConstraint("require IN ('tee', 'zdr', 'simulated')", name="require_is_known"),
     )
 
 
@@ -155,11 +208,18 @@ def _ledger() -> None:
 
 
 def _triggers() -> None:
-    for table, events in {"ledger": ("UPDATE", "DELETE"), "names": ("UPDATE",), "receipts": ("UPDATE",), "sessions": ("UPDATE",)}.items():
+    for table, events in {
+        "ledger": ("UPDATE", "DELETE"),
+        "names": ("UPDATE",),
+        "receipts": ("UPDATE",),
+        "sessions": ("UPDATE",),
+        "audit": ("UPDATE", "DELETE"),
+    }.items():
         for event in events:
             op.execute(
                 f"CREATE TRIGGER {table}_refuses_{event.lower()} BEFORE {event} ON {table} "
                 f"BEGIN SELECT raise(ABORT, '{table} rows are never changed'); END"
             )
-    for event in ("INSERT", "UPDATE", "DELETE"):
-        op.execute(f"CREATE TRIGGER api_keys_counts_{event.lower()} AFTER {event} ON api_keys BEGIN {_COUNT}; END")
+    for table in ("api_keys", "organisations", "projects", "service_accounts", "users"):
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            op.execute(f"CREATE TRIGGER {table}_counts_{event.lower()} AFTER {event} ON {table} BEGIN {_COUNT}; END")
