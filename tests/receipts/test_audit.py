@@ -146,7 +146,9 @@ def test_a_line_without_end() -> None:
         parse_line(b'"' + b"a" * 262_144 + b'"', 2)
 
 
-@pytest.mark.parametrize("line", [b"{}", b'{"installation_id":"x","object":"ollm.audit_log","version":1}', header_line("a" * 32).replace(b"1}", b"2}")])
+@pytest.mark.parametrize(
+    "line", [b"{}", b'{"installation_id":"x","object":"ollm.audit_log","version":1}', header_line("a" * 32).replace(b"1}", b"2}")]
+)
 def test_headers_that_are_none(line: bytes) -> None:
     with pytest.raises(EvidenceRefused, match=r"audit\.format: got line 1"):
         parse_header(line)

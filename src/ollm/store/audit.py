@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 from sqlalchemy import Connection, insert, select
 
-from ollm.errors import EvidenceRefused, StoreError
+from ollm.errors import EvidenceRefused
 from ollm.receipts.audit import Head, Logged, logged
 from ollm.store.schema import audit, installation
 from ollm.values.audit import AuditEvent, chain_start
@@ -115,10 +115,3 @@ def _logged(row: msgspec.Struct | object) -> Logged:
         changes=detail.changes,
     )
     return Logged(event, Hex32(values["digest"].hex()), values["row_mac"])
-
-
-def check_actor(actor: str) -> str:
-    """`actor` if it can stand in the log. Raises: StoreError."""
-    if not actor or len(actor) > 32 or actor.strip("abcdefghijklmnopqrstuvwxyz0123456789_"):
-        raise StoreError("the actor is neither a key's id nor a user of this machine")
-    return actor

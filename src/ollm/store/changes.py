@@ -117,6 +117,11 @@ class Changes(View):
         self.made.append(event)
 
 
+def local_actor() -> str:
+    """Who changes the store without the admin API, as the audit log names them."""
+    return f"local_{os.getuid()}"
+
+
 def identity_of(subject: Any) -> tuple[str, ...]:
     """The columns that name the row, as values."""
     return tuple(getattr(subject, column.name) for column in TABLES[type(subject)].primary_key.columns)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from ollm.errors import StoreError
+from ollm.store.administration import Administration
 from ollm.store.database import connect, database_path, store_error
 from ollm.store.files import RoleLock, private_file, sync_directory, turn
 from ollm.store.keyring import SqlKeys
@@ -35,6 +36,7 @@ class Store:
         self.ledger = SqlLedger(engine, path, installation_id, durability)
         self.keys = SqlKeys(engine, path, row_key)
         self.sessions = SqlSessions(engine)
+        self.administration = Administration(engine, row_key)
 
     async def start(self) -> None:
         """Load the keys; as gateway, also settle what the last one left behind and begin to write. Raises: StoreError."""
