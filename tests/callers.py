@@ -1,10 +1,11 @@
 """Callers as tests need them: a key without terms of its own, of the default project."""
 
 from ollm.gateway.authenticate import Caller
-from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Role, Standing, standing_of
+from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Role
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
+from ollm.values.standing import Standing, standing_of
 from ollm.values.terms import NO_TERMS, Terms
 
 

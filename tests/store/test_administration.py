@@ -39,8 +39,8 @@ async def test_errors_of_the_work_pass_and_take_everything_back(store: Store) ->
 
 
 async def test_the_head_is_the_last_event(store: Store) -> None:
-    for name in "AB":
-        await store.administration.write("local_7", NOW, lambda changes, name=name: create_project(changes, name))
+    await store.administration.write("local_7", NOW, lambda changes: create_project(changes, "A"))
+    await store.administration.write("local_7", NOW, lambda changes: create_project(changes, "B"))
     entries = [entry async for entry in store.administration.log()]
     assert await store.administration.head() == Head(2, entries[1].digest)
     assert [entry.event.entry for entry in await store.administration.events(EventFilter(newest_first=True), 1)] == [2]

@@ -150,7 +150,7 @@ async def test_terms_of_a_key(store: Store) -> None:
     await do(store, lambda changes: issuing.set_key_terms(changes, row.key_id, Terms(models=("a",))))
     found = authenticate(text, store.keys, PEPPER, NOW + 1)
     assert found is not None
-    assert found[0].models == {"a"}
+    assert found[0].models == frozenset({"a"})
 
 
 async def test_keys_of_admins_belong_to_the_organisation(store: Store) -> None:
@@ -175,9 +175,14 @@ async def test_owners_exist(store: Store) -> None:
 async def test_unknown_keys_and_projects(store: Store) -> None:
     with pytest.raises(NoSuchSubject, match="project"):
         await made(store, project_id="proj_none")
-    for work in (issuing.revoke_key, issuing.enable_key, issuing.disable_key):
+    unknown: list[Callable[[Changes], object]] = [
+        lambda changes: issuing.revoke_key(changes, "none"),
+        lambda changes: issuing.enable_key(changes, "none"),
+        lambda changes: issuing.disable_key(changes, "none"),
+    ]
+    for work in unknown:
         with pytest.raises(NoSuchSubject, match="key"):
-            await do(store, lambda changes, work=work: work(changes, "none"))
+            await do(store, work)
 
 
 async def test_a_key_is_known_in_its_own_project_alone(store: Store) -> None:

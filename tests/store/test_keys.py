@@ -8,9 +8,9 @@ from rich.pretty import pretty_repr
 
 from ollm.store.keys import RANDOM_BYTES, NewKey, authenticate, mint_key, parse_key
 from ollm.store.subjects import authenticated, is_authentic
-from ollm.values.identity import Credential
 from ollm.values.ledger import KeyRow
 from ollm.values.mac import hmac_sha256
+from ollm.values.standing import Credential
 from ollm.values.terms import Terms
 from tests.callers import standing_for
 from tests.store.making import PEPPER, ROW_KEY

@@ -21,10 +21,10 @@ BLOBS = {
 }
 VALID = {
     "kind": "'key'", "name": "'abc'", "request_id": f"'{'a' * 32}'", "session_id": f"'{'a' * 64}'", "installation_id": f"'{'a' * 32}'",
-    "level": "'tee'", "require": "'tee'", "status": "'completed'", "key_id": "'abc'", "upstream": "'abc'", "version_num": "'0001'",
+    "level": "'tee'", "tier": "'flex'", "require": "'tee'", "status": "'completed'", "key_id": "'abc'", "upstream": "'abc'", "version_num": "'0002'",
     "row_key_check": "zeroblob(32)", "mac": "zeroblob(32)", "row_mac": "zeroblob(32)", "sealed": "zeroblob(9)", "document": "zeroblob(9)",
 }  # fmt: skip
-NUMBERS = {"streamed": "0", "estimated": "0", "one": "1"}
+NUMBERS = {"streamed": "0", "estimated": "0", "count_mismatch": "0", "one": "1"}
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_only_numbers_bounded_texts_and_known_blobs(database: sqlite3.Connection
 
 def test_every_text_column_has_a_check_on_characters_and_length_or_a_list(database: sqlite3.Connection) -> None:
     texts = [(table, column) for table, column, kind in columns(database) if kind == "TEXT"]
-    assert len(texts) == 12
+    assert len(texts) == 13
     for table, column in texts:
         (sql,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
         bounded = re.search(rf"CHECK \(length\({column}\) BETWEEN \d+ AND (\d+) AND trim\({column}, '[ -~]+'\) = ''\)", sql)

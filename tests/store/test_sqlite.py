@@ -76,12 +76,13 @@ async def test_a_directory_that_can_not_be_made_is_said(tmp_path: Path) -> None:
 
 
 async def test_content_in_any_field_reaches_no_file(opener: Opener, tmp_path: Path) -> None:
-    fields = ["request_id", "key_id", "endpoint", "model", "upstream", "level", "session_id", "price_version", "http_status", "cost_micro"]
+    fields = ["request_id", "key_id", "project", "endpoint", "model", "upstream", "level", "session_id", "price_version", "http_status", "cost_micro"]
+    fields += ["reserved_micro"]
     async with opener() as store:
         for field in fields:
             with pytest.raises(StoreError):
                 await store.ledger.complete(entry(**{field: CANARY}))
-        for field in ("request_id", "key_id", "model", "upstream", "level", "session_id", "started_ms"):
+        for field in ("request_id", "key_id", "project", "model", "upstream", "level", "session_id", "started_ms"):
             with pytest.raises(StoreError):
                 await store.ledger.intend(intent(**{field: CANARY}))
         await store.ledger.complete(entry())

@@ -11,7 +11,7 @@ from ollm.gateway.context import Gateway
 from ollm.traffic import choice
 from ollm.traffic.choice import Rule
 from ollm.traffic.routes import Demand, candidates, demand, preferred
-from ollm.values.identity import Standing
+from ollm.values.standing import Standing
 from ollm.wire.dialects import DIALECTS
 from ollm.wire.preferences import NO_PREFERENCES, Preferences
 from ollm.wire.request import InferenceRequest

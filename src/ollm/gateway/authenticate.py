@@ -7,9 +7,9 @@ from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.serving.http import Scope, bearer
 from ollm.store.keys import authenticate as match_key
-from ollm.values.identity import Standing
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
+from ollm.values.standing import Standing
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import msgspec
 
-from ollm.values.identity import Credential
 from ollm.values.ledger import Entry, Intent
+from ollm.values.standing import Credential
 
 
 class Clock(Protocol):

@@ -17,9 +17,10 @@ from ollm.store.changes import Changes, local_actor
 from ollm.store.database import store_error, writing
 from ollm.store.keys import RANDOM_BYTES, NewKey, mint_key
 from ollm.store.subjects import TABLES, Subject, is_authentic, subject_of
-from ollm.values.identity import Credential, Organisation, Project, Role, ServiceAccount, Standing, User, standing_of
+from ollm.values.identity import Organisation, Project, Role, ServiceAccount, User
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
+from ollm.values.standing import Credential, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
 MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted

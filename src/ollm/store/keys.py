@@ -17,10 +17,11 @@ import msgspec
 
 from ollm.ports import Keys
 from ollm.store.subjects import authenticated
-from ollm.values.identity import DEFAULT_PROJECT, Role, Standing
+from ollm.values.identity import DEFAULT_PROJECT, Role
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
 from ollm.values.mac import hmac_sha256
+from ollm.values.standing import Standing
 from ollm.values.terms import NO_TERMS, Terms
 
 RANDOM_BYTES = 42  # what mint_key draws on: 10 for the id, 32 for the secret

@@ -1,6 +1,8 @@
 """ports.Ledger over the intents journal, the writer and the database, and the reports that are read from it."""
 
 import asyncio
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ from ollm.store.rows import entry_of, lost
 from ollm.store.schema import ledger, ledger_text, names
 from ollm.store.writer import Durability, Writer
 from ollm.values.ledger import Entry, Intent, Status
+from ollm.values.usage import COUNTS
 
 _WITHOUT_RECEIPT = [column for column in ledger_text.columns if column.name != "receipt"]
 
@@ -26,9 +29,21 @@ class ModelTotals(msgspec.Struct, frozen=True):
     completed: int
     input_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
+    cache_write_long_tokens: int
+    audio_input_tokens: int
+    image_input_tokens: int
     output_tokens: int
+    reasoning_tokens: int
+    audio_output_tokens: int
+    image_output_tokens: int
+    images: int
+    audio_ms: int
+    characters: int
     cost_micro: int  # of the entries whose price is known
-    unpriced: int  # entries with tokens whose price isn't known
+    unpriced: int  # entries that used something whose price isn't known
+    estimated: int  # entries whose provider gave no count
+    mismatched: int  # entries whose provider's total isn't the sum of its parts
 
 
 class SqlLedger:
@@ -110,18 +125,18 @@ class SqlLedger:
             raise store_error(error, "reading the ledger") from None
 
     def _totals(self, since_ms: int) -> list[ModelTotals]:
-        tokens = ledger.c.input_tokens + ledger.c.cached_tokens + ledger.c.output_tokens
+        used = reduce(add, (ledger.c[count] for count in COUNTS))
         requests = func.count()
         query = (
             select(
                 names.c.name,
                 requests,
                 func.sum(case((ledger.c.status == Status.COMPLETED, 1), else_=0)),
-                func.sum(ledger.c.input_tokens),
-                func.sum(ledger.c.cached_tokens),
-                func.sum(ledger.c.output_tokens),
+                *(func.sum(ledger.c[count]) for count in COUNTS),
                 func.coalesce(func.sum(ledger.c.cost_micro), 0),
-                func.sum(case((ledger.c.cost_micro.is_(None) & (tokens > 0), 1), else_=0)),
+                func.sum(case((ledger.c.cost_micro.is_(None) & (used > 0), 1), else_=0)),
+                func.sum(ledger.c.estimated),
+                func.sum(ledger.c.count_mismatch),
             )
             .select_from(ledger.outerjoin(names, names.c.number == ledger.c.model))
             .where(ledger.c.started_ms >= since_ms)

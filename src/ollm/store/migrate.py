@@ -13,7 +13,8 @@ from ollm.store.subjects import authenticated, columns_of
 from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Organisation, Project
 from ollm.values.terms import NO_TERMS
 
-REVISIONS = ("0001",)  # oldest first; a test holds them equal to migrations/versions
+REVISIONS = ("0002",)  # oldest first; a test holds them equal to migrations/versions
+_UNRELEASED = ("0001",)  # folded into the first of REVISIONS: no release ever wrote it
 _HERE = Path(__file__).parent / "migrations"
 # Alembic's own table, made here so that its text column is bounded like every other.
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS alembic_version (
@@ -43,6 +44,8 @@ def _revision(connection: Connection) -> str | None:
             raise StoreError("this database has tables of another program", "name another file")
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found in _UNRELEASED:
+        raise StoreError("this database was written before the first release of OLLM", "name a new file")
     if found is not None and found not in REVISIONS:
         raise StoreError("this database was written by a newer version of OLLM", "run that version, or restore a backup from before")
     return None if found is None else str(found)

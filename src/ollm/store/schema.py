@@ -15,6 +15,8 @@ notices them whoever wrote; so it does for whatever stands above a key: projects
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
+from ollm.values.usage import COUNTS, TIERS
+
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
 HEX = "0123456789abcdef"
@@ -35,7 +37,15 @@ MAX_DETAIL = 32_768  # characters: terms, and what else was changed with them
 MAX_DOCUMENT = 4_194_304  # bytes; a session with its evidence is about 60 KB
 
 # Kinds of names, with the characters and the greatest length of each.
-KINDS = {"key": (ID, 32), "endpoint": (WORD, 64), "model": (NAME, 128), "upstream": (NAME, 128), "session": (HEX, 64), "price": (NAME, 128)}
+KINDS = {
+    "key": (ID, 32),
+    "project": (ID + "_", 32),
+    "endpoint": (WORD, 64),
+    "model": (NAME, 128),
+    "upstream": (NAME, 128),
+    "session": (HEX, 64),
+    "price": (NAME, 128),
+}
 
 BIGINT = BigInteger().with_variant(Integer, "sqlite")  # STRICT tables know INTEGER only
 metadata = MetaData()
@@ -233,6 +243,7 @@ ledger = Table(
     Column("entry", BIGINT, primary_key=True, autoincrement=False),  # order of completion
     Column("request_id", Text, nullable=False, unique=True),
     _named("key", nullable=False),
+    _named("project", nullable=False),
     _named("endpoint", nullable=False),
     _named("model"),
     _named("upstream"),
@@ -242,12 +253,12 @@ ledger = Table(
     Column("http_status", Integer, nullable=False),
     Column("streamed", Integer, nullable=False),
     Column("started_ms", BIGINT, nullable=False),
-    Column("input_tokens", BIGINT, nullable=False),
-    Column("cached_tokens", BIGINT, nullable=False),
-    Column("output_tokens", BIGINT, nullable=False),
-    Column("reasoning_tokens", BIGINT, nullable=False),
+    *(Column(count, BIGINT, nullable=False) for count in COUNTS),
     Column("estimated", Integer, nullable=False),
+    Column("count_mismatch", Integer, nullable=False),
+    Column("tier", Text),
     Column("cost_micro", BIGINT),
+    Column("reserved_micro", BIGINT),
     _named("price"),
     Column("verify_us", BIGINT, nullable=False),
     Column("headers_us", BIGINT, nullable=False),
@@ -256,8 +267,10 @@ ledger = Table(
     chars("request_id", HEX, shortest=32, longest=32),
     one_of("level", LEVELS),
     one_of("status", STATUSES),
-    CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1)", name="flags"),
-    CheckConstraint("input_tokens >= 0 AND cached_tokens >= 0 AND output_tokens >= 0 AND reasoning_tokens >= 0", name="tokens_are_counts"),
+    one_of("tier", TIERS),
+    CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1) AND count_mismatch IN (0, 1)", name="flags"),
+    CheckConstraint(" AND ".join(f"{count} >= 0" for count in COUNTS), name="counts_are_counts"),
+    CheckConstraint("reserved_micro >= 0", name="reserved_is_a_count"),
     sqlite_strict=True,
 )
 
@@ -288,8 +301,10 @@ sessions = Table(
 ledger_text = Table(
     "ledger_text",
     MetaData(),
-    *(Column(name, BIGINT) for name in ("entry", "started_ms", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_micro")),
-    *(Column(name, Text) for name in ("request_id", "key_id", "endpoint", "model", "upstream", "level", "session_id", "status", "price_version")),
-    *(Column(name, Integer) for name in ("http_status", "streamed", "estimated", "verify_us", "headers_us", "first_us", "total_us")),
+    *(Column(name, BIGINT) for name in ("entry", "started_ms", *COUNTS, "cost_micro", "reserved_micro")),
+    *(Column(name, Text) for name in ("request_id", "key_id", "project", "endpoint", "model", "upstream", "level", "session_id", "status")),
+    *(Column(name, Text) for name in ("tier", "price_version")),
+    *(Column(name, Integer) for name in ("http_status", "streamed", "estimated", "count_mismatch")),
+    *(Column(name, Integer) for name in ("verify_us", "headers_us", "first_us", "total_us")),
     Column("receipt", LargeBinary),
 )

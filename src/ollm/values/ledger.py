@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from ollm.values.identity import DEFAULT_PROJECT
 from ollm.values.terms import NO_TERMS, Terms
 from ollm.values.usage import Usage
 
@@ -27,6 +28,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     level: str
     session_id: str | None  # None on a route without attestation
     started_ms: int  # Unix milliseconds
+    project: str = DEFAULT_PROJECT  # of the key
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +53,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     first_us: int  # upstream request sent until its first body byte
     total_us: int  # request accepted until the last answer byte was handed over
     receipt: bytes | None  # sealed under a key of the caller's; None when no receipt is due
+    project: str = DEFAULT_PROJECT  # of the key
+    reserved_micro: int | None = None  # held back from budgets when the request began; None: nothing was
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -64,7 +68,7 @@ class KeyRow(msgspec.Struct, frozen=True):
     expires_at: int | None
     revoked_at: int | None
     row_mac: bytes  # HMAC over all other columns under a key that the store does not hold
-    project_id: str = "proj_default"
+    project_id: str = DEFAULT_PROJECT
     owner: str | None = None  # the service account or the person that it belongs to
     role: str = "member"
     terms: Terms = NO_TERMS

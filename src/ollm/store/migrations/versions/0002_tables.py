@@ -1,12 +1,13 @@
-"""The first tables: installation, keys with what stands above them, ledger with its names and receipts, sessions.
+"""The tables: installation, keys with what stands above them, ledger with its names and receipts, sessions.
 
-A revision is frozen once released: it spells everything out and imports nothing of the package.
+A revision is frozen once released: it spells everything out and imports nothing of the package. Revision 0001, which had
+fewer counts and no projects, was folded into this one before the first release.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 
 _BIGINT = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -15,12 +16,23 @@ _ID = "abcdefghijklmnopqrstuvwxyz0123456789"
 _WORD = "abcdefghijklmnopqrstuvwxyz_."
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789-._/:@+ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+_TIERS = "'default', 'standard', 'flex', 'priority', 'scale', 'fast', 'batch', 'other'"
+_COUNTS = (
+    *("input_tokens", "cached_tokens", "cache_write_tokens", "cache_write_long_tokens", "audio_input_tokens", "image_input_tokens"),
+    *("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens"),
+    *("images", "audio_ms", "characters"),
+)
+
 _LEDGER_TEXT = """CREATE VIEW ledger_text AS
-SELECT ledger.entry, request_id, keys.name AS key_id, endpoints.name AS endpoint, models.name AS model, upstreams.name AS upstream, level,
-       sessions.name AS session_id, status, http_status, streamed, started_ms, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
-       estimated, cost_micro, prices.name AS price_version, verify_us, headers_us, first_us, total_us, sealed AS receipt
+SELECT ledger.entry, request_id, keys.name AS key_id, projects.name AS project, endpoints.name AS endpoint, models.name AS model,
+       upstreams.name AS upstream, level, sessions.name AS session_id, status, http_status, streamed, started_ms,
+       input_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, audio_input_tokens, image_input_tokens,
+       output_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens, images, audio_ms, characters,
+       estimated, count_mismatch, tier, cost_micro, reserved_micro, prices.name AS price_version,
+       verify_us, headers_us, first_us, total_us, sealed AS receipt
 FROM ledger
 JOIN names AS keys ON keys.number = ledger.key
+JOIN names AS projects ON projects.number = ledger.project
 JOIN names AS endpoints ON endpoints.number = ledger.endpoint
 LEFT JOIN names AS models ON models.number = ledger.model
 LEFT JOIN names AS upstreams ON upstreams.number = ledger.upstream
@@ -160,9 +172,10 @@ def _ledger() -> None:
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
-        sa.CheckConstraint("kind IN ('key', 'endpoint', 'model', 'upstream', 'session', 'price')", name="kind_is_known"),
+        sa.CheckConstraint("kind IN ('key', 'project', 'endpoint', 'model', 'upstream', 'session', 'price')", name="kind_is_known"),
         _chars("name", _NAME, 1, 128),
         _kind("key", _ID, 32),
+        _kind("project", _ID + "_", 32),
         _kind("endpoint", _WORD, 64),
         _kind("model", _NAME, 128),
         _kind("upstream", _NAME, 128),
@@ -176,6 +189,7 @@ def _ledger() -> None:
         sa.Column("entry", _BIGINT, primary_key=True, autoincrement=False),
         sa.Column("request_id", sa.Text, nullable=False, unique=True),
         _named("key", nullable=False),
+        _named("project", nullable=False),
         _named("endpoint", nullable=False),
         _named("model"),
         _named("upstream"),
@@ -185,12 +199,12 @@ def _ledger() -> None:
         sa.Column("http_status", sa.Integer, nullable=False),
         sa.Column("streamed", sa.Integer, nullable=False),
         sa.Column("started_ms", _BIGINT, nullable=False),
-        sa.Column("input_tokens", _BIGINT, nullable=False),
-        sa.Column("cached_tokens", _BIGINT, nullable=False),
-        sa.Column("output_tokens", _BIGINT, nullable=False),
-        sa.Column("reasoning_tokens", _BIGINT, nullable=False),
+        *(sa.Column(count, _BIGINT, nullable=False) for count in _COUNTS),
         sa.Column("estimated", sa.Integer, nullable=False),
+        sa.Column("count_mismatch", sa.Integer, nullable=False),
+        sa.Column("tier", sa.Text),
         sa.Column("cost_micro", _BIGINT),
+        sa.Column("reserved_micro", _BIGINT),
         _named("price"),
         sa.Column("verify_us", _BIGINT, nullable=False),
         sa.Column("headers_us", _BIGINT, nullable=False),
@@ -199,8 +213,10 @@ def _ledger() -> None:
         _chars("request_id", _HEX, 32, 32),
         sa.CheckConstraint("level IN ('tee', 'zdr', 'simulated')", name="level_is_known"),
         sa.CheckConstraint("status IN ('completed', 'client_gone', 'upstream_failed', 'refused', 'lost')", name="status_is_known"),
-        sa.CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1)", name="flags"),
-        sa.CheckConstraint("input_tokens >= 0 AND cached_tokens >= 0 AND output_tokens >= 0 AND reasoning_tokens >= 0", name="tokens_are_counts"),
+        sa.CheckConstraint(f"tier IN ({_TIERS})", name="tier_is_known"),
+        sa.CheckConstraint("streamed IN (0, 1) AND estimated IN (0, 1) AND count_mismatch IN (0, 1)", name="flags"),
+        sa.CheckConstraint(" AND ".join(f"{count} >= 0" for count in _COUNTS), name="counts_are_counts"),
+        sa.CheckConstraint("reserved_micro >= 0", name="reserved_is_a_count"),
         sqlite_strict=True,
     )
     op.create_table(
