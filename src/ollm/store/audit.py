@@ -6,7 +6,7 @@ Rows are never changed (triggers refuse it). Their chain is checked by `receipts
 from collections.abc import Iterator
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
 from ollm.errors import EvidenceRefused
 from ollm.receipts.audit import Head, Logged, logged
@@ -36,6 +36,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[str, ...] = ()
     actors: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
     since: int | None = None  # Unix seconds, inclusive
     until: int | None = None  # exclusive
 
@@ -84,6 +85,9 @@ def events(connection: Connection, wanted: EventFilter = ALL, limit: int = PAGE)
     for column, values in ((audit.c.action, wanted.actions), (audit.c.actor, wanted.actors), (audit.c.target, wanted.targets)):
         if values:
             query = query.where(column.in_(values))
+    if wanted.projects:
+        # The project stands in the detail, which is canonical JSON: there is one way in which it can end.
+        query = query.where(or_(*(audit.c.detail.endswith(f',"project":"{project}"}}', autoescape=True) for project in wanted.projects)))
     if wanted.since is not None:
         query = query.where(audit.c.at >= wanted.since)
     if wanted.until is not None:

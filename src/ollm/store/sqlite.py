@@ -18,6 +18,7 @@ from ollm.store.database import connect, database_path, store_error
 from ollm.store.files import RoleLock, private_file, sync_directory, turn
 from ollm.store.keyring import SqlKeys
 from ollm.store.ledger import SqlLedger
+from ollm.store.ledger_sums import SqlSums
 from ollm.store.migrate import prepare
 from ollm.store.sessions import SqlSessions
 from ollm.store.writer import Durability
@@ -37,6 +38,7 @@ class Store:
         self.keys = SqlKeys(engine, path, row_key)
         self.sessions = SqlSessions(engine)
         self.administration = Administration(engine, row_key)
+        self.sums = SqlSums(engine)
 
     async def start(self) -> None:
         """Load the keys; as gateway, also settle what the last one left behind and begin to write. Raises: StoreError."""
