@@ -88,9 +88,9 @@ class Stage:
         keyset, digest = parse_keyset(json.loads((self.loaded.path("state") / "keyset.json").read_bytes()))
         return verify_receipt(answer.content, keyset, digest)
 
-    async def new_key(self, *, require: Level = Level.SIMULATED, expires_at: int | None = None) -> str:
+    async def new_key(self, *, require: Level = Level.SIMULATED, expires_at: int | None = None, **said: Any) -> str:
         """Another API key, made by another process's way in: the store opened as administration does."""
-        return await new_key(self.loaded, require=require, expires_at=expires_at)
+        return await new_key(self.loaded, require=require, expires_at=expires_at, **said)
 
     @property
     def under_way(self) -> int:

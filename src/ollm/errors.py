@@ -8,7 +8,8 @@
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── StoreError             the store can't do what was asked
     │   ├── NoSuchSubject      there is no project, key, account or person of this id
-    │   └── ChangeRefused      an administrator's change contradicts what is there
+    │   ├── ChangeRefused      an administrator's change contradicts what is there
+    │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
         ├── ChannelRefused     the peer on a new connection is not the one that was verified
@@ -105,6 +106,14 @@ class NoSuchSubject(StoreError):
 
 class ChangeRefused(StoreError):
     """An administrator's change contradicts what is there: what is revoked stays revoked."""
+
+
+class CountersAway(StoreError):
+    """The counters of limits and budgets can't be asked now. `seconds`: when it is worth trying again."""
+
+    def __init__(self, cause: str, seconds: float = 1.0) -> None:
+        super().__init__(cause)
+        self.seconds = seconds
 
 
 class ApiError(OllmError):

@@ -62,7 +62,7 @@ async def test_an_expiry_can_only_come_closer(store: Store) -> None:
 
 
 async def test_list_is_oldest_first_with_revoked_ones(store: Store) -> None:
-    rows = [(await created(store, name, now=NOW + age))[1] for age, name in enumerate(("c", "a", "b"))]
+    rows = [(await created(store, name, created_at=NOW + age))[1] for age, name in enumerate(("c", "a", "b"))]
     await store.keys.revoke(rows[1].key_id, NOW)
     assert [row.name for row in await store.keys.list()] == ["c", "a", "b"]
 

@@ -67,7 +67,7 @@ def test_a_key_row_never_shows_its_macs() -> None:
     row = key_row()
     shown = [repr(row), str(row), f"{row}", repr([row]), pretty_repr(row), pretty_repr({"row": row})]
     assert all("ci" in text and "canary" not in text for text in shown)
-    assert repr(row) == "KeyRow('kkkkkkkkkkkkkkkk', 'ci', require='tee', mac=<hidden>)"
+    assert repr(row) == "KeyRow('kkkkkkkkkkkkkkkk', 'ci', require='tee', role='member', mac=<hidden>)"
 
 
 def test_rows_do_not_change() -> None:

@@ -100,9 +100,7 @@ def _ledger(call: Call) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
 
     async def page_after(after: int) -> list[dict[str, Any]]:
         return await call.read(
-            lambda view: extracts.entries(
-                view.connection, after=after, start_ms=(start or 0) * 1000, end_ms=None if end is None else end * 1000
-            )
+            lambda view: extracts.entries(view.connection, after=after, start_ms=(start or 0) * 1000, end_ms=None if end is None else end * 1000)
         )
 
     async def pages() -> AsyncIterator[Sequence[Mapping[str, Any]]]:

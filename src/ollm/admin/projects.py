@@ -26,11 +26,11 @@ class _Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _LimitBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Members of OpenAI's that say something here, and two of ours. Absent: as it is; null: not limited."""
 
-    max_requests_per_1_minute: Count | None | msgspec.UnsetType = msgspec.UNSET
-    max_tokens_per_1_minute: Count | None | msgspec.UnsetType = msgspec.UNSET
-    max_requests_per_1_day: Count | None | msgspec.UnsetType = msgspec.UNSET
-    max_tokens_per_1_day: Count | None | msgspec.UnsetType = msgspec.UNSET
-    max_parallel_requests: Count | None | msgspec.UnsetType = msgspec.UNSET
+    max_requests_per_1_minute: Count | msgspec.UnsetType | None = msgspec.UNSET
+    max_tokens_per_1_minute: Count | msgspec.UnsetType | None = msgspec.UNSET
+    max_requests_per_1_day: Count | msgspec.UnsetType | None = msgspec.UNSET
+    max_tokens_per_1_day: Count | msgspec.UnsetType | None = msgspec.UNSET
+    max_parallel_requests: Count | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

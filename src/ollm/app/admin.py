@@ -30,7 +30,7 @@ async def administered(loaded: Loaded) -> AsyncIterator[Admin]:
             settings=loaded.settings,
             config_digest=loaded.digest,
             store=store,
-            reports=StoreReports(store),
+            reports=StoreReports(store.reports),
             pepper=key_bytes(loaded.secret(source), source),
             clock=SystemClock(),
             levels={name: level_of(loaded, name) for name in loaded.settings.upstreams},

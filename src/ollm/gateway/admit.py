@@ -11,6 +11,7 @@ from ollm.gateway.context import Gateway
 from ollm.traffic import choice
 from ollm.traffic.choice import Rule
 from ollm.traffic.routes import Demand, candidates, demand, preferred
+from ollm.values.price import price_at
 from ollm.values.standing import Standing
 from ollm.wire.dialects import DIALECTS
 from ollm.wire.preferences import NO_PREFERENCES, Preferences
@@ -61,7 +62,7 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         raise PolicyRefusal(ApiError(403, "permission_error", "execution_level", message, param="model"), reason)
     if preferences is not NO_PREFERENCES:
         native = [each for each in names if ways[each] == request.endpoint.name]
-        names = preferred(names, preferences, native, model.price)
+        names = preferred(names, preferences, native, price_at(model.prices, gateway.clock.now_ms()))
         if not names:
             message = "No route of this model is left by the request's own preferences. The prompt was not forwarded."
             raise PolicyRefusal(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from ollm.store.audit import append
+from ollm.store.database import take_turn
 from ollm.store.subjects import TABLES, Subject, authenticated, columns_of, is_authentic, subject_of
 from ollm.values.audit import AuditEvent
 from ollm.values.identity import Membership
@@ -62,6 +63,7 @@ class Changes(View):
 
     def __init__(self, connection: Connection, row_key: bytes, actor: str, now: int) -> None:
         super().__init__(connection, row_key)
+        take_turn(connection, "audit")  # the log has one end
         self._actor = actor
         self.now = now
         self.made: list[AuditEvent] = []

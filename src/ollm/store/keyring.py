@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy import Connection, Engine, select
@@ -26,18 +26,42 @@ POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (
 MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
 
 
+class Watch(Protocol):
+    """Reads the counter of changes, within so many seconds. Raises: StoreError."""
+
+    async def generation(self, seconds: float) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class FileWatch:
+    """The counter in an SQLite database, on a connection of its own, used on the event loop: reading a row of a WAL database waits for nobody."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+    async def generation(self, seconds: float) -> int:
+        try:
+            (generation,) = self._connection.execute("SELECT key_generation FROM installation").fetchone()
+        except (sqlite3.Error, TypeError):
+            raise StoreError("reading the counter of changes failed") from None
+        return int(generation)
+
+    async def close(self) -> None:
+        self._connection.close()
+
+
 class SqlKeys:
     """ports.Keys, and the administration of keys. Rows that aren't authentic are absent and listed in `rejected`."""
 
-    def __init__(self, engine: Engine, path: Path, row_key: bytes) -> None:
+    def __init__(self, engine: Engine, watch: Watch, row_key: bytes) -> None:
         self._engine = engine
         self._row_key = row_key
         self._credentials: Mapping[str, Credential] = {}
         self._generation = -1
         self._misses = 0
         self._poller: asyncio.Task[None] | None = None
-        # Of its own, used on the event loop only: reading one row of a WAL database waits for nobody.
-        self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._watch = watch
         self.rejected: tuple[str, ...] = ()
 
     def lookup(self, key_id: str) -> Credential | None:
@@ -53,7 +77,7 @@ class SqlKeys:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
                 await self._poller
-        self._watch.close()
+        await self._watch.close()
 
     async def create(self, new: NewKey, *, pepper: bytes) -> tuple[str, KeyRow]:
         """A new key: its text, which is not kept, and its row. Raises: StoreError when its name isn't 1-64 plain characters."""
@@ -116,12 +140,12 @@ class SqlKeys:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                (generation,) = self._watch.execute("SELECT key_generation FROM installation").fetchone()
+                generation = await self._watch.generation(POLL_SECONDS)
                 if generation != self._generation:
                     self._generation = -1  # also when it went back: someone put an older database in place
                     await self.refresh()
                 self._misses = 0
-            except (sqlite3.Error, StoreError, TypeError):
+            except StoreError:
                 self._misses += 1
                 if self._misses >= MAX_MISSES:
                     self._credentials, self._generation = {}, -1
