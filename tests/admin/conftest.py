@@ -60,12 +60,13 @@ class Plane:
         self.loaded = loaded
         self.url = url
         self.keys = keys
+        self.http = httpx2.Client(timeout=20)
 
     def ask(self, method: str, path: str, role: str = "owner", *, body: Any = None, **options: Any) -> httpx2.Response:
         """One request; `path` below /v1/organization unless it begins with /v1 itself."""
         headers = {"authorization": f"Bearer {self.keys[role]}"} if role else {}
         path = path if path.startswith("/v1") or path == "/healthz" else ORG + path
-        return httpx2.request(method, self.url + path, headers=headers | options.pop("headers", {}), json=body, **options)
+        return self.http.request(method, self.url + path, headers=headers | options.pop("headers", {}), json=body, **options)
 
     def get(self, path: str, role: str = "owner", **options: Any) -> Any:
         answer = self.ask("GET", path, role, **options)
@@ -103,7 +104,9 @@ async def planed(folder: Path, config: str = CONFIG) -> AsyncIterator[Plane]:
     loaded = load(initialise(folder, config))
     keys = {str(role): await issue(loaded, str(role), role=role) for role in Role}
     async with running(loaded) as server:
-        yield Plane(loaded, f"http://127.0.0.1:{server.port}", keys)
+        running_plane = Plane(loaded, f"http://127.0.0.1:{server.port}", keys)
+        with running_plane.http:
+            yield running_plane
 
 
 @pytest.fixture(scope="module")
