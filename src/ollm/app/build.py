@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -12,6 +11,9 @@ import msgspec
 
 from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
+from ollm.app.installation import data_directory as data_directory
+from ollm.app.installation import level_of as level_of
+from ollm.app.installation import store_of as store_of
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
 from ollm.config.settings import UpstreamSettings
@@ -31,7 +33,6 @@ from ollm.serving.attestation import AttestationService
 from ollm.store.counters.opening import OpenCounters, open_counters
 from ollm.store.reports import Reports
 from ollm.store.spending import LedgerSpending
-from ollm.store.sqlite import Role, Store, open_store
 from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
@@ -40,30 +41,10 @@ from ollm.upstream.keeper import Held, Keeper, OpenRoute
 from ollm.upstream.provider import Provider, Tools
 from ollm.upstream.registry import MACHINES, OPEN, PROVIDERS
 from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
-from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
 _MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
-
-
-def data_directory(loaded: Loaded) -> Path:
-    """The directory for state, made if absent, readable by its owner alone. Raises: ConfigError."""
-    path = loaded.path(loaded.settings.gateway.data_dir)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(path, 0o700)
-    except OSError as problem:
-        raise ConfigError(f"can't use data directory {path}: {problem.strerror}", "set gateway.data_dir to a directory of ours") from None
-    return path
-
-
-def store_of(loaded: Loaded, *, role: Role) -> Store:
-    """The store of this installation; `role` is gateway (the one writer of the ledger) or admin. Raises: ConfigError, StoreError."""
-    source = loaded.settings.secrets.row_key
-    row_key = key_bytes(loaded.secret(source), source)
-    url = f"sqlite:///{data_directory(loaded) / 'ollm.db'}"
-    return open_store(url, row_key=row_key, durability=loaded.settings.gateway.durability, role=role)
 
 
 class Assembly:
@@ -180,12 +161,6 @@ class Assembly:
 
 def _key(loaded: Loaded, source: str) -> bytes:
     return key_bytes(loaded.secret(source), source)
-
-
-def level_of(loaded: Loaded, name: str) -> Level:
-    """What a route over upstream `name` is worth: what its policy's acceptance is worth, or zdr where it has no evidence."""
-    policy = loaded.settings.upstreams[name].policy
-    return Level.ZDR if policy is None else loaded.settings.policies[policy].level
 
 
 class Verification(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ollm.config.admin_settings import AdminSettings, OrganisationSettings, ProjectSettings
 from ollm.traffic.attempts import RetryRules
 from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
@@ -163,4 +164,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     upstreams: dict[str, UpstreamSettings] = {}
     prices: dict[str, Price | tuple[Price, ...]] = {}  # that models refer to by name
     models: dict[str, ModelSettings] = {}
+    admin: AdminSettings = AdminSettings()
+    organisation: OrganisationSettings | None = None  # absent: `ollm apply` leaves it as it is
+    projects: dict[str, ProjectSettings] = {}  # what `ollm apply` makes, by name
     defaults: dict[str, str] = {}  # endpoint → the model of requests that name none
