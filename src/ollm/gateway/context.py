@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
+from ollm.gateway.running import Running
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.traffic.health import Board, Seen
@@ -32,6 +33,7 @@ class Gateway(Hidden, frozen=True):
     started_at: int
     board: Board  # what became of the requests so far: breakers, load, speed
     names: Mapping[str, str]  # every name that a model is asked for by → its own
+    running: Running = msgspec.field(default_factory=Running)
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
