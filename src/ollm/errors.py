@@ -75,11 +75,20 @@ class WireError(OllmError):
 
 
 class ErrorAnswer(WireError):
-    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say."""
+    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say.
+
+    `other_key`: the provider has another credential of ours.
+    """
 
     def __init__(self, status: int | None) -> None:
         super().__init__("the provider answered with an error object")
         self.status = status
+        self.other_key = False
+
+    @property
+    def stands_for(self) -> int:
+        """The HTTP status that it is treated as: where its words don't say, it is the provider's failure."""
+        return self.status or 502
 
 
 class StoreError(OllmError):

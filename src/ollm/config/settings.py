@@ -38,6 +38,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     max_body_bytes: Count = 32 * 1024 * 1024  # images come as base64 inside the body
     max_concurrent: Count = 1024
     max_stream_bytes: Count = 256 * 1024 * 1024  # of one stream or file, beside the cap of each event
+    remote_urls: Literal["pass", "refuse"] = "pass"  # in requests; pass: a provider may fetch them. Nothing here ever does
     keep_alive_seconds: Annotated[float, msgspec.Meta(ge=0)] = 15.0  # of silence in a stream before a comment is sent; 0: none is
     drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS

@@ -1,10 +1,12 @@
 """One HTTP call: what came in, what goes out, and whether the client is still there."""
 
 import asyncio
+from collections.abc import Mapping
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
+from ollm.serving.exchange import WHOLE
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
 from ollm.values.identity import Role
 
@@ -54,8 +56,11 @@ class Call:
     async def respond(self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json") -> None:
         """One whole answer."""
         self.started = True
-        length = (b"content-length", str(len(body)).encode())
+        length = (b"content-length", b"%d" % len(body))
         all_headers = [*self._base, (b"content-type", content_type), length, _NO_CACHE, *headers]
+        if WHOLE in self.scope["extensions"]:
+            await self._send({"type": WHOLE, "status": status, "headers": all_headers, "body": body})
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -73,6 +78,10 @@ class Call:
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these with the answer, whatever it is."""
+        self._base = [*self._base, *((name.encode(), value.encode()) for name, value in headers.items())]
 
     def speak(self, dialect: str) -> None:
         """Answer as clients of `dialect` read it."""
