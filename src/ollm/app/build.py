@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from ollm.config.load import Loaded, key_bytes
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.accounts import Accounts
+from ollm.gateway.authenticate import stands
 from ollm.gateway.context import Gateway, names_of
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
@@ -59,6 +61,7 @@ class Assembly:
         self._gateway: Gateway | None = None
         self._open_accounts: Accounts | None = None
         self._counters: OpenCounters | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -105,12 +108,16 @@ class Assembly:
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
         )
+        watching = self._gateway.running.watch(partial(stands, self._gateway))
+        self._watch = asyncio.get_running_loop().create_task(watching, name="callers under way")
         return self._gateway
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._close()
 
     async def _close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         if self._gateway is not None:
             for keeper in self._gateway.keepers.values():
                 await keeper.close()
