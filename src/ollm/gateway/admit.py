@@ -93,8 +93,8 @@ def _allowed(standing: Standing, model: str, endpoint: str) -> None:
         raise _not_allowed("endpoint_not_allowed", "This key may not use this endpoint.", "policy: endpoint not allowed")
 
 
-def _not_allowed(code: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
-    return PolicyRefusal(ApiError(403, "permission_error", code, f"{message} The prompt was not forwarded.", param=param), reason)
+def _not_allowed(refusal: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
+    return PolicyRefusal(ApiError(403, "permission_error", refusal, f"{message} The prompt was not forwarded.", param=param), reason)
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:
