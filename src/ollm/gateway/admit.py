@@ -18,6 +18,8 @@ from ollm.wire.preferences import NO_PREFERENCES, Preferences
 from ollm.wire.remote_urls import remote_url
 from ollm.wire.request import InferenceRequest
 
+_KEPT = " The prompt was not forwarded."
+
 
 class Ticket(msgspec.Struct, frozen=True):
     """An admitted request: the model's own name and settings, what must hold, and the upstreams that may serve it, in order."""
@@ -58,7 +60,10 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         _refuse_remote_urls(request)
     open_to = tuple(ways) if caller.standing.upstreams is None else tuple(up for up in ways if up in caller.standing.upstreams)
     if not open_to:
-        raise _not_allowed("provider_not_allowed", "None of this model's providers is one that this key may use.", "policy: provider not allowed")
+        raise PolicyRefusal(
+            ApiError(403, "permission_error", "provider_not_allowed", "None of this model's providers is one that this key may use." + _KEPT),
+            "policy: provider not allowed",
+        )
     names = candidates(open_to, gateway.levels, wanted.floor)
     if not names:
         reason = f"policy: no route of this model reaches level {wanted.floor}"
@@ -88,13 +93,14 @@ def _refuse_remote_urls(request: InferenceRequest) -> None:
 def _allowed(standing: Standing, model: str, endpoint: str) -> None:
     """Whether the terms above the key allow model and endpoint. Raises: PolicyRefusal."""
     if standing.models is not None and model not in standing.models:
-        raise _not_allowed("model_not_allowed", "This key may not use this model.", "policy: model not allowed", param="model")
+        raise PolicyRefusal(
+            ApiError(403, "permission_error", "model_not_allowed", "This key may not use this model." + _KEPT, param="model"),
+            "policy: model not allowed",
+        )
     if standing.endpoints is not None and endpoint not in standing.endpoints:
-        raise _not_allowed("endpoint_not_allowed", "This key may not use this endpoint.", "policy: endpoint not allowed")
-
-
-def _not_allowed(refusal: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
-    return PolicyRefusal(ApiError(403, "permission_error", refusal, f"{message} The prompt was not forwarded.", param=param), reason)
+        raise PolicyRefusal(
+            ApiError(403, "permission_error", "endpoint_not_allowed", "This key may not use this endpoint." + _KEPT), "policy: endpoint not allowed"
+        )
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:
