@@ -18,8 +18,6 @@ from ollm.wire.preferences import NO_PREFERENCES, Preferences
 from ollm.wire.remote_urls import remote_url
 from ollm.wire.request import InferenceRequest
 
-_KEPT = " The prompt was not forwarded."
-
 
 class Ticket(msgspec.Struct, frozen=True):
     """An admitted request: the model's own name and settings, what must hold, and the upstreams that may serve it, in order."""
