@@ -58,10 +58,8 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         _refuse_remote_urls(request)
     open_to = tuple(ways) if caller.standing.upstreams is None else tuple(up for up in ways if up in caller.standing.upstreams)
     if not open_to:
-        raise PolicyRefusal(
-            ApiError(403, "permission_error", "provider_not_allowed", "None of this model's providers is one that this key may use." + _KEPT),
-            "policy: provider not allowed",
-        )
+        message = "None of this model's providers is one that this key may use. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "provider_not_allowed", message), "policy: provider not allowed")
     names = candidates(open_to, gateway.levels, wanted.floor)
     if not names:
         reason = f"policy: no route of this model reaches level {wanted.floor}"
@@ -91,14 +89,11 @@ def _refuse_remote_urls(request: InferenceRequest) -> None:
 def _allowed(standing: Standing, model: str, endpoint: str) -> None:
     """Whether the terms above the key allow model and endpoint. Raises: PolicyRefusal."""
     if standing.models is not None and model not in standing.models:
-        raise PolicyRefusal(
-            ApiError(403, "permission_error", "model_not_allowed", "This key may not use this model." + _KEPT, param="model"),
-            "policy: model not allowed",
-        )
+        message = "This key may not use this model. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "model_not_allowed", message, param="model"), "policy: model not allowed")
     if standing.endpoints is not None and endpoint not in standing.endpoints:
-        raise PolicyRefusal(
-            ApiError(403, "permission_error", "endpoint_not_allowed", "This key may not use this endpoint." + _KEPT), "policy: endpoint not allowed"
-        )
+        message = "This key may not use this endpoint. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "endpoint_not_allowed", message), "policy: endpoint not allowed")
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:
