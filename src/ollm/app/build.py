@@ -29,9 +29,12 @@ from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
 from ollm.store.counters.memory import MemoryCounters
+from ollm.store.place import Place, place_of
 from ollm.store.reports import Reports
+from ollm.store.retention import Kept
 from ollm.store.spending import LedgerSpending
-from ollm.store.sqlite import Role, Store, open_store
+from ollm.store.sqlite import BASE, Role, Store, open_store
+from ollm.store.upkeep import Upkeep
 from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
@@ -59,12 +62,31 @@ def data_directory(loaded: Loaded) -> Path:
     return path
 
 
-def store_of(loaded: Loaded, *, role: Role) -> Store:
-    """The store of this installation; `role` is gateway (the one writer of the ledger) or admin. Raises: ConfigError, StoreError."""
+def store_of(loaded: Loaded, *, role: Role, slot: int = 0) -> Store:
+    """The store of this installation; `role` is gateway (who writes the ledger) or admin. Raises: ConfigError, StoreError.
+
+    Of several gateways on one machine each has a `slot`; they take PostgreSQL.
+    """
     source = loaded.settings.secrets.row_key
     row_key = key_bytes(loaded.secret(source), source)
-    url = f"sqlite:///{data_directory(loaded) / 'ollm.db'}"
-    return open_store(url, row_key=row_key, durability=loaded.settings.gateway.durability, role=role)
+    durability = loaded.settings.gateway.durability
+    return open_store(place_of_store(loaded), row_key=row_key, durability=durability, role=role, folder=data_directory(loaded), slot=slot)
+
+
+def place_of_store(loaded: Loaded) -> Place:
+    """Where the configuration says that the store is. Raises: ConfigError, StoreError."""
+    settings = loaded.settings.store
+    if settings.url == "sqlite":
+        return data_directory(loaded) / BASE
+    password = loaded.secret(settings.password) if settings.password is not None else None
+    tls_ca = loaded.path(settings.tls_ca) if settings.tls_ca is not None else None
+    return place_of(settings.url, password=password, tls=settings.tls, tls_ca=tls_ca, connections=settings.connections)
+
+
+def kept_of(loaded: Loaded) -> Kept:
+    """How long the configuration keeps rows."""
+    days = loaded.settings.store.retention_days
+    return Kept(days.ledger, days.receipts)
 
 
 class Assembly:
@@ -78,6 +100,7 @@ class Assembly:
         self._agent: DstackAgent | None = None
         self._gateway: Gateway | None = None
         self._open_accounts: Accounts | None = None
+        self._upkeep: Upkeep | None = None
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -91,6 +114,8 @@ class Assembly:
         await self._store.start()
         newest = await self._store.ledger.recent(1)
         clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
+        self._upkeep = Upkeep(self._store.engine, kept_of(loaded), clock)
+        self._upkeep.start()
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
         keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
         evidence = settings.evidence
@@ -135,6 +160,8 @@ class Assembly:
                 await keeper.close()
         if self._open_accounts is not None:
             await self._open_accounts.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         if self._collateral is not None:
             await self._collateral.close()
         await self._fetch.close()
