@@ -98,7 +98,7 @@ def _bulk(kind: str, rows: int, month_ms: int) -> str:
         "request_id": _IDS[kind].format(ms=ms),
         "key": key,
         "project": f"({KEYS} + 1 + {key} % {PROJECTS})",
-        "model": f"({KEYS + PROJECTS} + 1 + (n * 104729) % {MODELS})",
+        "model": f"({KEYS + PROJECTS} + 1 + (n / {KEYS}) % {MODELS})",
         "endpoint": str(KEYS + PROJECTS + MODELS + 1),
         "upstream": str(KEYS + PROJECTS + MODELS + 2),
         "price": str(KEYS + PROJECTS + MODELS + 3),
@@ -166,9 +166,10 @@ async def measure(kind: str, large_at: Place, empty_at: Place, folder: Path, opt
     for name in ("large", "empty"):
         (folder / name).mkdir(exist_ok=True)
     month_ms = (int(time.time() * 1000) // DAY_MS - DAYS) * DAY_MS
+    async with open_store(large_at, row_key=ROW_KEY, role="admin") as filled:
+        await asyncio.to_thread(fill, filled.engine, options.rows, month_ms, kind)
     opened = [open_store(place, row_key=ROW_KEY, folder=folder / name) for place, name in ((large_at, "large"), (empty_at, "empty"))]
     async with opened[0] as large, opened[1] as empty:
-        await asyncio.to_thread(fill, large.engine, options.rows, month_ms, kind)
         at_large, at_empty = await compared(large, empty, options.requests)
         reports, start = Reports(large.engine), month_ms // 1000
         rows: list[tuple[str, str, str]] = [
