@@ -72,5 +72,3 @@ class Membership(msgspec.Struct, frozen=True):
 
 DEFAULT_ORG = "org_default"
 DEFAULT_PROJECT = "proj_default"
-
-

@@ -35,7 +35,7 @@ def parse_object(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         text = body.decode()
         # Small, and with too few brackets to nest too deeply, even if none of them stands inside a string: no accounts needed.
-        if len(body) <= _SMALL and not _more_than(MAX_DEPTH, b"{[", body):
+        if len(body) <= _SMALL and len(body.split(b"{", MAX_DEPTH)) + len(body.split(b"[", MAX_DEPTH)) <= MAX_DEPTH:
             _decode(text)
         else:
             _bound_values(body)
