@@ -7,6 +7,7 @@
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── StoreError             the store can't do what was asked
+    │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
         ├── ChannelRefused     the peer on a new connection is not the one that was verified
@@ -74,11 +75,20 @@ class WireError(OllmError):
 
 
 class ErrorAnswer(WireError):
-    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say."""
+    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say.
+
+    `other_key`: the provider has another credential of ours.
+    """
 
     def __init__(self, status: int | None) -> None:
         super().__init__("the provider answered with an error object")
         self.status = status
+        self.other_key = False
+
+    @property
+    def stands_for(self) -> int:
+        """The HTTP status that it is treated as: where its words don't say, it is the provider's failure."""
+        return self.status or 502
 
 
 class StoreError(OllmError):
@@ -91,6 +101,14 @@ class StoreError(OllmError):
         super().__init__(f"{cause} ({mend})" if mend else cause)
         self.cause = cause
         self.mend = mend
+
+
+class CountersAway(StoreError):
+    """The counters of limits and budgets can't be asked now. `seconds`: when it is worth trying again."""
+
+    def __init__(self, cause: str, seconds: float = 1.0) -> None:
+        super().__init__(cause)
+        self.seconds = seconds
 
 
 class ApiError(OllmError):

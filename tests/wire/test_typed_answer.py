@@ -55,10 +55,19 @@ def test_all_other_bytes_of_an_event_are_kept() -> None:
 @pytest.mark.parametrize("kind", ["response.incomplete", "response.failed"])
 def test_other_ends_of_a_response(kind: str) -> None:
     event = {"type": kind, "response": {"id": "x", "model": "y", "status": "failed", "error": {"code": "c", "message": CANARY}, "usage": None}}
-    seen, out = through("responses", f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
+    begun = b'event: response.created\ndata: {"type":"response.created","response":{"id":"x"}}\n\n'
+    seen, out = through("responses", begun + f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
     assert seen.done
     assert CANARY.encode() not in out
-    assert documents(out)[0]["response"]["error"]["message"] == "The provider failed while it was answering."
+    assert documents(out)[1]["response"]["error"]["message"] == "The provider failed while it was answering."
+
+
+@pytest.mark.parametrize(("code", "status"), [("rate_limit_exceeded", 429), ("server_error", 500), ("else", None)])
+def test_a_response_that_fails_before_it_begins_is_an_error(code: str, status: int | None) -> None:
+    event = {"type": "response.failed", "response": {"id": "x", "status": "failed", "error": {"code": code, "message": CANARY}}}
+    with pytest.raises(ErrorAnswer) as caught:
+        rewriter("responses").feed(f"data: {json.dumps(event)}\n\n".encode())
+    assert caught.value.status == status
 
 
 def test_anthropics_usage_comes_in_two_halves() -> None:

@@ -1,12 +1,14 @@
 """One HTTP call: what came in, what goes out, and whether the client is still there."""
 
 import asyncio
+from collections.abc import Mapping
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
 from ollm.serving.exchange import WHOLE
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
+from ollm.values.identity import Role
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -20,7 +22,7 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
@@ -32,6 +34,7 @@ class Call:
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
         self.dialect = "openai"  # whose error objects this client reads
+        self.roles: frozenset[Role] = frozenset()  # that the route serves; none until it is known
 
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises: ApiError 400, 413, 415, 503."""
@@ -39,6 +42,12 @@ class Call:
             body = await read_body(self.scope, self._receive, limit, incoming.came)
         self._places.check()
         return body
+
+    @property
+    def address(self) -> str:
+        """Where the connection comes from; "" for a socket without addresses."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
 
     @property
     def content_type(self) -> str:
@@ -70,6 +79,10 @@ class Call:
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these with the answer, whatever it is."""
+        self._base = [*self._base, *((name.encode(), value.encode()) for name, value in headers.items())]
 
     def speak(self, dialect: str) -> None:
         """Answer as clients of `dialect` read it."""

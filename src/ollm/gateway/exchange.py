@@ -4,16 +4,17 @@ import hashlib
 from collections.abc import Awaitable
 from typing import NamedTuple
 
-from ollm.errors import OURS, ChannelRefused, UpstreamError
+from ollm.errors import OURS, ChannelRefused, ErrorAnswer, OllmError, SealError, UpstreamError, WireError
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
 from ollm.traffic.attempts import Plan
+from ollm.traffic.charges import Charge, Load
 from ollm.traffic.health import Attempt
 from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
-from ollm.values.usage import Usage
+from ollm.values.usage import Tier, Usage
 from ollm.wire.dialects.dialect import Dialect
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.request import InferenceRequest
@@ -27,6 +28,14 @@ class _Place(NamedTuple):
     level: Level | None
 
 
+class Hold(NamedTuple):
+    """What limits and budgets hold for a request while it is under way."""
+
+    charges: tuple[Charge, ...]
+    load: Load  # the most that it can take
+    micro: int | None  # of money, where a budget holds; None where none does
+
+
 class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
@@ -37,6 +46,7 @@ class Exchange:
     _left_at: _Place | None = None  # where the last attempt went that a prompt left with
     _kept = 0  # events that stay when an attempt came to nothing
     prompt_bytes = 0  # of the client's text, for an estimate of its tokens
+    characters = 0  # of the client's text, where it is spoken
     answer_bytes = 0  # that were handed out
     model: str | None = None  # its own name
     asked: str | None = None  # the name that the client used: the same, or an alias
@@ -46,8 +56,10 @@ class Exchange:
     session: Route | None = None
     dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
     usage: Usage | None = None
+    tier: Tier | None = None  # that served, where the answer says so
     pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
     intended = False
+    hold: Hold | None = None  # what limits and budgets hold for it, until it is settled
     sent_at = 0.0
     verify_us = 0
     headers_us = 0
@@ -71,6 +83,7 @@ class Exchange:
         self.model = self.gateway.names.get(request.model)
         self.asked = request.model if self.model is not None else None
         self.prompt_bytes = request.text_bytes
+        self.characters = request.characters
 
     @property
     def attempts(self) -> int:
@@ -105,7 +118,7 @@ class Exchange:
         self.events.extend(events)
 
     def attempting(self, name: str) -> "_Attempting":
-        """An attempt over upstream `name`: `with` it. It is over when the block fails; else it goes on until `over`."""
+        """An attempt over upstream `name`: `with` it. The block is all of it, and what it fails with is its verdict on the route."""
         gateway = self.gateway
         self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic())
         return _Attempting(self)
@@ -114,28 +127,29 @@ class Exchange:
         """From here on bytes of the prompt may leave."""
         self.sent_at = self.gateway.clock.monotonic()
         self.on_the_way = True
+        self.first_us = 0
 
-    def over(self) -> None:
-        """The attempt that was under way is over."""
-        if self.attempt is not None:
-            self.attempt.over(self.gateway.clock.monotonic())
-            self.attempt = None
+    def failed(self, problem: OllmError) -> None:
+        """The attempt came to `problem`, which says something of the provider's health, or of the client's request alone.
 
-    def failed(self, problem: UpstreamError) -> None:
-        """The attempt came to `problem`, which says something of the provider's health, or of the client's request alone."""
-        if self.attempt is None or isinstance(problem, ChannelRefused) or problem.reason in OURS:
+        An answer that can't be opened or read is a failure as one that doesn't come.
+        """
+        if self.attempt is None or isinstance(problem, ChannelRefused) or (isinstance(problem, UpstreamError) and problem.reason in OURS):
             return
-        if problem.status is not None and problem.status < 500:
+        status = problem.status if isinstance(problem, UpstreamError | ErrorAnswer) else None
+        if status is not None and status < 500:
             self.attempt.answered()
         else:
             self.attempt.failed(self.gateway.clock.monotonic())
 
     def first_byte(self) -> None:
-        """The first byte of a good answer came."""
-        now = self.gateway.clock.monotonic()
-        self.first_us = int((now - self.sent_at) * 1_000_000)
+        """The first byte of an answer came. What it is worth is not known yet."""
+        self.first_us = self.since(self.sent_at)
+
+    def answered(self) -> None:
+        """What came is an answer, or the beginning of one."""
         if self.attempt is not None:
-            self.attempt.first_byte(now - self.sent_at, now)
+            self.attempt.first_byte(self.first_us / 1_000_000, self.gateway.clock.monotonic())
 
     def was_sent(self) -> None:
         """The attempt came to nothing after bytes had left: its events stay on record, whatever is tried next."""
@@ -159,7 +173,9 @@ class Exchange:
     def intent(self) -> Intent:
         """The row that survives a kill before the answer is complete."""
         session_id = self.session.session_id if self.session else None
-        return Intent(self.stem, self.caller.key_id, self.model or "", self.upstream or "", str(self.level), session_id, self.started_ms)
+        held, project = self.hold.micro if self.hold else None, self.caller.standing.project_id
+        upstream, level = self.upstream or "", str(self.level)
+        return Intent(self.stem, self.caller.key_id, self.model or "", upstream, level, session_id, self.started_ms, project, held)
 
     def since(self, moment: float) -> int:
         """Microseconds from `moment` (monotonic seconds) to now."""
@@ -178,8 +194,9 @@ class _Attempting:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, frames: object) -> None:
-        if problem is None:
-            return
-        if isinstance(problem, UpstreamError):
+        if isinstance(problem, UpstreamError | SealError | WireError):
             self._exchange.failed(problem)
-        self._exchange.over()
+        attempt = self._exchange.attempt
+        if attempt is not None:
+            attempt.over(self._exchange.gateway.clock.monotonic())
+            self._exchange.attempt = None

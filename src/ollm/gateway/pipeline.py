@@ -3,19 +3,20 @@
 caller  = authenticate   401
 request = parse          400          only routing fields are looked at; the rest passes through untouched
 ticket  = admit          403 · 404
+reserve                  400 · 403 · 429    limits and budgets, one step over all of them
 session = attested       503 · 412    nothing of the prompt has left yet
 sealed  = session.seal                only a session has it; only upstream/session.py makes one
 intent  = ledger.intend               survives kill -9 from here on
 answer  = session.send                to the attested key, checked on that very connection; else the next step of the plan
-relay   → client                      content lives in that frame only
-settle  = receipt + row               durable before the last byte of the answer
+relay   → client                      content lives in that frame only; an error in place of an answer: the next step of the plan
+settle  = receipt + row               durable before the last byte of the answer; then limits and budgets get back what was too much
 """
 
 import asyncio
 
 import msgspec
 
-from ollm.errors import ApiError, ChannelRefused, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError, let_go
+from ollm.errors import ApiError, ChannelRefused, ErrorAnswer, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError, let_go
 from ollm.gateway.admit import PolicyRefusal, Ticket, admit
 from ollm.gateway.attested import TrustRefusal, attested, held
 from ollm.gateway.authenticate import authenticate
@@ -26,6 +27,7 @@ from ollm.gateway.faults import failure_of, from_exception, unsealable
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
 from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
 from ollm.gateway.relay import relay
+from ollm.gateway.reserve import let_go_of_hold, reserve
 from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
 from ollm.traffic.attempts import Plan
 from ollm.upstream.answer import Answer
@@ -51,15 +53,8 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     exchange.received(received(sha256_of(body)), request)
     try:
         ticket = admit(gateway, caller, request, preferences)
-        answer = await _forward(exchange, ticket, request)
-        try:
-            await relay(exchange, call, request, answer)
-        except UpstreamError as problem:
-            exchange.failed(problem)
-            raise
-        finally:
-            answer.close()
-            exchange.over()
+        await reserve(exchange, call, ticket, request)
+        await _forward(exchange, call, ticket, request)
     except (PolicyRefusal, TrustRefusal) as refusal:
         await refuse(exchange, call, refusal)
     except ChannelRefused as problem:
@@ -73,6 +68,9 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     except asyncio.CancelledError:
         await client_gone(exchange)
         raise
+    finally:
+        if exchange.hold is not None:
+            await let_go_of_hold(exchange)
 
 
 def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tuple[InferenceRequest, Preferences]:
@@ -89,15 +87,18 @@ def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tup
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 
 
-async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest) -> Answer:
-    """The first good answer of a candidate, within one budget of attempts (`traffic.attempts`); never another try once bytes of it came.
+async def _forward(exchange: Exchange, call: Call, ticket: Ticket, request: InferenceRequest) -> None:
+    """Hand out the first good answer of a candidate, within one budget of attempts (`traffic.attempts`).
+
+    Never another try once the client has a byte. What stands in place of an answer, or of a stream's first event, and says that it is an error is
+    none: it counts as the status that it stands for.
 
     After a candidate that was not trusted, only those of its level or above are tried: whoever breaks a verification must not gain by it
     that the prompt goes to somebody whom nothing verifies. So it is after one in whose API the request can't be said: a member of a request
-    is no wish for less protection. Raises: TrustRefusal, UpstreamError, SealError, StoreError, ApiError.
+    is no wish for less protection. Raises: TrustRefusal, UpstreamError, SealError, WireError, StoreError, ApiError.
     """
     gateway = exchange.gateway
-    problem: TrustRefusal | UpstreamError | Untranslatable | None = None
+    problem: TrustRefusal | UpstreamError | ErrorAnswer | Untranslatable | None = None
     floor, levels = ticket.demand.floor, gateway.levels
     plan = exchange.plan = _plan(exchange, ticket)
     while (step := plan.next(gateway.clock.monotonic())) is not None:
@@ -109,7 +110,8 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
         try:
             out = outgoing(request, ticket, step.name)
             with exchange.attempting(step.name):
-                return await _through(exchange, ticket, plan, step.name, out)
+                answer = await _through(exchange, ticket, plan, step.name, out)
+                return await _relayed(exchange, call, request, answer)
         except Untranslatable as lost:
             floor = strictest(floor, levels[step.name])
             plan.drop(step.name)
@@ -118,7 +120,7 @@ async def _forward(exchange: Exchange, ticket: Ticket, request: InferenceRequest
             floor = strictest(floor, levels[step.name])
             plan.drop(step.name)
             problem = problem if exchange.left else refusal  # nobody is told that nothing left when it did
-        except UpstreamError as failure:
+        except (UpstreamError, ErrorAnswer) as failure:
             plan.failed(step.name, failure_of(failure), gateway.clock.monotonic())
             problem = failure
         if problem is not None:
@@ -172,6 +174,19 @@ async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, ou
         exchange.not_sent()
         keeper.distrust(session)
     raise problem or UpstreamError("connect", "never tried")
+
+
+async def _relayed(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
+    """`answer` to the client. Raises: as `relay`; ErrorAnswer knows then whether the provider has another key for us."""
+    try:
+        await relay(exchange, call, request, answer)
+    except ErrorAnswer as said:
+        exchange.was_sent()
+        answer.status = said.stands_for
+        said.other_key = exchange.session is not None and exchange.session.told(answer, None)
+        raise
+    finally:
+        answer.close()
 
 
 async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) -> Answer:

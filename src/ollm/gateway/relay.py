@@ -95,7 +95,8 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
     except (UpstreamError, SealError, WireError, ApiError) as problem:
         if not call.started:
             raise
-        _blame(exchange, problem)
+        if not isinstance(problem, ApiError):  # that is a signature's, and of trust
+            exchange.failed(problem)
         await settle(exchange, Status.UPSTREAM_FAILED, 200)
         return  # without an end: nothing in a file could say that it was cut
     answer.close()
@@ -116,14 +117,14 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             out = rewriter.feed(data) if data else rewriter.close()
             if not exchange.pieces and rewriter.content_events:
                 answer.began()
-            exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_events
+            exchange.usage, exchange.tier, exchange.pieces = rewriter.usage, rewriter.tier, rewriter.content_events
             if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
     except (UpstreamError, SealError, WireError) as broken:
         if not call.started:
             raise
         problem = broken
-        _blame(exchange, broken)
+        exchange.failed(broken)
         out = _error_event(exchange, from_exception(broken))
     status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
     if answer.signed and status is Status.COMPLETED:
@@ -148,12 +149,6 @@ async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
     if not exchange.first_us:
         exchange.first_byte()
     return data
-
-
-def _blame(exchange: Exchange, problem: OllmError) -> None:
-    """An answer that broke off says something of the provider's health."""
-    if isinstance(problem, UpstreamError):
-        exchange.failed(problem)
 
 
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
@@ -182,7 +177,9 @@ async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EV
 
 
 def _count(exchange: Exchange, out: bytes) -> None:
-    """`out` of an answer is about to be handed out."""
+    """`out` of an answer is about to be handed out. With its first bytes the provider has answered: what came before might have been an error."""
+    if not exchange.answer_bytes:
+        exchange.answered()
     exchange.returned.update(out)
     exchange.answer_bytes += len(out)
 
@@ -210,7 +207,7 @@ def _note_speed(exchange: Exchange) -> None:
     """How fast the answer came, for those who prefer the fastest."""
     if exchange.attempt is not None and exchange.usage is not None:
         seconds = (exchange.since(exchange.sent_at) - exchange.first_us) / 1_000_000
-        exchange.attempt.spoke(exchange.usage.output_tokens, seconds, exchange.gateway.clock.monotonic())
+        exchange.attempt.spoke(exchange.usage.completion_tokens, seconds, exchange.gateway.clock.monotonic())
 
 
 def _error_event(exchange: Exchange, error: ApiError) -> bytes:

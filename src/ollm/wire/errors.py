@@ -87,7 +87,7 @@ def status_said(error: msgspec.Raw | bytes) -> int | None:
 
     Providers that fail after they sent their status say it this way; some say it with each failure (OpenRouter, Error handling).
     """
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         said = _said(error)
         if isinstance(said.code, str) and said.code.isascii() and said.code.isdigit():
             said.code = int(said.code[:4])
@@ -95,6 +95,25 @@ def status_said(error: msgspec.Raw | bytes) -> int | None:
             return said.code if 400 <= said.code <= 599 else None
         return _SAID.get(said.code or "") or _SAID.get(said.type or "")
     return None
+
+
+class _Holder(msgspec.Struct):
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    response: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_holder = msgspec.json.Decoder(_Holder).decode
+
+
+def status_in(body: msgspec.Raw | bytes) -> int | None:
+    """The same for what holds the error object: a whole body or event, or the `response` in it. Without a holder `body` is the error itself."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        held = _holder(body)
+        if bytes(held.response) != b"null":
+            held = _holder(held.response)
+        if bytes(held.error) != b"null":
+            return status_said(held.error)
+    return status_said(body)
 
 
 def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai") -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.chat.hearing import ChatHearer, hear
 from ollm.wire.dialects.counts import Counts
@@ -157,6 +157,13 @@ def test_a_call_waits_for_its_name() -> None:
 @pytest.mark.parametrize("event", [Event(b'{"error":{"message":"canary"}}'), Event(b'{"message":"canary"}', "error")])
 def test_an_error_in_the_stream(event: Event) -> None:
     assert ChatHearer().hear(event) == [Failed()]
+
+
+def test_an_error_says_what_it_stands_for() -> None:
+    assert ChatHearer().hear(Event(b'{"error":{"code":"rate_limit_exceeded"}}')) == [Failed(429)]
+    with pytest.raises(ErrorAnswer) as caught:
+        hear(b'{"error":{"type":"overloaded_error"}}')
+    assert caught.value.status == 503
 
 
 @pytest.mark.parametrize("chunk", [b"canary", b"[]", b'{"choices":[{"index":1,"delta":{}}]}', b'{"choices":[{"finish_reason":"canary"}]}'])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.messages.hearing import MessagesHearer, hear
@@ -162,3 +162,11 @@ def test_what_cannot_be_told(event: dict[str, Any]) -> None:
     with pytest.raises(WireError) as caught:
         heard(event)
     assert "canary" not in str(caught.value)
+
+
+def test_an_error_says_what_it_stands_for() -> None:
+    body = b'{"type":"error","error":{"type":"overloaded_error","message":"canary"}}'
+    assert MessagesHearer().hear(Event(body)) == MessagesHearer().hear(Event(body, "error")) == [Failed(503)]
+    with pytest.raises(ErrorAnswer) as caught:
+        hear(body)
+    assert caught.value.status == 503

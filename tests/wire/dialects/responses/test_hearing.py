@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.pieces import (
@@ -194,3 +194,12 @@ def test_what_cannot_be_told(event: dict[str, Any]) -> None:
     with pytest.raises(WireError) as caught:
         heard(event)
     assert "canary" not in str(caught.value)
+
+
+def test_an_error_says_what_it_stands_for() -> None:
+    failed = b'{"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"canary"}}}'
+    assert ResponsesHearer().hear(Event(failed)) == [Failed(429)]
+    assert ResponsesHearer().hear(Event(b'{"type":"error","code":"server_error","message":"canary"}')) == [Failed(500)]
+    with pytest.raises(ErrorAnswer) as caught:
+        hear(b'{"error":{"code":"server_error","message":"canary"},"output":null}')
+    assert caught.value.status == 500

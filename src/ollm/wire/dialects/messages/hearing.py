@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ollm.errors import WireError
-from ollm.wire.dialects.counts import Counts, from_messages
+from ollm.errors import ErrorAnswer, WireError
+from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
     CALLS,
@@ -29,7 +29,9 @@ from ollm.wire.dialects.pieces import (
     Heard,
     Piece,
 )
+from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
+from ollm.wire.usage import messages_usage
 
 _REASONS = {
     "end_turn": STOP,
@@ -103,8 +105,8 @@ def _end(reason: str | None, sequence: str | None) -> End:
     return End(_REASONS[reason], sequence)
 
 
-def _counts(members: _Members | None) -> Counts | None:
-    return from_messages(msgspec.Raw(_encode(members))) if members else None
+def _used(members: _Members | None) -> Usage | None:
+    return messages_usage(msgspec.Raw(_encode(members))) if members else None
 
 
 def hear(body: bytes) -> Answer:
@@ -114,9 +116,11 @@ def hear(body: bytes) -> Answer:
         blocks = tuple(block for content in message.content or () if (block := content.block()) is not None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("the provider's answer is not a message") from None
-    if message.error is not None or message.type != "message" or message.content is None:
-        raise WireError("the provider's answer is an error, or not a message")
-    return Answer(blocks, _end(message.stop_reason, message.stop_sequence), _counts(message.usage))
+    if message.error is not None or message.type == "error":
+        raise ErrorAnswer(status_in(body))
+    if message.type != "message" or message.content is None:
+        raise WireError("the provider's answer is not a message")
+    return Answer(blocks, _end(message.stop_reason, message.stop_sequence), _used(message.usage))
 
 
 class MessagesHearer:
@@ -129,16 +133,14 @@ class MessagesHearer:
     def hear(self, event: Event) -> list[Heard]:
         """See `Hearer`."""
         if event.name == "error":
-            return [Failed()]
+            return [Failed(status_in(event.data))]
         try:
             said = _event(event.data)
-            return self._heard(said, said.type)
+            return [Failed(status_in(event.data))] if said.type == "error" else self._heard(said, said.type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise WireError("the provider's stream has an event that is none of a message") from None
 
     def _heard(self, said: _Event, kind: str) -> list[Heard]:
-        if kind == "error":
-            return [Failed()]
         if kind == "message_start" and said.message is not None:
             return [Began(0, said.message.id if isinstance(said.message.id, str) else None), self._counted(said.message.usage)]
         if kind == "content_block_start" and said.content_block is not None:
@@ -155,7 +157,7 @@ class MessagesHearer:
 
     def _counted(self, usage: _Members | None) -> Counted:
         self._usage.update({name: raw for name, raw in (usage or {}).items() if bytes(raw) != b"null"})
-        return Counted(_counts(self._usage))
+        return Counted(_used(self._usage))
 
     def _start(self, index: int, block: Block | None) -> list[Heard]:
         if block is None:
