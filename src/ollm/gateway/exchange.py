@@ -39,31 +39,12 @@ class Hold(NamedTuple):
 class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
-    # What each request begins with. Defaults of the class: most of them stay what they are, and setting them costs each request 2 µs.
-    plan: Plan | None = None  # the budget of attempts, once it is admitted
-    attempt: Attempt | None = None  # the one that is under way
-    on_the_way = False  # bytes of the prompt are about to leave in that attempt, or have left
-    _left_at: _Place | None = None  # where the last attempt went that a prompt left with
-    _kept = 0  # events that stay when an attempt came to nothing
-    prompt_bytes = 0  # of the client's text, for an estimate of its tokens
-    characters = 0  # of the client's text, where it is spoken
-    answer_bytes = 0  # that were handed out
-    model: str | None = None  # its own name
-    asked: str | None = None  # the name that the client used: the same, or an alias
-    streamed = False
-    upstream: str | None = None
-    level: Level | None = None
-    session: Route | None = None
-    dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
-    usage: Usage | None = None
-    tier: Tier | None = None  # that served, where the answer says so
-    pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
-    intended = False
-    hold: Hold | None = None  # what limits and budgets hold for it, until it is settled
-    sent_at = 0.0
-    verify_us = 0
-    headers_us = 0
-    first_us = 0
+    __slots__ = (
+        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
+        "gateway", "headers_us", "hold",
+        "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
+        "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
+    )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
         self.gateway = gateway
@@ -73,7 +54,31 @@ class Exchange:
         self.begun = begun
         self.started_ms = gateway.clock.now_ms()
         self.events: list[Event] = []
+        self._kept = 0  # events that stay when an attempt came to nothing
+        self._left_at: _Place | None = None  # where the last attempt went that a prompt left with
+        self.plan: Plan | None = None  # the budget of attempts, once it is admitted
+        self.attempt: Attempt | None = None  # the one that is under way
+        self.on_the_way = False  # bytes of the prompt are about to leave in that attempt, or have left
+        self.prompt_bytes = 0  # of the client's text, for an estimate of its tokens
+        self.characters = 0  # of the client's text, where it is spoken
+        self.answer_bytes = 0  # that were handed out
         self.returned = hashlib.sha256()  # over the exact bytes of the answer, as they are handed out
+        self.model: str | None = None  # its own name
+        self.asked: str | None = None  # the name that the client used: the same, or an alias
+        self.streamed = False
+        self.upstream: str | None = None
+        self.level: Level | None = None
+        self.session: Route | None = None
+        self.dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
+        self.usage: Usage | None = None
+        self.tier: Tier | None = None  # that served, where the answer says so
+        self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
+        self.intended = False
+        self.hold: Hold | None = None  # what limits and budgets hold for it, until it is settled
+        self.sent_at = 0.0
+        self.verify_us = 0
+        self.headers_us = 0
+        self.first_us = 0
 
     def received(self, event: Event, request: InferenceRequest) -> None:
         """Take over what routing and records need. A model name that is not configured is not kept."""
