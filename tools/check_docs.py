@@ -82,7 +82,11 @@ def differences(document: str, kind: str, documented: set[str], existing: set[st
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 _GIVEN_BY_THE_LOADER = {"policies.NAME.name"}
-_LIKE_ANOTHER = {"policies.NAME.service.gateway_tdx"}  # a table whose keys stand in the documents already
+_LIKE_ANOTHER = {  # tables whose keys stand in the documents already
+    "policies.NAME.service.gateway_tdx",
+    "models.NAME.price.above",
+    "models.NAME.price.tiers",
+}
 
 
 def _spelled(value: object) -> str:

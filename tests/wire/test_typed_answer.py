@@ -42,7 +42,7 @@ def test_a_response_gets_our_id_and_model_in_all_events_that_have_it() -> None:
     assert {(event["response"]["id"], event["response"]["model"]) for event in events if "response" in event} == {("ours-1", "demo")}
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert (seen.done, seen.failed, seen.provider_id) == (True, False, "resp_theirs")
-    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=7, reasoning_tokens=2)
+    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
     assert seen.content_events == 11
     assert out.startswith(b"event: response.created\n")
 
@@ -86,7 +86,7 @@ def test_the_end_of_several_pictures_is_that_of_the_body() -> None:
     assert [event["type"] for event in documents(first)] == ["image_generation.partial_image", "image_generation.completed"]
     assert [event["type"] for event in documents(seen.close())] == ["image_generation.completed"]
     assert seen.done
-    assert seen.usage == Usage(input_tokens=5, output_tokens=272)
+    assert seen.usage == Usage(input_tokens=5, image_output_tokens=272, images=2)
 
 
 def test_the_count_of_a_message_that_was_cut_is_an_estimate() -> None:

@@ -1,29 +1,14 @@
 """Who is calling: step 1 of the path."""
 
-import msgspec
-
 from ollm.errors import ApiError
 from ollm.gateway.call import Call
+from ollm.gateway.caller import Caller
 from ollm.gateway.context import Gateway
 from ollm.serving.http import bearer_of, header
 from ollm.store.keys import authenticate as match_key
-from ollm.values.level import Level
 from ollm.values.secret import Sealed
-from ollm.values.standing import Standing
 
-
-class Caller(msgspec.Struct, frozen=True):
-    standing: Standing
-    secret: Sealed  # opens the caller's own receipts; lives as long as the request
-
-    @property
-    def key_id(self) -> str:
-        return self.standing.key_id
-
-    @property
-    def floor(self) -> Level:
-        return self.standing.floor
-
+__all__ = ["Caller", "authenticate", "presented", "stands"]
 
 _REFUSED = "The API key is missing or not valid."
 _MEND = " Send it as 'Authorization: Bearer sk-ollm-…'; `ollm keys create` makes one."
@@ -44,6 +29,12 @@ def authenticate(gateway: Gateway, call: Call) -> Caller:
     if standing.networks and not standing.reachable_from(call.address):
         raise ApiError(403, "permission_error", "network_not_allowed", "This key may not be used from this network.")
     return Caller(standing, Sealed(secret))
+
+
+def stands(gateway: Gateway, caller: Caller) -> bool:
+    """Whether a caller that was authenticated may go on now: its key, and all that it belongs to, still stand."""
+    found = gateway.keys.lookup(caller.key_id)
+    return found is not None and found.standing_at(gateway.clock.now()) is not None
 
 
 def presented(call: Call) -> str | None:

@@ -24,7 +24,7 @@ from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import failure_of, from_exception, unsealable
-from ollm.gateway.outcomes import client_gone, provider_failed, refuse
+from ollm.gateway.outcomes import client_gone, cut_off, provider_failed, refuse
 from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
 from ollm.gateway.relay import relay
 from ollm.gateway.reserve import let_go_of_hold, reserve
@@ -47,6 +47,7 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     call.cancel_on_disconnect()
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
+    gateway.running.enter(call.stem, caller)
     body = await call.body(gateway.settings.gateway.max_body_bytes)
     request, preferences = _parse(gateway, endpoint, call, body)
     exchange = Exchange(gateway, endpoint, caller, call.stem, begun)
@@ -66,6 +67,9 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
             raise
         await provider_failed(exchange, call, problem)
     except asyncio.CancelledError:
+        if gateway.running.was_cut(call.stem):
+            await cut_off(exchange, call)
+            return
         await client_gone(exchange)
         raise
     finally:

@@ -172,8 +172,8 @@ async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> No
 async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EVENT_STREAM) -> None:
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
+    await call.piece(out)  # waits for a client that doesn't read: one that is cut then was never given it
     _count(exchange, out)
-    await call.piece(out)
 
 
 def _count(exchange: Exchange, out: bytes) -> None:
