@@ -6,6 +6,7 @@
     ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
+    ├── RuleBlocked            a rule about texts found one that it blocks; names the rule, never the text
     ├── StoreError             the store can't do what was asked
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
@@ -79,6 +80,14 @@ class ErrorAnswer(WireError):
     def __init__(self, status: int | None) -> None:
         super().__init__("the provider answered with an error object")
         self.status = status
+
+
+class RuleBlocked(OllmError):
+    """A rule about texts blocks what stands in a request or an answer. `rule` is its name in the configuration, TABLE/NAME."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"blocked by rule {rule}")
+        self.rule = rule
 
 
 class StoreError(OllmError):
