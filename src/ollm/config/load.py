@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -12,6 +13,7 @@ from cryptography import x509
 from ollm.config import policy_rules
 from ollm.config.adapters import ADAPTERS, Traits
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
+from ollm.config.rules_file import check_references, rules_of
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
@@ -60,11 +62,7 @@ def load(path: Path) -> Loaded:
 def parse(data: bytes, directory: Path = Path()) -> Settings:
     """`data` as settings, all references checked; paths of policy files are relative to `directory`. Raises: ConfigError."""
     tree = toml_table(data, "the configuration")
-    tables = tree.get("policies")
-    if isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values()):
-        del tree["policies"]  # each is read on its own: from a file, perhaps, and its errors then name it
-    else:
-        tables = {}
+    tables, rule_tables = _taken(tree, "policies"), _taken(tree, "rules")
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as problem:
@@ -72,10 +70,20 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
     for name in tables:
         check_name("policy", name)
     policies = {name: policy_of(name, table, directory) for name, table in tables.items()}
+    rules = {name: rules_of(name, table, directory) for name, table in rule_tables.items()}
     upstreams = {name: _placed(upstream) for name, upstream in settings.upstreams.items()}
-    settings = msgspec.structs.replace(settings, policies=policies, upstreams=upstreams)
+    settings = msgspec.structs.replace(settings, policies=policies, rules=rules, upstreams=upstreams)
     _check(settings)
     return settings
+
+
+def _taken(tree: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """The tables of `tree[name]`, taken out of it: each is read on its own, from a file perhaps, and its errors then name it."""
+    tables = tree.get(name)
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        return {}
+    del tree[name]
+    return tables
 
 
 def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
@@ -98,6 +106,7 @@ def _check(settings: Settings) -> None:
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_references(settings)
 
 
 def _check_models(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from ollm.traffic.attempts import RetryRules
 from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
+from ollm.values.rules import RuleException, Rules
 from ollm.values.usage import Price
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -42,6 +43,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS
     tls_key: str | None = None
     public_hostname: str | None = None  # restricts the TLS entry of the keyset to this name
+    rules: tuple[str, ...] = ()  # tables of [rules] that hold for every request
     timeouts: Timeouts = Timeouts()
 
 
@@ -135,6 +137,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     evidence: EvidenceSettings = EvidenceSettings()
     collateral: CollateralSettings = CollateralSettings()
     policies: dict[str, AttestationPolicy] = {}
+    rules: dict[str, Rules] = {}
+    exceptions: tuple[RuleException, ...] = ()
     upstreams: dict[str, UpstreamSettings] = {}
     models: dict[str, ModelSettings] = {}
     defaults: dict[str, str] = {}  # endpoint → the model of requests that name none
