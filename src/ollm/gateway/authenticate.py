@@ -15,6 +15,8 @@ class Caller(msgspec.Struct, frozen=True):
     key_id: str
     floor: Level
     secret: Sealed  # opens the caller's own receipts; lives as long as the request
+    project: str | None = None  # whose key it is
+    rules: tuple[str, ...] = ()  # tables of [rules] that its terms name, beside those for everybody
 
 
 _REFUSED = "The API key is missing or not valid."

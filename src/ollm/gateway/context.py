@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
+from ollm.gateway.applied import Applied
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.traffic.health import Board, Seen
@@ -34,6 +35,7 @@ class Gateway(Hidden, frozen=True):
     names: Mapping[str, str]  # every name that a model is asked for by → its own
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
+    rules: dict[tuple[tuple[str, ...], tuple[str, ...]], Applied] = msgspec.field(default_factory=dict)  # by tables and exceptions
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
     def model(self, name: str) -> tuple[str, ModelSettings] | None:
