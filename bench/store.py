@@ -17,10 +17,9 @@ import time
 
 import uvloop
 
-from ollm.store.keys import authenticate
+from ollm.store.keys import NewKey, authenticate
 from ollm.store.sqlite import Store, open_store
 from ollm.values.ledger import Entry, Intent, Status
-from ollm.values.level import Level
 from ollm.values.usage import Usage
 
 SESSION = "ab" * 32
@@ -66,7 +65,7 @@ async def measure(store: Store, options: argparse.Namespace) -> None:
 
 async def measure_keys(store: Store) -> None:
     pepper = bytes(32)
-    text, _ = await store.keys.create(name="bench", require=Level.TEE, pepper=pepper, now=0)
+    text, _ = await store.keys.create(NewKey(name="bench", created_at=0), pepper=pepper)
     began = time.process_time()
     for _ in range(20_000):
         authenticate(text, store.keys, pepper, 1)

@@ -29,6 +29,7 @@ from ollm.sim.agent import GuestAgent
 from ollm.sim.machine import SimulatedMachine
 from ollm.sim.reference import policy
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.store.keys import NewKey
 from ollm.values.aci import parse_keyset
 from ollm.values.ledger import Entry
 from ollm.values.level import Level
@@ -87,9 +88,9 @@ class Stage:
         keyset, digest = parse_keyset(json.loads((self.loaded.path("state") / "keyset.json").read_bytes()))
         return verify_receipt(answer.content, keyset, digest)
 
-    async def new_key(self, *, require: Level = Level.SIMULATED, expires_at: int | None = None) -> str:
+    async def new_key(self, *, require: Level = Level.SIMULATED, expires_at: int | None = None, **said: Any) -> str:
         """Another API key, made by another process's way in: the store opened as administration does."""
-        return await new_key(self.loaded, require=require, expires_at=expires_at)
+        return await new_key(self.loaded, require=require, expires_at=expires_at, **said)
 
     @property
     def under_way(self) -> int:
@@ -182,11 +183,12 @@ def configuration(
     }
 
 
-async def new_key(loaded: Loaded, *, require: Level = Level.SIMULATED, expires_at: int | None = None, name: str = "test") -> str:
+async def new_key(loaded: Loaded, *, require: Level = Level.SIMULATED, expires_at: int | None = None, name: str = "test", **said: Any) -> str:
     source = loaded.settings.secrets.pepper
     async with store_of(loaded, role="admin") as store:
         pepper = key_bytes(loaded.secret(source), source)
-        text, _ = await store.keys.create(name=name, require=require, pepper=pepper, now=SystemClock().now(), expires_at=expires_at)
+        new = NewKey(name=name, require=require, created_at=SystemClock().now(), expires_at=expires_at, **said)
+        text, _ = await store.keys.create(new, pepper=pepper)
     return text
 
 

@@ -21,7 +21,8 @@ from ollm.config.policy_file import PolicyFile
 from ollm.config.settings import Settings
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.sim.breaks import BREAKS
-from ollm.wire.error_codes import ERROR_CODES, ErrorCode
+from ollm.wire.error_code import ErrorCode
+from ollm.wire.error_codes import ERROR_CODES
 from ollm.wire.errors import STREAM_CODE
 from tools import checks_page, dialects_page, endpoints_page, errors_page
 from tools.check_text import project_files

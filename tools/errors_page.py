@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from ollm.wire.error_codes import ERROR_CODES, ErrorCode, Group
+from ollm.wire.error_code import ErrorCode, Group
+from ollm.wire.error_codes import ERROR_CODES
 from ollm.wire.errors import error_body
 
 PAGE = Path(__file__).parent.parent / "docs/reference/errors.md"

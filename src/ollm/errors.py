@@ -8,6 +8,7 @@
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── RuleBlocked            a rule about texts found one that it blocks; names the rule, never the text
     ├── StoreError             the store can't do what was asked
+    │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
         ├── ChannelRefused     the peer on a new connection is not the one that was verified
@@ -100,6 +101,14 @@ class StoreError(OllmError):
         super().__init__(f"{cause} ({mend})" if mend else cause)
         self.cause = cause
         self.mend = mend
+
+
+class CountersAway(StoreError):
+    """The counters of limits and budgets can't be asked now. `seconds`: when it is worth trying again."""
+
+    def __init__(self, cause: str, seconds: float = 1.0) -> None:
+        super().__init__(cause)
+        self.seconds = seconds
 
 
 class ApiError(OllmError):

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from ollm.errors import NO_CONNECTION_FREE, SESSION_ENDED, ChannelRefused, UpstreamAnswered, UpstreamError
-from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.receipts.receipt import forwarded, received
@@ -18,15 +17,15 @@ from ollm.upstream.session import Route
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
-from ollm.values.secret import Sealed
 from ollm.wire.endpoints import CHAT as CHAT_ENDPOINT
 from ollm.wire.request import parse_json
+from tests.callers import caller
 from tests.stage import Stage, chat_body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STEM = "0" * 32
-CALLER = Caller("k" * 16, Level.SIMULATED, Sealed(b"canary-secret"))
+CALLER = caller(Level.SIMULATED, b"canary-secret")
 
 
 class StoppedClock:

@@ -6,8 +6,12 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+import psycopg
+
+from ollm.store.place import Place
+from ollm.store.sqlite import Store, open_store
 from ollm.values.ledger import Entry, Intent, Status
 from ollm.values.usage import Usage
 
@@ -79,6 +83,52 @@ class _Closing(sqlite3.Connection):
 def raw(directory: Path) -> sqlite3.Connection:
     """The database as anyone with the file sees it, closed at the end of `with`."""
     return sqlite3.connect(directory / "ollm.db", isolation_level=None, timeout=5, factory=_Closing)
+
+
+class Database(Protocol):
+    """A database of either kind, for tests that hold for both."""
+
+    kind: str
+    folder: Path
+    place: Place
+
+    def open(self, **options: Any) -> Store: ...
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        """One statement, committed, as anyone who may write to the database does it; its rows."""
+        ...
+
+
+class File:
+    kind = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.place: Place = folder / "ollm.db"
+
+    def open(self, **options: Any) -> Store:
+        return open_store(self.place, **({"row_key": ROW_KEY} | options))
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        with raw(self.folder) as connection:
+            return connection.execute(statement).fetchall()
+
+
+class OnServer:
+    kind = "postgresql"
+
+    def __init__(self, folder: Path, place: Place, dsn: str) -> None:
+        self.folder = folder
+        self.place = place
+        self.dsn = dsn
+
+    def open(self, **options: Any) -> Store:
+        return open_store(self.place, **({"row_key": ROW_KEY, "folder": self.folder} | options))
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
 
 def files_with(directory: Path, needle: bytes) -> list[str]:

@@ -19,7 +19,7 @@ def opened(directory: Path) -> Journal:
 
 
 def test_intents_are_in_the_file_before_add_returns_and_are_found_again(tmp_path: Path) -> None:
-    first, second = intent(), intent(session_id=None, level="zdr")
+    first, second = intent(), intent(session_id=None, level="zdr", project="proj_abcdefgh234567ab")
     journal = opened(tmp_path)
     journal.add(first)
     journal.add(second)
@@ -34,8 +34,8 @@ def test_the_file_is_private_and_readable_by_people(tmp_path: Path) -> None:
     path = tmp_path / "intents"
     assert path.stat().st_mode & 0o777 == 0o600
     head, line = path.read_text().splitlines()
-    assert head == f"ollm-intents 1 {INSTALLATION}"
-    assert line.split()[:6] == [wanted.request_id, wanted.key_id, wanted.model, wanted.upstream, "tee", wanted.session_id]
+    assert head == f"ollm-intents 2 {INSTALLATION}"
+    assert line.split()[:7] == [wanted.request_id, wanted.key_id, wanted.project, wanted.model, wanted.upstream, "tee", wanted.session_id]
 
 
 def test_a_torn_last_line_is_dropped_and_the_next_line_is_whole(tmp_path: Path) -> None:

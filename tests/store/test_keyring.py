@@ -7,7 +7,7 @@ import pytest
 
 from ollm.errors import StoreError
 from ollm.store import keyring
-from ollm.store.keys import authenticate
+from ollm.store.keys import NewKey, authenticate
 from ollm.store.sqlite import Store
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
@@ -18,8 +18,7 @@ NOW = 1_700_000_000
 
 
 async def created(store: Store, name: str = "app", **options: object) -> tuple[str, KeyRow]:
-    values: dict[str, object] = {"name": name, "require": Level.TEE, "pepper": PEPPER, "now": NOW}
-    return await store.keys.create(**(values | options))  # type: ignore[arg-type]
+    return await store.keys.create(NewKey(**({"name": name, "created_at": NOW} | options)), pepper=PEPPER)  # type: ignore[arg-type]
 
 
 def let_in(store: Store, text: str, now: int = NOW) -> bool:
@@ -30,7 +29,9 @@ async def test_a_created_key_works_at_once_and_after_a_restart(opener: Opener) -
     async with opener() as store:
         text, row = await created(store, "Billing EU")
         assert let_in(store, text)
-        assert store.keys.lookup(row.key_id) == row
+        found = store.keys.lookup(row.key_id)
+        assert found is not None
+        assert found.row == row
     async with opener() as store:
         assert let_in(store, text)
         assert await store.keys.list() == [row]
@@ -61,7 +62,7 @@ async def test_an_expiry_can_only_come_closer(store: Store) -> None:
 
 
 async def test_list_is_oldest_first_with_revoked_ones(store: Store) -> None:
-    rows = [(await created(store, name, now=NOW + age))[1] for age, name in enumerate(("c", "a", "b"))]
+    rows = [(await created(store, name, created_at=NOW + age))[1] for age, name in enumerate(("c", "a", "b"))]
     await store.keys.revoke(rows[1].key_id, NOW)
     assert [row.name for row in await store.keys.list()] == ["c", "a", "b"]
 
@@ -99,7 +100,11 @@ async def test_other_processes_know_within_a_second(opener: Opener) -> None:
         "UPDATE api_keys SET name = 'other'",
         "UPDATE api_keys SET row_mac = zeroblob(32)",
         "UPDATE api_keys SET key_id = 'zzzz'",
-        "INSERT INTO api_keys SELECT 'zzzz', name, mac, require, created_at, expires_at, revoked_at, row_mac FROM api_keys",
+        "UPDATE api_keys SET role = 'owner'",
+        "UPDATE api_keys SET terms = '[]'",
+        "UPDATE api_keys SET disabled_at = 1",
+        "INSERT INTO api_keys SELECT 'zzzz', name, mac, require, created_at, expires_at, revoked_at, project_id, owner, role, terms, "
+        "disabled_at, replaces, row_mac FROM api_keys",
     ],
 )
 async def test_a_tampered_row_is_absent_and_reported(opener: Opener, tmp_path: Path, tampering: str) -> None:

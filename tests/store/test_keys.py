@@ -6,10 +6,13 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
-from ollm.store.keys import RANDOM_BYTES, authenticate, authenticated, is_authentic, mint_key, parse_key
+from ollm.store.keys import RANDOM_BYTES, NewKey, authenticate, mint_key, parse_key
+from ollm.store.subjects import authenticated, is_authentic
 from ollm.values.ledger import KeyRow
-from ollm.values.level import Level
 from ollm.values.mac import hmac_sha256
+from ollm.values.standing import Credential
+from ollm.values.terms import Terms
+from tests.callers import standing_for
 from tests.store.making import PEPPER, ROW_KEY
 
 RANDOM = bytes(range(RANDOM_BYTES))
@@ -18,8 +21,8 @@ NOW = 1_700_000_000
 
 
 def minted(**changed: object) -> tuple[str, KeyRow]:
-    values: dict[str, object] = {"pepper": PEPPER, "row_key": ROW_KEY, "name": "app", "require": Level.TEE, "created_at": NOW, "random": RANDOM}
-    return mint_key(**(values | changed))  # type: ignore[arg-type]
+    random = changed.pop("random", RANDOM)
+    return mint_key(NewKey(**({"name": "app", "created_at": NOW} | changed)), pepper=PEPPER, row_key=ROW_KEY, random=random)  # type: ignore[arg-type]
 
 
 class Memory:
@@ -29,9 +32,10 @@ class Memory:
         self.rows = {row.key_id: row for row in rows}
         self.asked: list[str] = []
 
-    def lookup(self, key_id: str) -> KeyRow | None:
+    def lookup(self, key_id: str) -> Credential | None:
         self.asked.append(key_id)
-        return self.rows.get(key_id)
+        row = self.rows.get(key_id)
+        return Credential(row, standing_for(row)) if row is not None else None
 
 
 def test_a_minted_key_has_the_documented_form() -> None:
@@ -70,7 +74,7 @@ def test_other_spellings_are_no_keys(text: str) -> None:
 
 def test_the_right_key_is_let_in_with_its_secret() -> None:
     text, row = minted()
-    assert authenticate(text, Memory(row), PEPPER, NOW) == (row, RANDOM[10:])
+    assert authenticate(text, Memory(row), PEPPER, NOW) == (standing_for(row), RANDOM[10:])
 
 
 def test_wrong_secret_unknown_id_and_other_pepper_are_refused() -> None:
@@ -117,9 +121,10 @@ def test_expiry_is_the_first_second_without_access(expires_at: int | None, let_i
     assert (authenticate(text, Memory(row), PEPPER, NOW) is not None) is let_in
 
 
-def test_a_revoked_key_is_refused() -> None:
+@pytest.mark.parametrize("ended", ["revoked_at", "disabled_at"])
+def test_a_key_that_was_ended_is_refused(ended: str) -> None:
     text, row = minted()
-    assert authenticate(text, Memory(msgspec.structs.replace(row, revoked_at=NOW)), PEPPER, NOW) is None
+    assert authenticate(text, Memory(msgspec.structs.replace(row, **{ended: NOW})), PEPPER, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -134,6 +139,12 @@ def test_a_revoked_key_is_refused() -> None:
         {"expires_at": NOW + 1_000_000},
         {"revoked_at": NOW},
         {"row_mac": bytes(32)},
+        {"project_id": "proj_other"},
+        {"owner": "svc_other"},
+        {"role": "owner"},
+        {"terms": Terms(models=("dear",))},
+        {"disabled_at": NOW},
+        {"replaces": "bbbbbbbbbbbbbbbb"},
     ],
 )
 def test_a_row_that_was_changed_is_not_authentic(changed: dict[str, object]) -> None:

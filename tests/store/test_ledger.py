@@ -1,22 +1,21 @@
 """The contract of ports.Ledger, and the reports. Nothing here knows what database it runs on."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from ollm.errors import StoreError
 from ollm.ports import Ledger
-from ollm.store.ledger import ModelTotals
 from ollm.store.sqlite import Store
 from ollm.values.ledger import Status
-from ollm.values.usage import Usage
-from tests.store.conftest import Opener
-from tests.store.making import START, entry, intent
+from ollm.values.usage import COUNTS, Usage
+from tests.store.making import START, Database, entry, intent
 
 
 @pytest.fixture(params=["full", "process"])
-async def store(request: pytest.FixtureRequest, opener: Opener):  # type: ignore[no-untyped-def]
-    async with opener(durability=request.param) as store:
+async def store(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Store]:
+    async with database.open(durability=request.param) as store:
         yield store
 
 
@@ -95,24 +94,24 @@ async def test_a_caller_that_stops_waiting_does_not_take_the_row_along(store: St
     assert await store.ledger.find(written.request_id) == written
 
 
-async def test_intents_without_an_entry_are_lost_at_the_next_start(opener: Opener) -> None:
+async def test_intents_without_an_entry_are_lost_at_the_next_start(database: Database) -> None:
     dead, done = intent(), intent()
-    async with opener() as store:
+    async with database.open() as store:
         await store.ledger.intend(dead)
         await store.ledger.intend(done)
         await store.ledger.complete(entry(done.request_id))
     for _ in range(2):
-        async with opener() as store:
+        async with database.open() as store:
             rows = {row.request_id: row.status for row in await store.ledger.recent(10)}
             assert rows == {dead.request_id: Status.LOST, done.request_id: Status.COMPLETED}
             assert store.ledger.under_way == 0
 
 
-async def test_a_lost_request_that_completes_after_all_stays_lost(opener: Opener) -> None:
+async def test_a_lost_request_that_completes_after_all_stays_lost(database: Database) -> None:
     dead = intent()
-    async with opener() as store:
+    async with database.open() as store:
         await store.ledger.intend(dead)
-    async with opener() as store:
+    async with database.open() as store:
         await store.ledger.complete(entry(dead.request_id))
         found = await store.ledger.find(dead.request_id)
         assert found is not None
@@ -140,13 +139,31 @@ async def test_totals_by_model_since_a_time(store: Store) -> None:
         entry(model=None, usage=Usage(), cost_micro=None, status=Status.REFUSED, started_ms=START - 1),
     ):
         await store.ledger.complete(one)
-    assert await store.ledger.totals(START) == [ModelTotals("a", 3, 2, 20, 2, 10, 100, 1), ModelTotals("b", 1, 1, 10, 1, 5, 7, 0)]
+    a, b = await store.ledger.totals(START)
+    assert (a.model, a.requests, a.completed, a.input_tokens, a.cached_tokens, a.output_tokens) == ("a", 3, 2, 20, 2, 10)
+    assert (a.cost_micro, a.unpriced, a.estimated, a.mismatched) == (100, 1, 0, 0)
+    assert (b.model, b.requests, b.completed, b.cost_micro, b.unpriced) == ("b", 1, 1, 7, 0)
     assert [total.model for total in await store.ledger.totals()] == ["a", None, "b"]
     assert [total.model for total in await store.ledger.totals(START + 1)] == ["b"]
 
 
-async def test_administration_reads_and_never_writes(opener: Opener) -> None:
-    async with opener() as gateway, opener(role="admin") as admin:
+async def test_totals_add_up_every_count_by_its_name(store: Store) -> None:
+    for number, flags in enumerate(({"estimated": True}, {"count_mismatch": True}, {})):
+        counts = {count: 100 * number + place for place, count in enumerate(COUNTS)}
+        await store.ledger.complete(entry(model="a", usage=Usage(**counts, **flags), cost_micro=None))  # type: ignore[arg-type]
+    (totals,) = await store.ledger.totals()
+    assert [getattr(totals, count) for count in COUNTS] == [300 + 3 * place for place in range(len(COUNTS))]
+    assert (totals.unpriced, totals.estimated, totals.mismatched) == (3, 1, 1)
+
+
+async def test_pictures_without_tokens_are_unpriced_too(store: Store) -> None:
+    for usage in (Usage(images=1), Usage(audio_ms=1), Usage(characters=1), Usage()):
+        await store.ledger.complete(entry(model="a", usage=usage, cost_micro=None))
+    assert (await store.ledger.totals())[0].unpriced == 3
+
+
+async def test_administration_reads_and_never_writes(database: Database) -> None:
+    async with database.open() as gateway, database.open(role="admin") as admin:
         await gateway.ledger.complete(written := entry())
         assert await admin.ledger.find(written.request_id) == written
         with pytest.raises(StoreError, match="isn't open for serving"):

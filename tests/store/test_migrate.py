@@ -39,6 +39,16 @@ async def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     assert "run that version" in refused.value.mend
 
 
+async def test_a_database_from_before_the_first_release_is_refused(tmp_path: Path) -> None:
+    await opened(tmp_path).close()
+    with raw(tmp_path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(StoreError) as refused:
+        opened(tmp_path)
+    assert "before the first release" in refused.value.cause
+    assert refused.value.mend == "name a new file"
+
+
 async def test_another_row_key_is_refused(tmp_path: Path) -> None:
     await opened(tmp_path).close()
     with pytest.raises(StoreError, match="another row key"):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ollm.errors import StoreError
+from ollm.store.keys import NewKey
 from ollm.store.sqlite import open_store
-from ollm.values.level import Level
 from tests.store.conftest import Opener
 from tests.store.making import CANARY, PEPPER, ROW_KEY, entry, files_with, intent, modes, url
 
@@ -29,7 +29,7 @@ async def test_administration_works_while_a_gateway_serves(opener: Opener) -> No
 
         async def administer(store: object, name: str) -> None:
             for number in range(10):
-                await store.keys.create(name=f"{name} {number}", require=Level.TEE, pepper=PEPPER, now=1)  # type: ignore[attr-defined]
+                await store.keys.create(NewKey(name=f"{name} {number}", created_at=1), pepper=PEPPER)  # type: ignore[attr-defined]
 
         await asyncio.gather(serve(), administer(one, "a"), administer(two, "b"))
         assert len(await gateway.ledger.recent(1000)) == 500
@@ -76,12 +76,13 @@ async def test_a_directory_that_can_not_be_made_is_said(tmp_path: Path) -> None:
 
 
 async def test_content_in_any_field_reaches_no_file(opener: Opener, tmp_path: Path) -> None:
-    fields = ["request_id", "key_id", "endpoint", "model", "upstream", "level", "session_id", "price_version", "http_status", "cost_micro"]
+    fields = ["request_id", "key_id", "project", "endpoint", "model", "upstream", "level", "session_id", "price_version", "http_status", "cost_micro"]
+    fields += ["reserved_micro"]
     async with opener() as store:
         for field in fields:
             with pytest.raises(StoreError):
                 await store.ledger.complete(entry(**{field: CANARY}))
-        for field in ("request_id", "key_id", "model", "upstream", "level", "session_id", "started_ms"):
+        for field in ("request_id", "key_id", "project", "model", "upstream", "level", "session_id", "started_ms"):
             with pytest.raises(StoreError):
                 await store.ledger.intend(intent(**{field: CANARY}))
         await store.ledger.complete(entry())

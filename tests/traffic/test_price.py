@@ -33,7 +33,7 @@ def test_each_bucket_is_paid_once(usage: Usage, price: Price, cost: int) -> None
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 10**9))
 def test_the_cost_is_whole_and_at_most_one_above_the_exact_one(fresh: int, cached: int, output: int, price: int) -> None:
     exact = (fresh + cached + output) * price
-    cost = cost_micro(Usage(fresh, cached, output), Price(price, price))
+    cost = cost_micro(Usage(input_tokens=fresh, cached_tokens=cached, output_tokens=output), Price(price, price))
     assert exact <= cost * ONE < exact + ONE
 
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from ollm.wire.error_codes import ERROR_CODES, ErrorCode, codes_of
+from ollm.wire.error_code import ErrorCode
+from ollm.wire.error_codes import ERROR_CODES, codes_of
 from ollm.wire.errors import STREAM_CODE
 
 

@@ -23,6 +23,7 @@ from ollm.sim.reference import policy, policy_toml
 from ollm.sim.responder import CHAT_MODEL
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.sim.upstream import first_model
+from ollm.store.keys import NewKey
 from ollm.values.level import Level
 from ollm.values.secret import Hidden
 
@@ -119,5 +120,5 @@ async def _key(loaded: Loaded) -> str:
     source = loaded.settings.secrets.pepper
     async with store_of(loaded, role="admin") as store:
         pepper = key_bytes(loaded.secret(source), source)
-        text, _ = await store.keys.create(name="demo", require=Level.SIMULATED, pepper=pepper, now=SystemClock().now())
+        text, _ = await store.keys.create(NewKey(name="demo", require=Level.SIMULATED, created_at=SystemClock().now()), pepper=pepper)
     return text

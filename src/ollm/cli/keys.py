@@ -10,6 +10,7 @@ from ollm.app.build import store_of
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
 from ollm.cli.output import emit, quiet, say
 from ollm.config.load import Loaded, key_bytes
+from ollm.store.keys import NewKey
 from ollm.store.sqlite import Store
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
@@ -43,7 +44,7 @@ def create(
     async def work(store: Store) -> tuple[str, KeyRow]:
         now = int(time.time())
         expires = now + days * _DAY if days is not None else None
-        return await store.keys.create(name=name, require=require, pepper=pepper, now=now, expires_at=expires)
+        return await store.keys.create(NewKey(name=name, require=require, created_at=now, expires_at=expires), pepper=pepper)
 
     text, row = run(_with_store(loaded, work))
     if as_json:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from cryptography import x509
 
-from ollm.config import policy_rules
+from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.rules_file import check_references, rules_of
@@ -21,7 +21,7 @@ from ollm.values.secret import Sealed
 from ollm.wire.endpoints import NAMES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
-_SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
+_SHORT = 64  # characters that the ledger's column for upstreams holds
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _FLEET = re.compile(rf"{_LABEL}(?:\.{_LABEL})+\.[a-z][a-z0-9-]*")  # a host below a domain: no address, and no domain of the top level
@@ -72,7 +72,8 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
     policies = {name: policy_of(name, table, directory) for name, table in tables.items()}
     rules = {name: rules_of(name, table, directory) for name, table in rule_tables.items()}
     upstreams = {name: _placed(upstream) for name, upstream in settings.upstreams.items()}
-    settings = msgspec.structs.replace(settings, policies=policies, rules=rules, upstreams=upstreams)
+    models = price_rules.resolved(settings.models, settings.prices, settings.gateway)
+    settings = msgspec.structs.replace(settings, policies=policies, rules=rules, upstreams=upstreams, models=models)
     _check(settings)
     return settings
 
@@ -95,7 +96,7 @@ def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
 
 
 def _check(settings: Settings) -> None:
-    for kind, table in (("upstream", settings.upstreams), ("model", settings.models)):
+    for kind, table in (("upstream", settings.upstreams), ("model", settings.models), ("price", settings.prices)):
         for name in table:
             check_name(kind, name)
     listen_address(settings.gateway.listen)
@@ -143,8 +144,6 @@ def listen_address(listen: str) -> tuple[str, int]:
 def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
     if not model.upstreams:
         raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
-    if model.price is not None and not (_NAME.fullmatch(model.price.version) and len(model.price.version) <= _SHORT):
-        raise ConfigError(f"models.{name}.price.version is not a name of at most {_SHORT} characters", "use letters, digits and . _ : / @ -")
     for endpoint in model.endpoints or ():
         if endpoint not in NAMES:
             raise ConfigError(f"models.{name}.endpoints names {endpoint!r}, which is no endpoint", f"one of: {', '.join(sorted(NAMES))}")

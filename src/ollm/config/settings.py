@@ -12,8 +12,8 @@ from ollm.traffic.attempts import RetryRules
 from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
+from ollm.values.price import Price
 from ollm.values.rules import RuleException, Rules
-from ollm.values.usage import Price
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -34,6 +34,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     listen: str = "127.0.0.1:8400"
     data_dir: str = "state"  # relative to the configuration file
     floor: Level = Level.TEE  # no request is served below it, whatever its key says
+    currency: str = "USD"  # of all prices, costs and budgets: three letters
     durability: Literal["full", "process"] = "full"  # full: a completed answer survives power loss; process: it survives kill -9
     max_body_bytes: Count = 32 * 1024 * 1024  # images come as base64 inside the body
     max_concurrent: Count = 1024
@@ -116,12 +117,19 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None  # absent: routing.attempts
     upstream_model: str | None = None  # absent: the same name
     owned_by: str = "ollm"
-    price: Price | None = None
+    price: Price | tuple[Price, ...] | str | None = None  # a version, several, or the name of one in [prices]
     context_length: Count | None = None  # tokens of prompt and answer together
     max_output: Count | None = None  # tokens of an answer
     modalities: str | None = None  # what goes in and what comes out: "text+image->text"
     supported_parameters: tuple[str, ...] = ()  # members of a request that the model heeds
     endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """The versions of its price; none where it isn't known. A reference was resolved when the configuration was read."""
+        if isinstance(self.price, Price):
+            return (self.price,)
+        return self.price if isinstance(self.price, tuple) else ()
 
 
 class RoutingSettings(RetryRules, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -140,5 +148,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rules: dict[str, Rules] = {}
     exceptions: tuple[RuleException, ...] = ()
     upstreams: dict[str, UpstreamSettings] = {}
+    prices: dict[str, Price | tuple[Price, ...]] = {}  # that models refer to by name
     models: dict[str, ModelSettings] = {}
     defaults: dict[str, str] = {}  # endpoint → the model of requests that name none

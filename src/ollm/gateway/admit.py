@@ -11,6 +11,8 @@ from ollm.gateway.context import Gateway
 from ollm.traffic import choice
 from ollm.traffic.choice import Rule
 from ollm.traffic.routes import Demand, candidates, demand, preferred
+from ollm.values.price import price_at
+from ollm.values.standing import Standing
 from ollm.wire.dialects import DIALECTS
 from ollm.wire.preferences import NO_PREFERENCES, Preferences
 from ollm.wire.request import InferenceRequest
@@ -44,25 +46,41 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
     if not preferences.named <= gateway.settings.upstreams.keys():
         message = "provider names an upstream that is not configured here; GET /v1/models lists those of each model."
         raise ApiError(400, "invalid_request_error", "invalid_request", message, param="provider")
+    _allowed(caller.standing, name, request.endpoint.name)
     wanted = demand(gateway.settings.gateway.floor, caller.floor, preferences)
     ways = _ways(gateway, name, model, request.endpoint.name)
     if not ways:
         message = "None of this model's routes answers to this endpoint."
         raise ApiError(404, "invalid_request_error", "endpoint_not_supported", message, param="model")
-    names = candidates(tuple(ways), gateway.levels, wanted.floor)
+    open_to = tuple(ways) if caller.standing.upstreams is None else tuple(up for up in ways if up in caller.standing.upstreams)
+    if not open_to:
+        raise _not_allowed("provider_not_allowed", "None of this model's providers is one that this key may use.", "policy: provider not allowed")
+    names = candidates(open_to, gateway.levels, wanted.floor)
     if not names:
         reason = f"policy: no route of this model reaches level {wanted.floor}"
         message = f"This request requires execution level '{wanted.floor}', and no route of the model reaches it. The prompt was not forwarded."
         raise PolicyRefusal(ApiError(403, "permission_error", "execution_level", message, param="model"), reason)
     if preferences is not NO_PREFERENCES:
         native = [each for each in names if ways[each] == request.endpoint.name]
-        names = preferred(names, preferences, native, model.price)
+        names = preferred(names, preferences, native, price_at(model.prices, gateway.clock.now_ms()))
         if not names:
             message = "No route of this model is left by the request's own preferences. The prompt was not forwarded."
             raise PolicyRefusal(
                 ApiError(412, "invalid_request_error", "preferences_not_met", message, param="provider"), "policy: preferences not met"
             )
     return Ticket(name, model, wanted, _in_order(gateway, name, model, preferences, names), ways)
+
+
+def _allowed(standing: Standing, model: str, endpoint: str) -> None:
+    """Whether the terms above the key allow model and endpoint. Raises: PolicyRefusal."""
+    if standing.models is not None and model not in standing.models:
+        raise _not_allowed("model_not_allowed", "This key may not use this model.", "policy: model not allowed", param="model")
+    if standing.endpoints is not None and endpoint not in standing.endpoints:
+        raise _not_allowed("endpoint_not_allowed", "This key may not use this endpoint.", "policy: endpoint not allowed")
+
+
+def _not_allowed(code: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
+    return PolicyRefusal(ApiError(403, "permission_error", code, f"{message} The prompt was not forwarded.", param=param), reason)
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ollm.gateway.openapi.document import describe
 from ollm.gateway.pipeline import infer
 from ollm.gateway.places import Places
 from ollm.serving.http import Receive, Scope, Send, header
+from ollm.values.identity import Role
 from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.refused import refused_endpoint
 
@@ -60,6 +61,25 @@ NAMED_ROUTES: dict[str, dict[str, NamedHandler]] = {
 }
 
 
+_CALLERS = frozenset({Role.MEMBER})
+_READERS = frozenset({Role.MEMBER, Role.VIEWER, Role.AUDITOR, Role.ADMIN, Role.OWNER})
+PUBLIC: frozenset[Role] = frozenset()  # needs no key: nothing in it is anybody's
+
+# Who may ask what. A route that isn't here can't be served; one that asks for a key while it stands here as public serves nobody.
+ROLES: dict[str, frozenset[Role]] = {
+    **{endpoint.path: _CALLERS for endpoint in ENDPOINTS.values()},
+    "/v1/models": _READERS,
+    "/v1/models/": _READERS,
+    "/v1/aci/attestation": PUBLIC,
+    "/v1/aci/sessions": PUBLIC,
+    "/v1/aci/sessions/": PUBLIC,
+    "/v1/aci/receipts/": _READERS,
+    "/openapi.json": PUBLIC,
+    _HEALTH: PUBLIC,
+    "/readyz": PUBLIC,
+}
+
+
 class App:
     """ASGI callable over `gateway`."""
 
@@ -102,11 +122,14 @@ class App:
             self._refuse_on_purpose(call, method, path)
         if methods is not None:
             handler = _allowed(methods, method)
+            call.roles = ROLES[path]
             await handler(self._gateway, call)
             return
         for prefix, named in NAMED_ROUTES.items():
             if path.startswith(prefix) and len(path) > len(prefix):
-                await _allowed(named, method)(self._gateway, call, path[len(prefix) :])
+                one = _allowed(named, method)
+                call.roles = ROLES[prefix]
+                await one(self._gateway, call, path[len(prefix) :])
                 return
         raise ApiError(404, "invalid_request_error", "unknown_url", "There is no such endpoint here.")
 
@@ -114,6 +137,7 @@ class App:
         """Raises: ApiError 404 with the reason, or 401, for an endpoint that is known and not served."""
         refusal = refused_endpoint(method, path)
         if refusal is not None:
+            call.roles = _READERS
             authenticate(self._gateway, call)
             raise ApiError(404, "invalid_request_error", "endpoint_refused", refusal.message)
 

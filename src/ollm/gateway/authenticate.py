@@ -9,14 +9,20 @@ from ollm.serving.http import Scope, bearer
 from ollm.store.keys import authenticate as match_key
 from ollm.values.level import Level
 from ollm.values.secret import Sealed
+from ollm.values.standing import Standing
 
 
 class Caller(msgspec.Struct, frozen=True):
-    key_id: str
-    floor: Level
+    standing: Standing
     secret: Sealed  # opens the caller's own receipts; lives as long as the request
-    project: str | None = None  # whose key it is
-    rules: tuple[str, ...] = ()  # tables of [rules] that its terms name, beside those for everybody
+
+    @property
+    def key_id(self) -> str:
+        return self.standing.key_id
+
+    @property
+    def floor(self) -> Level:
+        return self.standing.floor
 
 
 _REFUSED = "The API key is missing or not valid."
@@ -25,13 +31,19 @@ _HEADERS = (b"authorization", b"x-api-key", b"api-key")  # OpenAI's clients, Ant
 
 
 def authenticate(gateway: Gateway, call: Call) -> Caller:
-    """The caller behind the request's key. Raises: ApiError 401, the same for unknown, wrong, expired and revoked keys."""
+    """The caller behind the request's key. Raises: ApiError 401, the same for unknown, wrong, expired and revoked keys; 403 where the key's
+    role isn't one of this route's, or where it may not be used from.
+    """
     text = presented(call.scope)
     found = match_key(text, gateway.keys, gateway.pepper, gateway.clock.now()) if text is not None else None
     if found is None:
         raise ApiError(401, "invalid_request_error", "invalid_api_key", _REFUSED + _MEND, headers={"www-authenticate": "Bearer"})
-    row, secret = found
-    return Caller(row.key_id, Level(row.require), Sealed(secret))
+    standing, secret = found
+    if standing.role not in call.roles:
+        raise ApiError(403, "permission_error", "role_not_allowed", f"A key of role '{standing.role}' may not do this.")
+    if standing.networks and not standing.reachable_from(call.address):
+        raise ApiError(403, "permission_error", "network_not_allowed", "This key may not be used from this network.")
+    return Caller(standing, Sealed(secret))
 
 
 def presented(scope: Scope) -> str | None:

@@ -6,6 +6,7 @@ from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
+from ollm.values.identity import Role
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -19,7 +20,7 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
@@ -30,6 +31,7 @@ class Call:
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
         self.dialect = "openai"  # whose error objects this client reads
+        self.roles: frozenset[Role] = frozenset()  # that the route serves; none until it is known
 
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises: ApiError 400, 413, 415, 503."""
@@ -37,6 +39,12 @@ class Call:
             body = await read_body(self.scope, self._receive, limit, incoming.came)
         self._places.check()
         return body
+
+    @property
+    def address(self) -> str:
+        """Where the connection comes from; "" for a socket without addresses."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
 
     @property
     def content_type(self) -> str:

@@ -14,7 +14,7 @@ from ollm.traffic.health import Attempt
 from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
-from ollm.values.usage import Usage
+from ollm.values.usage import Tier, Usage
 from ollm.wire.dialects.dialect import Dialect
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.request import InferenceRequest
@@ -32,9 +32,9 @@ class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway",
-        "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
-        "started_ms", "stem", "streamed", "upstream", "usage", "verify_us",
+        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
+        "gateway", "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
+        "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
@@ -51,6 +51,7 @@ class Exchange:
         self.attempt: Attempt | None = None  # the one that is under way
         self.on_the_way = False  # bytes of the prompt are about to leave in that attempt, or have left
         self.prompt_bytes = 0  # of the client's text, for an estimate of its tokens
+        self.characters = 0  # of the client's text, where it is spoken
         self.answer_bytes = 0  # that were handed out
         self.returned = hashlib.sha256()  # over the exact bytes of the answer, as they are handed out
         self.model: str | None = None  # its own name
@@ -61,6 +62,7 @@ class Exchange:
         self.session: Route | None = None
         self.dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
         self.usage: Usage | None = None
+        self.tier: Tier | None = None  # that served, where the answer says so
         self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
         self.intended = False
         self.sent_at = 0.0
@@ -76,6 +78,7 @@ class Exchange:
         self.model = self.gateway.names.get(request.model)
         self.asked = request.model if self.model is not None else None
         self.prompt_bytes = request.text_bytes
+        self.characters = request.characters
 
     @property
     def attempts(self) -> int:

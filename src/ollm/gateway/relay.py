@@ -116,7 +116,7 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             out = rewriter.feed(data) if data else rewriter.close()
             if not exchange.pieces and rewriter.content_events:
                 answer.began()
-            exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_events
+            exchange.usage, exchange.tier, exchange.pieces = rewriter.usage, rewriter.tier, rewriter.content_events
             if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
     except (UpstreamError, SealError, WireError) as broken:
@@ -210,7 +210,7 @@ def _note_speed(exchange: Exchange) -> None:
     """How fast the answer came, for those who prefer the fastest."""
     if exchange.attempt is not None and exchange.usage is not None:
         seconds = (exchange.since(exchange.sent_at) - exchange.first_us) / 1_000_000
-        exchange.attempt.spoke(exchange.usage.output_tokens, seconds, exchange.gateway.clock.monotonic())
+        exchange.attempt.spoke(exchange.usage.completion_tokens, seconds, exchange.gateway.clock.monotonic())
 
 
 def _error_event(exchange: Exchange, error: ApiError) -> bytes:

@@ -1,9 +1,9 @@
 """Intents: an append-only text file that survives kill -9, beside the database.
 
-    ollm-intents 1 4be1…<installation id>
-    5c0d…<request id> abcdefgh234567ab small enclave-1 tee 9f86…<session id> 1700000000000 1a2b3c4d
+    ollm-intents 2 4be1…<installation id>
+    5c0d…<request id> abcdefgh234567ab proj_default small enclave-1 tee 9f86…<session id> 1700000000000 1a2b3c4d
 
-One line per request that may have reached a provider: request, key, model, upstream, level, session ("-" if none), start
+One line per request that may have reached a provider: request, key, project, model, upstream, level, session ("-" if none), start
 in Unix milliseconds, CRC-32 of what stands before it. A line is one write(2): it is in the page cache, which outlives the
 process, before the request goes on. Nothing is ever struck out: a request that has a row in the ledger is done. When the
 file has grown, the lines of requests under way are carried over to a new one, which takes its place by rename.
@@ -24,15 +24,14 @@ from ollm.values.ledger import Intent
 ROTATE_BYTES = 4 * 1024 * 1024  # about 20,000 requests: read back in some 50 ms at start
 
 _NAME = r"[A-Za-z0-9._/:@+-]"
-_BODY = re.compile(
-    rf"([0-9a-f]{{32}}) ([a-z0-9]{{1,32}}) ({_NAME}{{1,128}}) ({_NAME}{{1,128}}) (tee|zdr|simulated) (-|[0-9a-f]{{64}}) ([0-9]{{1,15}})", re.ASCII
-)
+_ROUTE = rf"([a-z0-9]{{1,32}}) ([a-z0-9_]{{1,32}}) ({_NAME}{{1,128}}) ({_NAME}{{1,128}}) (tee|zdr|simulated) (-|[0-9a-f]{{64}})"
+_BODY = re.compile(rf"([0-9a-f]{{32}}) {_ROUTE} ([0-9]{{1,15}})", re.ASCII)
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MAX_MS = 10**15
 _MAX_ROUTES = 4096
 _FOREIGN = "an intent holds what is neither an id of ours nor a name from the configuration"
-_Route = tuple[str, str, str, str, str | None]
+_Route = tuple[str, str, str, str, str, str | None]
 
 
 class Journal:
@@ -42,7 +41,7 @@ class Journal:
         """Open or make the file at `path`. Raises: StoreError when it belongs to another installation."""
         private_file(path)
         self._path = path
-        self._head = f"ollm-intents 1 {installation_id}\n".encode()
+        self._head = f"ollm-intents 2 {installation_id}\n".encode()
         self._lines: dict[str, bytes] = {}
         self._routes: dict[_Route, str] = {}
         found = path.read_bytes()
@@ -62,7 +61,7 @@ class Journal:
 
     def add(self, intent: Intent) -> None:
         """Write the intent. Raises: StoreError when it can't be written; then the request must not be sent."""
-        route = (intent.key_id, intent.model, intent.upstream, intent.level, intent.session_id)
+        route = (intent.key_id, intent.project, intent.model, intent.upstream, intent.level, intent.session_id)
         words = self._routes.get(route)
         if words is None:
             words = self._judged(route)
@@ -76,8 +75,8 @@ class Journal:
 
     def _judged(self, route: _Route) -> str:
         """The middle of a line, judged once for each caller and session. Raises: StoreError."""
-        key_id, model, upstream, level, session_id = route
-        words = f"{key_id} {model} {upstream} {level} {session_id or '-'}"
+        key_id, project, model, upstream, level, session_id = route
+        words = f"{key_id} {project} {model} {upstream} {level} {session_id or '-'}"
         if _BODY.fullmatch(f"{'0' * 32} {words} 0") is None:
             raise StoreError(_FOREIGN)
         if len(self._routes) >= _MAX_ROUTES:
@@ -139,6 +138,6 @@ class Journal:
 
 
 def _intent(match: re.Match[str]) -> Intent:
-    request_id, key_id, model, upstream, level, session_id, started_ms = match.groups()
+    request_id, key_id, project, model, upstream, level, session_id, started_ms = match.groups()
     session = None if session_id == "-" else session_id
-    return Intent(request_id, key_id, model, upstream, level, session, int(started_ms))
+    return Intent(request_id, key_id, model, upstream, level, session, int(started_ms), project)

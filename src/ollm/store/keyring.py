@@ -6,38 +6,66 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from ollm.errors import StoreError
 from ollm.store.database import store_error, writing
-from ollm.store.keys import RANDOM_BYTES, authenticated, is_authentic, mint_key
+from ollm.store.keys import RANDOM_BYTES, NewKey, mint_key
 from ollm.store.schema import api_keys
+from ollm.store.subjects import TABLES, Subject, authenticated, columns_of, is_authentic, subject_of
+from ollm.values.identity import Organisation, Project, Role, ServiceAccount, User
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
+from ollm.values.standing import Credential, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
 MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
 
 
+class Watch(Protocol):
+    """Reads the counter of changes, within so many seconds. Raises: StoreError."""
+
+    async def generation(self, seconds: float) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class FileWatch:
+    """The counter in an SQLite database, on a connection of its own, used on the event loop: reading a row of a WAL database waits for nobody."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+    async def generation(self, seconds: float) -> int:
+        try:
+            (generation,) = self._connection.execute("SELECT key_generation FROM installation").fetchone()
+        except (sqlite3.Error, TypeError):
+            raise StoreError("reading the counter of changes failed") from None
+        return int(generation)
+
+    async def close(self) -> None:
+        self._connection.close()
+
+
 class SqlKeys:
     """ports.Keys, and the administration of keys. Rows that aren't authentic are absent and listed in `rejected`."""
 
-    def __init__(self, engine: Engine, path: Path, row_key: bytes) -> None:
+    def __init__(self, engine: Engine, watch: Watch, row_key: bytes) -> None:
         self._engine = engine
         self._row_key = row_key
-        self._rows: Mapping[str, KeyRow] = {}
+        self._credentials: Mapping[str, Credential] = {}
         self._generation = -1
         self._misses = 0
         self._poller: asyncio.Task[None] | None = None
-        # Of its own, used on the event loop only: reading one row of a WAL database waits for nobody.
-        self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._watch = watch
         self.rejected: tuple[str, ...] = ()
 
-    def lookup(self, key_id: str) -> KeyRow | None:
-        return self._rows.get(key_id)
+    def lookup(self, key_id: str) -> Credential | None:
+        return self._credentials.get(key_id)
 
     async def start(self) -> None:
         """Read all rows, then watch for changes by other processes. Raises: StoreError."""
@@ -49,19 +77,11 @@ class SqlKeys:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
                 await self._poller
-        self._watch.close()
+        await self._watch.close()
 
-    async def create(self, *, name: str, require: Level, pepper: bytes, now: int, expires_at: int | None = None) -> tuple[str, KeyRow]:
-        """A new key: its text, which is not kept, and its row. Raises: StoreError when `name` isn't 1-64 plain characters."""
-        text, row = mint_key(
-            pepper=pepper,
-            row_key=self._row_key,
-            name=name,
-            require=require,
-            created_at=now,
-            expires_at=expires_at,
-            random=os.urandom(RANDOM_BYTES),
-        )
+    async def create(self, new: NewKey, *, pepper: bytes) -> tuple[str, KeyRow]:
+        """A new key: its text, which is not kept, and its row. Raises: StoreError when its name isn't 1-64 plain characters."""
+        text, row = mint_key(new, pepper=pepper, row_key=self._row_key, random=os.urandom(RANDOM_BYTES))
         await asyncio.to_thread(self._insert, row)
         await self.refresh()
         return text, row
@@ -69,7 +89,7 @@ class SqlKeys:
     async def list(self) -> list[KeyRow]:
         """All authentic rows, revoked and expired ones too, oldest first."""
         await self.refresh()
-        return sorted(self._rows.values(), key=lambda row: (row.created_at, row.key_id))
+        return sorted((each.row for each in self._credentials.values()), key=lambda row: (row.created_at, row.key_id))
 
     async def revoke(self, key_id: str, now: int) -> KeyRow:
         """Make the key invalid from `now` on; a second time keeps the first time. Raises: StoreError when there is no such key."""
@@ -88,42 +108,67 @@ class SqlKeys:
         generation, found = await asyncio.to_thread(self._read)
         if generation < self._generation:
             return  # a refresh that began later has ended earlier
-        known = self._rows
-        rows, rejected = {}, []
-        for row in found:
-            if known.get(row.key_id) == row or is_authentic(row, self._row_key):
-                rows[row.key_id] = row
+        self._credentials, self.rejected, self._generation = *self._judged(found), generation
+
+    def _judged(self, found: "_Rows") -> tuple[Mapping[str, Credential], tuple[str, ...]]:
+        """Those of the keys whose rows are authentic, each with what it may do, and the ids of rows that are not."""
+        rejected: list[str] = []
+
+        def authentic(rows: Sequence[Subject]) -> dict[str, Subject]:
+            """By id: a row's first column."""
+            kept = {}
+            for row in rows:
+                name = getattr(row, row.__struct_fields__[0])
+                if is_authentic(row, self._row_key):
+                    kept[name] = row
+                else:
+                    rejected.append(name)
+            return kept
+
+        above = _Above(authentic(found.organisations), authentic(found.projects), authentic(found.accounts), authentic(found.users))
+        known = self._credentials
+        keys = {}
+        for row in found.keys:
+            before = known.get(row.key_id)
+            if (before is not None and before.row == row) or is_authentic(row, self._row_key):
+                keys[row.key_id] = Credential(row, above.standing(row))
             else:
                 rejected.append(row.key_id)
-        self._rows, self.rejected, self._generation = rows, tuple(rejected), generation
+        return keys, tuple(rejected)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                (generation,) = self._watch.execute("SELECT key_generation FROM installation").fetchone()
+                generation = await self._watch.generation(POLL_SECONDS)
                 if generation != self._generation:
                     self._generation = -1  # also when it went back: someone put an older database in place
                     await self.refresh()
                 self._misses = 0
-            except (sqlite3.Error, StoreError, TypeError):
+            except StoreError:
                 self._misses += 1
                 if self._misses >= MAX_MISSES:
-                    self._rows, self._generation = {}, -1
+                    self._credentials, self._generation = {}, -1
 
-    def _read(self) -> tuple[int, Sequence[KeyRow]]:
+    def _read(self) -> tuple[int, "_Rows"]:
         try:
             with self._engine.begin() as connection:
                 generation = connection.exec_driver_sql("SELECT key_generation FROM installation").scalar_one()
-                found = connection.execute(select(*(api_keys.c[name] for name in KeyRow.__struct_fields__))).all()
+                found = _Rows(
+                    keys=_all(connection, KeyRow),
+                    organisations=_all(connection, Organisation),
+                    projects=_all(connection, Project),
+                    accounts=_all(connection, ServiceAccount),
+                    users=_all(connection, User),
+                )
         except DatabaseError as error:
             raise store_error(error, "reading the keys") from None
-        return int(generation), [KeyRow(*row) for row in found]
+        return int(generation), found
 
     def _insert(self, row: KeyRow) -> None:
         try:
             with writing(self._engine).begin() as connection:
-                connection.execute(insert(api_keys).values(msgspec.structs.asdict(row)))
+                connection.execute(insert(api_keys).values(columns_of(row)))
         except DatabaseError as error:
             raise store_error(error, "storing the key") from None
 
@@ -131,8 +176,8 @@ class SqlKeys:
         try:
             with writing(self._engine).begin() as connection:
                 columns = (api_keys.c[name] for name in KeyRow.__struct_fields__)
-                found = connection.execute(select(*columns).where(api_keys.c.key_id == key_id)).one_or_none()
-                row = None if found is None else KeyRow(*found)
+                found = connection.execute(select(*columns).where(api_keys.c.key_id == key_id).with_for_update()).one_or_none()
+                row = None if found is None else subject_of(KeyRow, tuple(found))
                 if row is None or not is_authentic(row, self._row_key):
                     raise StoreError("there is no such key", "list the keys to see their ids")
                 row = authenticated(
@@ -144,6 +189,43 @@ class SqlKeys:
         except DatabaseError as error:
             raise store_error(error, "changing the key") from None
         return row
+
+
+class _Rows(NamedTuple):
+    """What the tables hold, as it was read."""
+
+    keys: Sequence[KeyRow]
+    organisations: Sequence[Organisation]
+    projects: Sequence[Project]
+    accounts: Sequence[ServiceAccount]
+    users: Sequence[User]
+
+
+class _Above(NamedTuple):
+    """What stands above keys, by id: authentic rows alone."""
+
+    organisations: Mapping[str, Organisation]
+    projects: Mapping[str, Project]
+    accounts: Mapping[str, ServiceAccount]
+    users: Mapping[str, User]
+
+    def standing(self, row: KeyRow) -> Standing | None:
+        """What the key may do; None when its project, its organisation or its owner is gone or was never there."""
+        project = self.projects.get(row.project_id)
+        organisation = self.organisations.get(project.org_id) if project is not None else None
+        if project is None or organisation is None or project.archived_at is not None or organisation.archived_at is not None:
+            return None
+        if row.owner is not None:
+            owner = self.accounts.get(row.owner) or self.users.get(row.owner)
+            if owner is None or owner.removed_at is not None:
+                return None
+        above = {organisation.org_id: organisation.terms, project.project_id: project.terms, row.key_id: row.terms}
+        return standing_of(row.key_id, Role(row.role), Level(row.require), above, project_id=project.project_id, org_id=organisation.org_id)
+
+
+def _all(connection: Connection, kind: type[Subject]) -> list[Subject]:
+    table = TABLES[kind]
+    return [subject_of(kind, tuple(row)) for row in connection.execute(select(*(table.c[name] for name in kind.__struct_fields__)))]
 
 
 def _earliest(first: int | None, second: int | None) -> int | None:

@@ -16,9 +16,13 @@ import re
 import msgspec
 
 from ollm.ports import Keys
+from ollm.store.subjects import authenticated
+from ollm.values.identity import DEFAULT_PROJECT, Role
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
 from ollm.values.mac import hmac_sha256
+from ollm.values.standing import Standing
+from ollm.values.terms import NO_TERMS, Terms
 
 RANDOM_BYTES = 42  # what mint_key draws on: 10 for the id, 32 for the secret
 _ID_BYTES = 10
@@ -30,10 +34,22 @@ _NO_SECRET = bytes(32)
 _NO_MAC = bytes(32)  # no key's HMAC in practice; compared against where there is no row, so that the time is the same
 
 
-def mint_key(
-    *, pepper: bytes, row_key: bytes, name: str, require: Level, created_at: int, expires_at: int | None = None, random: bytes
-) -> tuple[str, KeyRow]:
-    """A new key's text, to be shown once, and its row. `random` is 42 fresh random bytes; times are Unix seconds."""
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What an admin says of a key to be made. Times are Unix seconds."""
+
+    name: str
+    require: Level = Level.TEE
+    created_at: int
+    expires_at: int | None = None
+    project_id: str = DEFAULT_PROJECT
+    owner: str | None = None
+    role: Role = Role.MEMBER
+    terms: Terms = NO_TERMS
+    replaces: str | None = None
+
+
+def mint_key(new: NewKey, *, pepper: bytes, row_key: bytes, random: bytes) -> tuple[str, KeyRow]:
+    """A new key's text, to be shown once, and its row. `random` is 42 fresh random bytes."""
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"a key takes {RANDOM_BYTES} random bytes")
     key_id = base64.b32encode(random[:_ID_BYTES]).decode().lower()
@@ -41,13 +57,18 @@ def mint_key(
     text = f"sk-ollm-{key_id}-{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
     row = KeyRow(
         key_id=key_id,
-        name=name,
+        name=new.name,
         mac=hmac.digest(pepper, secret, "sha256"),
-        require=require,
-        created_at=created_at,
-        expires_at=expires_at,
+        require=new.require,
+        created_at=new.created_at,
+        expires_at=new.expires_at,
         revoked_at=None,
         row_mac=b"",
+        project_id=new.project_id,
+        owner=new.owner,
+        role=new.role,
+        terms=new.terms,
+        replaces=new.replaces,
     )
     return text, authenticated(row, row_key)
 
@@ -60,33 +81,19 @@ def parse_key(text: str) -> tuple[str, bytes] | None:
     return match[1].decode(), binascii.a2b_base64(match[2].translate(_URL_SAFE) + b"=")
 
 
-def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[KeyRow, bytes] | None:
-    """The row and secret of a valid key, or None: malformed, unknown, wrong, revoked or expired at `now` (Unix seconds).
+def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[Standing, bytes] | None:
+    """What a valid key may do, and its secret; None: malformed, unknown, wrong, revoked, disabled, expired at `now` (Unix seconds), or
+    of a project or an owner that is gone.
 
     An unknown id and a wrong secret take the same steps; only who knows the secret can tell revoked from unknown by time.
     """
     parsed = parse_key(text)
     key_id, secret = parsed if parsed is not None else ("", _NO_SECRET)
-    row = keys.lookup(key_id)
-    genuine = hmac.compare_digest(hmac_sha256(pepper, secret), row.mac if row is not None else _NO_MAC)
-    if not genuine or row is None or parsed is None:
+    found = keys.lookup(key_id)
+    genuine = hmac.compare_digest(hmac_sha256(pepper, secret), found.row.mac if found is not None else _NO_MAC)
+    if not genuine or found is None or parsed is None or found.standing is None:
         return None
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+    row = found.row
+    if row.revoked_at is not None or row.disabled_at is not None or (row.expires_at is not None and row.expires_at <= now):
         return None
-    return row, secret
-
-
-def row_mac(row: KeyRow, row_key: bytes) -> bytes:
-    """HMAC-SHA-256 over all columns of `row` but `row_mac`, as a JSON array, which has one reading."""
-    columns = (row.key_id, row.name, row.mac.hex(), row.require, row.created_at, row.expires_at, row.revoked_at)
-    return hmac.digest(row_key, b"ollm.store.key-row.v1\0" + msgspec.json.encode(columns), "sha256")
-
-
-def authenticated(row: KeyRow, row_key: bytes) -> KeyRow:
-    """`row` with the MAC that its other columns call for."""
-    return msgspec.structs.replace(row, row_mac=row_mac(row, row_key))
-
-
-def is_authentic(row: KeyRow, row_key: bytes) -> bool:
-    """Whether the row's MAC is the one that its other columns call for."""
-    return hmac.compare_digest(row_mac(row, row_key), row.row_mac)
+    return found.standing, secret

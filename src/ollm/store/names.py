@@ -28,6 +28,7 @@ class Names:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.keys = Kind(db, "key")
+        self.projects = Kind(db, "project")
         self.endpoints = Kind(db, "endpoint")
         self.models = Kind(db, "model")
         self.upstreams = Kind(db, "upstream")
@@ -35,6 +36,6 @@ class Names:
         self.prices = Kind(db, "price")
 
     def forget(self) -> None:
-        for kind in (self.keys, self.endpoints, self.models, self.upstreams, self.sessions, self.prices):
+        for kind in (self.keys, self.projects, self.endpoints, self.models, self.upstreams, self.sessions, self.prices):
             kind.clear()
             kind[None] = None

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.sqlite import dialect, insert
 from ollm.store.names import Names
 from ollm.store.schema import LEVELS, ledger, receipts
 from ollm.values.ledger import Entry, Intent, Status
-from ollm.values.usage import Usage
+from ollm.values.usage import COUNTS, Usage
 
 # DO NOTHING covers this one conflict; OR IGNORE would also swallow violations of CHECKs.
 INSERT_ENTRY = str(insert(ledger).on_conflict_do_nothing(index_elements=["request_id"]).compile(dialect=dialect()))
@@ -26,6 +26,7 @@ def row_of(number: int, entry: Entry, names: Names) -> tuple[object, ...]:
         number,
         entry.request_id,
         names.keys[entry.key_id],
+        names.projects[entry.project],
         names.endpoints[entry.endpoint],
         names.models[entry.model],
         names.upstreams[entry.upstream],
@@ -37,10 +38,22 @@ def row_of(number: int, entry: Entry, names: Names) -> tuple[object, ...]:
         entry.started_ms,
         usage.input_tokens,
         usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_long_tokens,
+        usage.audio_input_tokens,
+        usage.image_input_tokens,
         usage.output_tokens,
         usage.reasoning_tokens,
+        usage.audio_output_tokens,
+        usage.image_output_tokens,
+        usage.images,
+        usage.audio_ms,
+        usage.characters,
         1 if usage.estimated else 0,
+        1 if usage.count_mismatch else 0,
+        usage.tier,
         entry.cost_micro,
+        entry.reserved_micro,
         names.prices[entry.price_version],
         entry.verify_us,
         entry.headers_us,
@@ -52,11 +65,10 @@ def row_of(number: int, entry: Entry, names: Names) -> tuple[object, ...]:
 def entry_of(row: RowMapping, receipt: bytes | None) -> Entry:
     """The entry in a row of `ledger_text`."""
     usage = Usage(
-        input_tokens=row["input_tokens"],
-        cached_tokens=row["cached_tokens"],
-        output_tokens=row["output_tokens"],
-        reasoning_tokens=row["reasoning_tokens"],
+        **{count: row[count] for count in COUNTS},
         estimated=bool(row["estimated"]),
+        count_mismatch=bool(row["count_mismatch"]),
+        tier=row["tier"],
     )
     return Entry(
         **{name: row[name] for name in _SAME},
@@ -89,4 +101,5 @@ def lost(intent: Intent) -> Entry:
         first_us=0,
         total_us=0,
         receipt=None,
+        project=intent.project,
     )

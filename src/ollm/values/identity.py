@@ -1,6 +1,6 @@
 """Who stands behind a request: organisations have projects, projects have keys of people and of service accounts.
 
-Times are Unix seconds. Each row carries a MAC over its other columns, under a key that the store doesn't hold (`store.row_macs`).
+Times are Unix seconds. Each row carries a MAC over its other columns, under a key that the store doesn't hold (`store.subjects`).
 """
 
 import enum
@@ -72,5 +72,3 @@ class Membership(msgspec.Struct, frozen=True):
 
 DEFAULT_ORG = "org_default"
 DEFAULT_PROJECT = "proj_default"
-
-

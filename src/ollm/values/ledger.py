@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from ollm.values.identity import DEFAULT_PROJECT
+from ollm.values.terms import NO_TERMS, Terms
 from ollm.values.usage import Usage
 
 
@@ -26,6 +28,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     level: str
     session_id: str | None  # None on a route without attestation
     started_ms: int  # Unix milliseconds
+    project: str = DEFAULT_PROJECT  # of the key
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +53,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     first_us: int  # upstream request sent until its first body byte
     total_us: int  # request accepted until the last answer byte was handed over
     receipt: bytes | None  # sealed under a key of the caller's; None when no receipt is due
+    project: str = DEFAULT_PROJECT  # of the key
+    reserved_micro: int | None = None  # held back from budgets when the request began; None: nothing was
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -63,9 +68,15 @@ class KeyRow(msgspec.Struct, frozen=True):
     expires_at: int | None
     revoked_at: int | None
     row_mac: bytes  # HMAC over all other columns under a key that the store does not hold
+    project_id: str = DEFAULT_PROJECT
+    owner: str | None = None  # the service account or the person that it belongs to
+    role: str = "member"
+    terms: Terms = NO_TERMS
+    disabled_at: int | None = None  # refused from then on, until it is enabled again
+    replaces: str | None = None  # the key that it was made to take the place of
 
     def __repr__(self) -> str:
-        return f"KeyRow({self.key_id!r}, {self.name!r}, require={self.require!r}, mac=<hidden>)"
+        return f"KeyRow({self.key_id!r}, {self.name!r}, require={self.require!r}, role={self.role!r}, mac=<hidden>)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("key_id", self.key_id), ("name", self.name), ("require", self.require)]
+        return [("key_id", self.key_id), ("name", self.name), ("require", self.require), ("role", self.role)]

@@ -5,40 +5,9 @@ Codes are stable: clients compare them.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
 
-import msgspec
-
-# Traits of operations: an error comes where the operation has one of its traits.
-Trait: TypeAlias = Literal[
-    "any",  # every request, before or whatever it asks for
-    "keyed",  # wants an API key
-    "body",  # reads a body
-    "inference",  # goes the way of a prompt
-    "model",  # names a model in its path
-    "query",  # reads the query string
-    "receipt",
-    "session",
-    "attestation",
-    "ready",
-    "stored",  # reads or writes records
-    "refused",  # known and not served
-    "unrouted",  # no operation of this gateway
-]
-Group: TypeAlias = Literal["request", "connection", "trust", "provider", "gateway"]
-
-
-class ErrorCode(msgspec.Struct, frozen=True, kw_only=True):
-    """`means` in one line; `cause` and `mend` in sentences. Texts are Markdown for the reference page."""
-
-    status: int
-    group: Group
-    where: tuple[Trait, ...]
-    means: str
-    cause: str
-    mend: str
-    receipt: bool = False  # the answer has x-receipt-id
-    in_type: bool = False  # the name stands in `type`, and `code` is null: ACI's wish
+from ollm.wire.error_code import ErrorCode, Trait
+from ollm.wire.permission_codes import PERMISSION, TRUST
 
 
 def _request(status: int, where: tuple[Trait, ...], means: str, cause: str, mend: str) -> ErrorCode:
@@ -207,47 +176,6 @@ _CONNECTION = {
     ),
 }
 
-_TRUST = {
-    "execution_level": ErrorCode(
-        status=403,
-        group="trust",
-        where=("inference",),
-        means="no route of the model reaches the level that key, configuration or request demand",
-        cause="The strictest of `gateway.floor`, the key's `require` and the request's constraint is above the level of every route of the model.",
-        mend="Choose a model with a route of that level (`GET /v1/models?assurance=tee`), or a key that accepts less, where the operator grants one.",
-        receipt=True,
-    ),
-    "upstream_verification_failed": ErrorCode(
-        status=503,
-        group="trust",
-        where=("inference",),
-        means="the machine could not be verified; the message names [the check](checks.md). Nothing of the prompt has left",
-        cause="Its evidence was refused, could not be fetched in time, or its key changed between verification and request.",
-        mend="Look the check up. `ollm verify provider NAME` repeats the verification and explains it, `GET /v1/models` says when the gateway does. "
-        "Never fall back to an endpoint that verifies less.",
-        receipt=True,
-    ),
-    "preferences_not_met": ErrorCode(
-        status=412,
-        group="trust",
-        where=("inference",),
-        means="the request's own [preferences](../howto/route-requests.md#what-a-request-may-prefer) leave no route of the model",
-        cause="`only`, `ignore`, `max_price` or `require_parameters` in `provider`, taken together, leave none of the routes that could serve.",
-        mend="Loosen one of them, or ask for a model with other routes: `GET /v1/models` lists those of each, with prices.",
-        receipt=True,
-    ),
-    "session_not_accepted": ErrorCode(
-        status=412,
-        group="trust",
-        where=("inference",),
-        means="none of the sessions that the request names can serve it now; stands in `type`, as ACI wants it, and `code` is null",
-        cause="The sessions in `provider.aci_session_ids` are over, or replaced by newer ones, or of other models.",
-        mend="Fetch `GET /v1/aci/sessions?model=…`, look at what is new, and name what you accept.",
-        receipt=True,
-        in_type=True,
-    ),
-}
-
 _PROVIDER = {
     "upstream_rejected": _provider(
         400,
@@ -376,7 +304,7 @@ _GATEWAY = {
     ),
 }
 
-ERROR_CODES: Mapping[str, ErrorCode] = _REQUEST | _CONNECTION | _TRUST | _PROVIDER | _GATEWAY
+ERROR_CODES: Mapping[str, ErrorCode] = _REQUEST | PERMISSION | _CONNECTION | TRUST | _PROVIDER | _GATEWAY
 
 
 def codes_of(traits: Iterable[Trait]) -> dict[str, ErrorCode]:

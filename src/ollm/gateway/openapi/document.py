@@ -16,7 +16,8 @@ from ollm.gateway.context import Gateway
 from ollm.gateway.openapi.bodies import ROUTE_DEMANDS, request_body
 from ollm.gateway.openapi.operations import JSON, Operation, operations
 from ollm.gateway.openapi.schemas import SCHEMAS, SHA256, TEXT, Schema, ref
-from ollm.wire.error_codes import ErrorCode, codes_of
+from ollm.wire.error_code import ErrorCode
+from ollm.wire.error_codes import codes_of
 from ollm.wire.refused import REFUSED_ENDPOINTS
 
 _ABOUT = (

@@ -7,7 +7,7 @@ import msgspec
 
 from ollm.gateway.openapi.schemas import HEX32, TEXT, Schema, ref
 from ollm.wire.endpoints import ENDPOINTS, Endpoint
-from ollm.wire.error_codes import Trait
+from ollm.wire.error_code import Trait
 
 JSON = "application/json"
 EVENTS = "text/event-stream"

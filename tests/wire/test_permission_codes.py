@@ -1,0 +1,12 @@
+"""Errors of permission and of trust."""
+
+from ollm.wire.permission_codes import PERMISSION, TRUST
+
+
+def test_what_is_not_permitted_is_never_called_a_failure_of_the_gateway() -> None:
+    assert {code.status for code in PERMISSION.values()} == {403}
+    assert all(code.group == "trust" for code in TRUST.values())
+
+
+def test_refusals_for_trust_have_receipts() -> None:
+    assert all(code.receipt for code in TRUST.values() if "inference" in code.where)
