@@ -61,7 +61,7 @@ def check_rules(where: str, name: str, rules: Rules) -> None:
 
 def _check_prompt(where: str, table: str, rule: PromptRule) -> None:
     if (rule.detect == "pattern") != (rule.pattern is not None):
-        raise ConfigError(f"{where} has only one of detect = \"pattern\" and pattern", "write both, or name a detector of ours")
+        raise ConfigError(f'{where} has only one of detect = "pattern" and pattern', "write both, or name a detector of ours")
     if rule.detect != "pattern" and rule.longest != _DEFAULT.longest:
         raise ConfigError(f"{where} sets longest, and its detector knows how long its matches are", "leave it out")
     if rule.action != "mask" and rule.mask != _DEFAULT.mask:

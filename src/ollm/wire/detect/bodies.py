@@ -12,7 +12,9 @@ from ollm.wire.request import InferenceRequest, JsonRequest
 
 _ROUTING = frozenset({"model", "stream"})  # the one is replaced, the other no text
 _TEXTLESS = frozenset({"embeddings", "moderations", "messages.count_tokens"})  # endpoints whose answers are numbers
-_LOGPROBS = re.compile(rb'"logprobs"\s*+:\s*+(?:\{(?!\s*+(?:"content"\s*+:\s*+(?:null|\[\s*+\])\s*+(?:,\s*+"refusal"\s*+:\s*+(?:null|\[\s*+\])\s*+)?)?\})|\[(?!\s*+\]))')
+_LOGPROBS = re.compile(
+    rb'"logprobs"\s*+:\s*+(?:\{(?!\s*+(?:"content"\s*+:\s*+(?:null|\[\s*+\])\s*+(?:,\s*+"refusal"\s*+:\s*+(?:null|\[\s*+\])\s*+)?)?\})|\[(?!\s*+\]))'
+)
 LOGPROBS = "logprobs"
 
 _any = msgspec.json.Decoder().decode

@@ -113,7 +113,12 @@ def _nl_bsn(text: str, before: str) -> bool:
 def _pl_pesel(text: str, before: str) -> bool:
     """PESEL: YYMMDD, the century in the month, and a check digit."""
     month = int(text[2:4])
-    return month // 20 < 5 and 1 <= month % 20 <= 12 and _date(f"{month % 20}", text[4:6]) and weighted(text, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)) % 10 == 0
+    return (
+        month // 20 < 5
+        and 1 <= month % 20 <= 12
+        and _date(f"{month % 20}", text[4:6])
+        and weighted(text, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)) % 10 == 0
+    )
 
 
 def _se_personnummer(text: str, before: str) -> bool:

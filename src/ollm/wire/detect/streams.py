@@ -14,7 +14,6 @@ from collections.abc import Callable, Hashable
 import msgspec
 
 from ollm.errors import WireError
-from ollm.values.usage import Usage
 from ollm.wire.answer import DONE, members_of, text_of
 from ollm.wire.detect.json_texts import rewritten
 from ollm.wire.detect.screen import Screen
@@ -37,7 +36,8 @@ _PLAIN = frozenset({"id", "object", "created", "model", "choices", "usage", "seq
 _KEPT_BESIDE = ("type", "index")  # of the objects around a text: without them a reader can't place it
 _NOT_TEXT = ("audio.delta", "partial_image")  # types of events with base64
 _DELTAS = frozenset({"text_delta", "thinking_delta", "input_json_delta"})  # Anthropic's; others are whole
-_NULL = _Raw(b"null")
+_PLAIN_CHOICE = frozenset({"delta", "text", "index", "finish_reason"})
+_NULL, _ZERO = _Raw(b"null"), _Raw(b"0")
 
 
 class _Held:
@@ -62,26 +62,7 @@ class ScreenedStream:
         self._added = 0  # events of our own so far
         self._number: int | None = None  # of the next event, in APIs that number them
         self._final = False  # the texts in this event end with it
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._inner.usage
-
-    @property
-    def provider_id(self) -> str | None:
-        return self._inner.provider_id
-
-    @property
-    def content_events(self) -> int:
-        return self._inner.content_events
-
-    @property
-    def done(self) -> bool:
-        return self._inner.done
-
-    @property
-    def failed(self) -> bool:
-        return self._inner.failed
+        self._read()
 
     @property
     def ended(self) -> bool:
@@ -89,11 +70,21 @@ class ScreenedStream:
 
     def feed(self, data: bytes) -> bytes:
         """As `Rewriter.feed`. Raises: RuleBlocked as well."""
-        return self._screened(self._inner.feed(data))
+        out = self._inner.feed(data)
+        self._read()
+        return self._screened(out)
 
     def close(self) -> bytes:
         """As `Rewriter.close`. Raises: RuleBlocked as well."""
-        return self._screened(self._inner.close())
+        out = self._inner.close()
+        self._read()
+        return self._screened(out)
+
+    def _read(self) -> None:
+        """Take over what the inner rewriter has seen."""
+        inner = self._inner
+        self.usage, self.tier, self.provider_id = inner.usage, inner.tier, inner.provider_id
+        self.content_events, self.done, self.failed = inner.content_events, inner.done, inner.failed
 
     def _screened(self, out: bytes) -> bytes:
         return b"".join(self._event(event) for event in self._parser.feed(out)) if out else b""
@@ -121,24 +112,30 @@ class ScreenedStream:
         choices: list[_Raw] = []
         for raw in _items(members["choices"]):
             choice = members_of(raw)
-            index = _key(choice.get("index"))
             choice.pop("logprobs", None)
-
-            def event(inner: _Raw, index: _Raw = choice.get("index", _Raw(b"0")), members: _Members = members) -> bytes:
-                alone = _Raw(_encode({"index": index, **members_of(inner), "finish_reason": _NULL}))
-                return _written("", {**members, "choices": _Raw(_encode([alone])), **({"usage": _NULL} if "usage" in members else {})})
-
+            index = choice.get("index", _ZERO)
             self._final = choice.get("finish_reason", _NULL) != _NULL
+            event = self._alone(members, index)
             for name in ("delta", "text"):
                 if name in choice:
-                    choice[name] = self._grown(choice[name], name, ("chat", index, name), lambda new, name=name: _Raw(_encode({name: new})), event)
+                    choice[name] = self._grown(choice[name], name, ("chat", _key(index), name), _member(name), event)
             if self._final:
-                before.append(self._flush(("chat", index)))
+                before.append(self._flush(("chat", _key(index))))
             self._final = False
-            choices.append(_Raw(_encode(self._whole(choice, frozenset({"delta", "text", "index", "finish_reason"})))))
+            choices.append(_Raw(_encode(self._whole(choice, _PLAIN_CHOICE))))
         rest = self._whole(members, _PLAIN)
         rest["choices"] = _Raw(_encode(choices))
         return b"".join((*before, _written("", rest)))
+
+    def _alone(self, members: _Members, index: _Raw) -> Callable[[_Raw], bytes]:
+        """What makes an event like that of `members`, with one choice of the members that it is given."""
+        usage = {"usage": _NULL} if "usage" in members else {}
+
+        def event(inner: _Raw) -> bytes:
+            choice = {"index": index, **members_of(inner), "finish_reason": _NULL}
+            return _written("", {**members, "choices": _Raw(_encode([choice])), **usage})
+
+        return event
 
     # Typed events
 
@@ -196,7 +193,7 @@ class ScreenedStream:
             if name in beside:
                 out[name] = value
             else:
-                out[name] = self._grown(value, name, (*key, name), lambda new, name=name: wrap(_Raw(_encode({**beside, name: new}))), event)
+                out[name] = self._grown(value, name, (*key, name), _then(_member(name, beside), wrap), event)
         return _Raw(_encode(out))
 
     def _flush(self, scope: tuple[Hashable, ...]) -> bytes:
@@ -238,6 +235,15 @@ def _scope(kind: str, members: _Members) -> tuple[Hashable, ...]:
     if "output_index" in members:
         return ("typed", _key(members["output_index"]))
     return ()
+
+
+def _member(name: str, beside: _Members | None = None) -> _Wrap:
+    """What puts a value into an object as its member `name`, with the members `beside` it."""
+    return lambda new: _Raw(_encode({**(beside or {}), name: new}))
+
+
+def _then(inner: _Wrap, outer: _Wrap) -> _Wrap:
+    return lambda new: outer(inner(new))
 
 
 def _written(name: str, members: _Members) -> bytes:
