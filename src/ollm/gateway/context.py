@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
+from ollm.gateway.accounts import Accounts
 from ollm.gateway.applied import Applied
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
@@ -31,6 +32,7 @@ class Gateway(Hidden, frozen=True):
     levels: dict[str, Level]  # of each upstream, by its policy; zdr where it has none
     speaks: dict[str, frozenset[str]]  # endpoints that each upstream's adapter answers to
     started_at: int
+    accounts: Accounts  # limits and budgets
     board: Board  # what became of the requests so far: breakers, load, speed
     names: Mapping[str, str]  # every name that a model is asked for by → its own
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
