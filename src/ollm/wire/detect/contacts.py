@@ -38,8 +38,8 @@ PHONE = AnyOf(
     # NANP: area and exchange begin with 2 to 9; in brackets or separated, since ten bare digits are an order number as well.
     Checked(
         r"\((?=[2-9][0-9]{2}\))",
-        r"(?<![0-9A-Za-z+(])(\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .-][0-9]{4})(?![0-9A-Za-z]|[.-][0-9])",
-        r"(?<![0-9A-Za-z+(])\([0-9() .-]*+",
+        r"(?<![0-9A-Za-z+])(\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .-][0-9]{4})(?![0-9A-Za-z]|[.-][0-9])",
+        r"(?<![0-9A-Za-z+])\([0-9() .-]*+",
         20,
     ),
     Checked(
@@ -69,7 +69,7 @@ IP = AnyOf(
     ),
     Checked(
         "(?<!:):(?=[0-9A-Fa-f]{0,4}:)",
-        r"(?<![0-9A-Za-z_.:-])([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]+)(?![0-9A-Za-z_.:-])",
+        r"(?<![0-9A-Za-z_.:-])([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]+)(?![0-9A-Za-z_:-]|\.[0-9])",
         r"(?<![0-9A-Za-z_.:-])[0-9A-Fa-f:][0-9A-Fa-f:.]*+",
         48,
         _address,
