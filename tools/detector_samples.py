@@ -134,7 +134,10 @@ def _verhoeff(text: str) -> bool:
 
 
 _ODD = {c: v for c, v in zip("0123456789", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21), strict=True)} | {
-    c: v for c, v in zip(string.ascii_uppercase, (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23), strict=True)
+    c: v
+    for c, v in zip(
+        string.ascii_uppercase, (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23), strict=True
+    )
 }
 
 
@@ -180,7 +183,15 @@ def _grouped(text: str) -> str:
 
 
 _LETTERS = string.ascii_uppercase
-_BANKS: Mapping[str, str] = {"DE": "d" * 18, "GB": "a" * 4 + "d" * 14, "FR": "d" * 23, "NL": "a" * 4 + "d" * 10, "ES": "d" * 20, "NO": "d" * 11, "PL": "d" * 24}
+_BANKS: Mapping[str, str] = {
+    "DE": "d" * 18,
+    "GB": "a" * 4 + "d" * 14,
+    "FR": "d" * 23,
+    "NL": "a" * 4 + "d" * 10,
+    "ES": "d" * 20,
+    "NO": "d" * 11,
+    "PL": "d" * 24,
+}
 
 
 def _iban(rng: random.Random) -> str:
@@ -191,7 +202,9 @@ def _iban(rng: random.Random) -> str:
 
 
 def _card(rng: random.Random) -> str:
-    prefix, length = rng.choice((("4", 16), ("51", 16), ("55", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16), ("62", 16), ("36", 14)))
+    prefix, length = rng.choice(
+        (("4", 16), ("51", 16), ("55", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16), ("62", 16), ("36", 14))
+    )
     return prefix + _digits(rng, length - len(prefix))
 
 
@@ -302,7 +315,9 @@ def everyday(rng: random.Random) -> str:
     makers: tuple[Callable[[], str], ...] = (
         lambda: f"order {_digits(rng, 7)}",
         lambda: f"sha256:{_of(rng, '0123456789abcdef', 64)}",
-        lambda: f"{_of(rng, '0123456789abcdef', 8)}-{_of(rng, '0123456789abcdef', 4)}-4{_of(rng, '0123456789abcdef', 3)}-a{_of(rng, '0123456789abcdef', 3)}-{_of(rng, '0123456789abcdef', 12)}",
+        lambda: (
+            f"{_of(rng, '0123456789abcdef', 8)}-{_of(rng, '0123456789abcdef', 4)}-4{_of(rng, '0123456789abcdef', 3)}-a{_of(rng, '0123456789abcdef', 3)}-{_of(rng, '0123456789abcdef', 12)}"
+        ),
         lambda: _day(rng, "{yyyy}-{mm}-{dd}T10:00:00Z"),
         lambda: f"17{_digits(rng, 8)}",
         lambda: f"v{rng.randint(1, 9)}.{rng.randint(0, 20)}.{rng.randint(0, 20)}",

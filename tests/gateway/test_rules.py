@@ -59,7 +59,9 @@ async def test_escapes_hide_nothing(socket_dir: Path) -> None:
         assert error_of(response)["code"] == "policy_blocked"
 
 
-async def test_a_block_names_the_rule_and_leaks_nothing(socket_dir: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_block_names_the_rule_and_leaks_nothing(
+    socket_dir: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     both = {**WORD, "on": ["request", "answer"]}
     async with SimEnclave(SimOptions()) as enclave, opened(socket_dir, play(enclave, both, {**CARDS, **MASK})) as stage:
         caplog.set_level("DEBUG")
@@ -146,7 +148,11 @@ async def test_log_probabilities_are_refused_where_rules_look_at_answers(socket_
         ({"models": {"deny": [MODEL]}}, {}, "rules.base.models: got one that is not allowed"),
         ({"endpoints": {"allow": ["embeddings"]}}, {}, "rules.base.endpoints"),
         ({"parameters": {"deny": ["seed"]}}, {"seed": 7}, "rules.base.parameters.deny: got seed, want a request without seed"),
-        ({"parameters": {"max": {"max_tokens": 100}}}, {"max_completion_tokens": 101}, "rules.base.parameters.max.max_tokens: got more, want at most 100"),
+        (
+            {"parameters": {"max": {"max_tokens": 100}}},
+            {"max_completion_tokens": 101},
+            "rules.base.parameters.max.max_tokens: got more, want at most 100",
+        ),
         ({"parameters": {"max": {"max_tokens": 100}}}, {}, "got no limit"),
         ({"parameters": {"max": {"n": 1}}}, {"n": "1"}, "got no number"),
         ({"tools": {"allow": []}}, {"tools": [{"type": "function", "function": {"name": "secret_name"}}]}, "rules.base.tools"),

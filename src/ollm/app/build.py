@@ -14,6 +14,7 @@ from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
+from ollm.config.rules_file import check_in_time
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.accounts import Accounts
@@ -91,6 +92,7 @@ class Assembly:
         await self._store.start()
         newest = await self._store.ledger.recent(1)
         clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
+        check_in_time(settings, clock.now())
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
         keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
         evidence = settings.evidence

@@ -28,19 +28,15 @@ def rules_of(name: str, table: dict[str, Any], directory: Path) -> Rules:
     if not _TABLE.fullmatch(name):
         raise ConfigError(f"{where} is no name of rules", "use at most 64 letters, digits and . _ -")
     if "file" in table or "sha256" in table:
-        where, table = pinned(where, table, directory, explain=f"ollm rules explain {name} --file")
+        where, table = pinned(where, table, directory, explain="ollm rules explain --file")
     rules = converted(table, Rules, where)
     check_rules(where, name, rules)
     return rules
 
 
 def read_rules(path: Path) -> dict[str, Rules]:
-    """The rules in the file at `path`: a configuration's tables, or the one table of a file of its own, named for it. Raises: ConfigError."""
-    table = toml_table(read_limited(path), str(path))
-    tables = table.get("rules", {}) if "rules" in table or "gateway" in table else {path.stem: table}
-    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
-        raise ConfigError(f"{path}: rules are no tables", "write [rules.NAME]")
-    return {name: rules_of(name, each, path.resolve().parent) for name, each in tables.items()}
+    """The rules in the file at `path`, which holds the one table that it is named for. Raises: ConfigError."""
+    return {path.stem: rules_of(path.stem, toml_table(read_limited(path), str(path)), path.resolve().parent)}
 
 
 def check_rules(where: str, name: str, rules: Rules) -> None:

@@ -112,9 +112,9 @@ TRUST = {
         group="trust",
         where=("inference",),
         means="a [rule](rules.md) that stands above the request doesn't allow it; the message names the rule, what was got and what is wanted",
-        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, the endpoint, a parameter, a tool or "
-        "a size, or no route meets what it demands of machines.",
-        mend="Change the request as the message says. `ollm rules explain` says what the rules are; only an exception in the configuration lifts one.",
+        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, the endpoint, a parameter, a tool "
+        "or a size, or no route meets what it demands of machines.",
+        mend="Change the request as the message says. `ollm rules explain` says what the rules are; the configuration can make an exception.",
         receipt=True,
     ),
     "policy_blocked": ErrorCode(
@@ -122,8 +122,8 @@ TRUST = {
         group="trust",
         where=("inference",),
         means="a [rule about texts](rules.md#texts) blocks a text of the request or of the answer; the message names the rule, never what it found",
-        cause="A detector, or a pattern of the operator's, found a text that must not go in, or must not come out. Of a stream that began, this is the "
-        "`error` event that ends it. A blocked answer was made, and is paid for.",
+        cause="A detector, or a pattern of the operator's, found a text that must not go in, or must not come out. Of a stream that began, this is "
+        "the `error` event that ends it. A blocked answer was made, and is paid for.",
         mend="Take it out of the request. `ollm rules test` says where it is, without saying what.",
         receipt=True,
     ),

@@ -59,9 +59,8 @@ def _is_jwt(candidate: str, before: str) -> bool:
     return "alg" in found
 
 
-_JWT = Checked(
-    "eyJ", rf"(?<![.{_WORD}])(eyJ[A-Za-z0-9_-]{{10,2000}}\.[A-Za-z0-9_-]{{2,6000}}\.[A-Za-z0-9_-]{{0,800}})(?![{_WORD}])(?!\.[{_WORD}])", _RUN, 8192, _is_jwt
-)
+_JWT_FORM = r"eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{2,6000}\.[A-Za-z0-9_-]{0,800}"
+_JWT = Checked("eyJ", rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])", _RUN, 8192, _is_jwt)
 
 # What AWS gives beside a key's id has no form of its own, only a length: its name must stand before it.
 _AWS = Checked(
