@@ -133,12 +133,9 @@ def _verhoeff(text: str) -> bool:
     return check == 0
 
 
-_ODD = {c: v for c, v in zip("0123456789", (1, 0, 5, 7, 9, 13, 15, 17, 19, 21), strict=True)} | {
-    c: v
-    for c, v in zip(
-        string.ascii_uppercase, (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23), strict=True
-    )
-}
+_ODD_DIGITS = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21)
+_ODD_LETTERS = (*_ODD_DIGITS, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
+_ODD = dict(zip(string.digits + string.ascii_uppercase, _ODD_DIGITS + _ODD_LETTERS, strict=True))
 
 
 def _it(text: str) -> bool:
@@ -185,13 +182,14 @@ def _grouped(text: str) -> str:
 _LETTERS = string.ascii_uppercase
 _BANKS: Mapping[str, str] = {
     "DE": "d" * 18,
-    "GB": "a" * 4 + "d" * 14,
-    "FR": "d" * 23,
-    "NL": "a" * 4 + "d" * 10,
     "ES": "d" * 20,
+    "FR": "d" * 23,
+    "GB": "a" * 4 + "d" * 14,
+    "NL": "a" * 4 + "d" * 10,
     "NO": "d" * 11,
     "PL": "d" * 24,
 }
+_CARDS = (("4", 16), ("51", 16), ("55", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16), ("62", 16), ("36", 14))
 
 
 def _iban(rng: random.Random) -> str:
@@ -202,9 +200,7 @@ def _iban(rng: random.Random) -> str:
 
 
 def _card(rng: random.Random) -> str:
-    prefix, length = rng.choice(
-        (("4", 16), ("51", 16), ("55", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16), ("62", 16), ("36", 14))
-    )
+    prefix, length = rng.choice(_CARDS)
     return prefix + _digits(rng, length - len(prefix))
 
 
@@ -219,31 +215,47 @@ def _nino(rng: random.Random) -> str:
 KINDS: Mapping[str, Kind] = {
     "payment_card": Kind(_card, _luhn, (_plain, _card_groups(" "), _card_groups("-"), _card_groups("\u00a0"))),
     "iban": Kind(_iban, _iban_holds, (_plain, _grouped, str.lower)),
-    "national_id:be_rrn": Kind(lambda r: _day(r, "{yy}{mm}{dd}") + _digits(r, 5), _be, (_plain, lambda t: f"{t[:2]}.{t[2:4]}.{t[4:6]}-{t[6:9]}.{t[9:]}")),
+    "national_id:be_rrn": Kind(
+        lambda r: _day(r, "{yy}{mm}{dd}") + _digits(r, 5), _be, (_plain, lambda t: f"{t[:2]}.{t[2:4]}.{t[4:6]}-{t[6:9]}.{t[9:]}")
+    ),
     "national_id:br_cpf": Kind(lambda r: _digits(r, 11), _br, (_plain, lambda t: f"{t[:3]}.{t[3:6]}.{t[6:9]}-{t[9:]}")),
     "national_id:ca_sin": Kind(lambda r: r.choice("12345679") + _digits(r, 8), _luhn, (_cut(3, 3, 3), _cut(3, 3, 3, by="-"), lambda t: f"SIN {t}")),
     "national_id:ch_ahv": Kind(lambda r: "756" + _digits(r, 10), _ean, (_plain, _cut(3, 4, 4, 2, by="."))),
-    "national_id:cn_ric": Kind(lambda r: f"1101{_digits(r, 2)}{_day(r, '{yyyy}{mm}{dd}')}{_digits(r, 3)}{r.choice('0123456789X')}", _cn, (_plain, str.lower)),
+    "national_id:cn_ric": Kind(
+        lambda r: f"1101{_digits(r, 2)}{_day(r, '{yyyy}{mm}{dd}')}{_digits(r, 3)}{r.choice('0123456789X')}", _cn, (_plain, str.lower)
+    ),
     "national_id:de_steuer_id": Kind(_de_draw, lambda t: _de_form(t) and _de(t), (_plain, _cut(2, 3, 3, 3))),
-    "national_id:es_dni": Kind(lambda r: r.choice(string.digits + "XYZ") + _digits(r, 7) + r.choice(_LETTERS), _es, (_plain, lambda t: f"{t[:-1]}-{t[-1]}")),
+    "national_id:es_dni": Kind(
+        lambda r: r.choice(string.digits + "XYZ") + _digits(r, 7) + r.choice(_LETTERS), _es, (_plain, lambda t: f"{t[:-1]}-{t[-1]}")
+    ),
     "national_id:fi_hetu": Kind(lambda r: f"{_day(r, '{dd}{mm}{yy}')}-{_digits(r, 3)}{r.choice('0123456789ABCDEFHJKLMNPRSTUVWXY')}", _fi, (_plain,)),
     "national_id:fr_nir": Kind(
-        lambda r: r.choice("12") + _day(r, "{yy}{mm}") + f"{r.randint(1, 95):02}" + _digits(r, 6) + f"{r.randint(1, 97):02}", _fr, (_plain, _cut(1, 2, 2, 2, 3, 3, 2))
+        lambda r: r.choice("12") + _day(r, "{yy}{mm}") + f"{r.randint(1, 95):02}" + _digits(r, 6) + f"{r.randint(1, 97):02}",
+        _fr,
+        (_plain, _cut(1, 2, 2, 2, 3, 3, 2)),
     ),
-    "national_id:in_aadhaar": Kind(lambda r: r.choice("23456789") + _digits(r, 11), _verhoeff, (_cut(4, 4, 4), _cut(4, 4, 4, by="-"), lambda t: f"Aadhaar: {t}")),
+    "national_id:in_aadhaar": Kind(
+        lambda r: r.choice("23456789") + _digits(r, 11), _verhoeff, (_cut(4, 4, 4), _cut(4, 4, 4, by="-"), lambda t: f"Aadhaar: {t}")
+    ),
     "national_id:it_cf": Kind(
-        lambda r: "".join(r.choice(_LETTERS) for _ in range(6)) + _digits(r, 2) + r.choice("ABCDEHLMPRST") + _digits(r, 2) + r.choice(_LETTERS) + _digits(r, 3) + r.choice(_LETTERS),
+        lambda r: (
+            f"{_of(r, _LETTERS, 6)}{_digits(r, 2)}{r.choice('ABCDEHLMPRST')}{_digits(r, 2)}{_of(r, _LETTERS, 1)}{_digits(r, 3)}{_of(r, _LETTERS, 1)}"
+        ),
         _it,
         (_plain, str.lower),
     ),
     "national_id:nl_bsn": Kind(lambda r: _digits(r, 9), _nl, (lambda t: f"BSN {t}", lambda t: f"burgerservicenummer: {t}", _cut(4, 2, 3, by="."))),
     "national_id:pl_pesel": Kind(lambda r: _day(r, "{yy}{mm}{dd}") + _digits(r, 5), _pl, (_plain,)),
-    "national_id:se_personnummer": Kind(lambda r: _day(r, "{yy}{mm}{dd}") + _digits(r, 4), _luhn, (_cut(6, 4, by="-"), lambda t: "19" + t, lambda t: f"19{t[:6]}-{t[6:]}")),
+    "national_id:se_personnummer": Kind(
+        lambda r: _day(r, "{yy}{mm}{dd}") + _digits(r, 4), _luhn, (_cut(6, 4, by="-"), lambda t: "19" + t, lambda t: f"19{t[:6]}-{t[6:]}")
+    ),
     "national_id:uk_nino": Kind(_nino, lambda t: t[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ"), (_plain, _cut(2, 2, 2, 2, 1))),
     "national_id:us_ssn": Kind(
-        lambda r: f"{r.choice([n for n in range(1, 900) if n != 666]):03}{r.randint(1, 99):02}{r.randint(1, 9999):04}", lambda t: t != "123456789", (_cut(3, 2, 4, by="-"), _cut(3, 2, 4))
+        lambda r: f"{r.randint(1, 665):03}{r.randint(1, 99):02}{r.randint(1, 9999):04}",
+        lambda t: t != "123456789",
+        (_cut(3, 2, 4, by="-"), _cut(3, 2, 4)),
     ),
-}  # fmt: skip
+}
 
 
 # --- secrets and contacts -----------------------------------------------------------------------------------------------
@@ -315,9 +327,7 @@ def everyday(rng: random.Random) -> str:
     makers: tuple[Callable[[], str], ...] = (
         lambda: f"order {_digits(rng, 7)}",
         lambda: f"sha256:{_of(rng, '0123456789abcdef', 64)}",
-        lambda: (
-            f"{_of(rng, '0123456789abcdef', 8)}-{_of(rng, '0123456789abcdef', 4)}-4{_of(rng, '0123456789abcdef', 3)}-a{_of(rng, '0123456789abcdef', 3)}-{_of(rng, '0123456789abcdef', 12)}"
-        ),
+        lambda: "-".join(_of(rng, "0123456789abcdef", size) for size in (8, 4, 4, 4, 12)),
         lambda: _day(rng, "{yyyy}-{mm}-{dd}T10:00:00Z"),
         lambda: f"17{_digits(rng, 8)}",
         lambda: f"v{rng.randint(1, 9)}.{rng.randint(0, 20)}.{rng.randint(0, 20)}",

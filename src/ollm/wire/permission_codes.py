@@ -112,7 +112,7 @@ TRUST = {
         group="trust",
         where=("inference",),
         means="a [rule](rules.md) that stands above the request doesn't allow it; the message names the rule, what was got and what is wanted",
-        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, the endpoint, a parameter, a tool "
+        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, endpoint, a parameter, a tool "
         "or a size, or no route meets what it demands of machines.",
         mend="Change the request as the message says. `ollm rules explain` says what the rules are; the configuration can make an exception.",
         receipt=True,

@@ -62,8 +62,9 @@ def asks_for_logprobs(request: InferenceRequest) -> bool:
         return False
     members = request.members
     for name in ("logprobs", "top_logprobs"):
-        if name in members and _any(members[name]) not in (None, False, 0):
-            return request.endpoint.name != "completions" or _any(members[name]) is not None
+        value = _any(members[name]) if name in members else None
+        if value not in (None, False, 0) or (value is not None and value is not False and request.endpoint.name == "completions"):
+            return True  # there, 0 asks for those of the text itself
     included = _any(members["include"]) if "include" in members else None
     return isinstance(included, list) and any(isinstance(each, str) and LOGPROBS in each for each in included)
 

@@ -62,6 +62,8 @@ def found_in(document: bytes, screen: Screen, pointer: str = "") -> Iterator[Fou
     """Where rules would act in `document`, for people who try them."""
     for start, _, value, name in _texts(document):
         where = pointer + _pointer(document, start)
+        if name is None:  # of the object that has such a member: the name itself may be what was found
+            where = where.rpartition("/")[0]
         if name is not None and (inner := _inner(value)) is not None:
             yield from found_in(inner, screen, where)
             continue
