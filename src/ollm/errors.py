@@ -8,6 +8,8 @@
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── RuleBlocked            a rule about texts found one that it blocks; names the rule, never the text
     ├── StoreError             the store can't do what was asked
+    │   ├── NoSuchSubject      there is no project, key, account or person of this id
+    │   ├── ChangeRefused      an administrator's change contradicts what is there
     │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
@@ -76,11 +78,20 @@ class WireError(OllmError):
 
 
 class ErrorAnswer(WireError):
-    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say."""
+    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say.
+
+    `other_key`: the provider has another credential of ours.
+    """
 
     def __init__(self, status: int | None) -> None:
         super().__init__("the provider answered with an error object")
         self.status = status
+        self.other_key = False
+
+    @property
+    def stands_for(self) -> int:
+        """The HTTP status that it is treated as: where its words don't say, it is the provider's failure."""
+        return self.status or 502
 
 
 class RuleBlocked(OllmError):
@@ -101,6 +112,18 @@ class StoreError(OllmError):
         super().__init__(f"{cause} ({mend})" if mend else cause)
         self.cause = cause
         self.mend = mend
+
+
+class NoSuchSubject(StoreError):
+    """There is no row of this id, or none that is authentic. `kind` is fixed text, such as project."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no such {kind}", f"list the {kind}s to see their ids")
+        self.kind = kind
+
+
+class ChangeRefused(StoreError):
+    """An administrator's change contradicts what is there: what is revoked stays revoked."""
 
 
 class CountersAway(StoreError):

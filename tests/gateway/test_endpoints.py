@@ -103,7 +103,7 @@ async def test_responses(play: Play) -> None:
     assert play.sent()["store"] is False
     row = await play.row(answer._request_id)
     assert (row.endpoint, row.status) == ("responses", Status.COMPLETED)
-    assert (row.usage.input_tokens, row.usage.cached_tokens, row.usage.output_tokens, row.usage.reasoning_tokens) == (8, 4, 7, 2)
+    assert (row.usage.input_tokens, row.usage.cached_tokens, row.usage.output_tokens, row.usage.reasoning_tokens) == (8, 4, 5, 2)
     async with play.openai.responses.stream(model=MODEL, input=CANARY) as stream:
         kinds = [event.type async for event in stream]
         final = await stream.get_final_response()
@@ -126,7 +126,8 @@ async def test_images(play: Play) -> None:
     made = await play.openai.images.generate(model=MODEL, prompt=CANARY)
     assert made.data is not None and made.data[0].b64_json == PICTURE
     row = await play.row(made._request_id)
-    assert (row.endpoint, row.usage.input_tokens, row.usage.output_tokens) == ("images.generations", 5, 272)
+    assert (row.endpoint, row.usage.input_tokens, row.usage.image_output_tokens) == ("images.generations", 5, 272)
+    assert (row.usage.images, row.usage.output_tokens, row.usage.count_mismatch) == (1, 0, False)
     stream = await play.openai.images.generate(model=MODEL, prompt=CANARY, stream=True, n=2, partial_images=1)
     assert [event.type async for event in stream] == ["image_generation.partial_image"] + ["image_generation.completed"] * 2
     edited = await play.openai.images.edit(model=MODEL, prompt=CANARY, image=[("a.png", b"\x89PNG one"), ("b.png", b"\x89PNG two")])

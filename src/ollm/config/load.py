@@ -12,9 +12,11 @@ from cryptography import x509
 
 from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
+from ollm.config.counters import check_counters
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.rules_file import check_references, rules_of
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
+from ollm.config.terms_rules import check_administration
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
 from ollm.values.secret import Sealed
@@ -100,6 +102,8 @@ def _check(settings: Settings) -> None:
         for name in table:
             check_name(kind, name)
     listen_address(settings.gateway.listen)
+    listen_address(settings.admin.listen, "admin.listen")
+    check_administration(settings)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
     for name, policy in settings.policies.items():
@@ -107,6 +111,7 @@ def _check(settings: Settings) -> None:
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_counters(settings.counters)
     check_references(settings)
 
 
@@ -133,11 +138,11 @@ def check_name(kind: str, name: str) -> None:
         raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
 
 
-def listen_address(listen: str) -> tuple[str, int]:
-    """Host and port of `gateway.listen`. Raises: ConfigError."""
+def listen_address(listen: str, field: str = "gateway.listen") -> tuple[str, int]:
+    """Host and port of what `field` says. Raises: ConfigError."""
     host, _, port = listen.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ConfigError(f"gateway.listen {listen!r} is not host:port", 'for example "127.0.0.1:8400"')
+        raise ConfigError(f"{field} {listen!r} is not host:port", 'for example "127.0.0.1:8400"')
     return host.strip("[]"), int(port)
 
 

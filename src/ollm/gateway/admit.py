@@ -19,6 +19,7 @@ from ollm.values.price import price_at
 from ollm.values.standing import Standing
 from ollm.wire.dialects import DIALECTS
 from ollm.wire.preferences import NO_PREFERENCES, Preferences
+from ollm.wire.remote_urls import remote_url
 from ollm.wire.request import InferenceRequest
 
 
@@ -34,7 +35,8 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferences: Preferences = NO_PREFERENCES, rules: Applied = NOTHING) -> Ticket:
-    """Raises: ApiError 404 for a model that is not configured, 400 for an upstream that isn't; PolicyRefusal when no route may serve."""
+    """Raises: ApiError 404 for a model that is not configured, 400 for an upstream that isn't; PolicyRefusal when no route may serve, or the
+    request names what is to be fetched and the policy refuses that."""
     found = gateway.model(request.model)
     if found is None:
         raise ApiError(404, "invalid_request_error", "model_not_found", "No such model is configured here; GET /v1/models lists them.", param="model")
@@ -49,6 +51,8 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
     if not ways:
         message = "None of this model's routes answers to this endpoint."
         raise ApiError(404, "invalid_request_error", "endpoint_not_supported", message, param="model")
+    if gateway.settings.gateway.remote_urls == "refuse":
+        _refuse_remote_urls(request)
     open_to = tuple(ways) if caller.standing.upstreams is None else tuple(up for up in ways if up in caller.standing.upstreams)
     if not open_to:
         raise _not_allowed("provider_not_allowed", "None of this model's providers is one that this key may use.", "policy: provider not allowed")
@@ -87,6 +91,16 @@ def _ruled(gateway: Gateway, rules: Applied, names: tuple[str, ...]) -> tuple[st
     return left
 
 
+def _refuse_remote_urls(request: InferenceRequest) -> None:
+    """Raises: PolicyRefusal when whoever answers would have to fetch something."""
+    place = remote_url(request)
+    if place is None:
+        return
+    message = "This gateway's policy refuses URLs that a provider would fetch: send the content itself, as a data URL. The prompt was not forwarded."
+    error = ApiError(403, "permission_error", "remote_url", message, param=place.param)
+    raise PolicyRefusal(error, "policy: got a URL to be fetched, want data URLs")
+
+
 def _allowed(standing: Standing, model: str, endpoint: str) -> None:
     """Whether the terms above the key allow model and endpoint. Raises: PolicyRefusal."""
     if standing.models is not None and model not in standing.models:
@@ -95,8 +109,8 @@ def _allowed(standing: Standing, model: str, endpoint: str) -> None:
         raise _not_allowed("endpoint_not_allowed", "This key may not use this endpoint.", "policy: endpoint not allowed")
 
 
-def _not_allowed(code: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
-    return PolicyRefusal(ApiError(403, "permission_error", code, f"{message} The prompt was not forwarded.", param=param), reason)
+def _not_allowed(refusal: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
+    return PolicyRefusal(ApiError(403, "permission_error", refusal, f"{message} The prompt was not forwarded.", param=param), reason)
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:

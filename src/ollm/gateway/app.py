@@ -1,18 +1,20 @@
 """The data plane as a bare ASGI callable: a table of routes, and the last line of defence for errors."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
 from ollm.errors import ApiError, OllmError, StoreError
-from ollm.gateway import models, trust
+from ollm.gateway import models, own, trust
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.openapi.document import describe
 from ollm.gateway.pipeline import infer
 from ollm.gateway.places import Places
+from ollm.gateway.running import key_revoked, uncancel
 from ollm.serving.http import Receive, Scope, Send, header
 from ollm.values.identity import Role
 from ollm.wire.endpoints import ENDPOINTS
@@ -48,6 +50,8 @@ async def ready(gateway: Gateway, call: Call) -> None:
 ROUTES: dict[str, dict[str, Handler]] = {
     **{endpoint.path: {"POST": partial(infer, endpoint)} for endpoint in ENDPOINTS.values()},
     "/v1/models": {"GET": models.list_models},
+    "/v1/key": {"GET": own.key},
+    "/v1/usage": {"GET": own.usage},
     "/v1/aci/attestation": {"GET": trust.attestation},
     "/v1/aci/sessions": {"GET": trust.sessions},
     "/openapi.json": {"GET": describe},
@@ -70,6 +74,8 @@ ROLES: dict[str, frozenset[Role]] = {
     **{endpoint.path: _CALLERS for endpoint in ENDPOINTS.values()},
     "/v1/models": _READERS,
     "/v1/models/": _READERS,
+    "/v1/key": _READERS,
+    "/v1/usage": _READERS,
     "/v1/aci/attestation": PUBLIC,
     "/v1/aci/sessions": PUBLIC,
     "/v1/aci/sessions/": PUBLIC,
@@ -108,7 +114,13 @@ class App:
             log.error("request failed inside", extra={"error": type(error).__name__})
             if not call.started:
                 await call.fail(ApiError(500, "api_error", "internal_error", "The gateway failed; the request was not completed."))
+        except asyncio.CancelledError:
+            if call.started or not self._gateway.running.was_cut(call.stem):
+                raise
+            uncancel()
+            await call.fail(key_revoked())  # before there was anything to record
         finally:
+            self._gateway.running.forget(call.stem)
             self._places.running -= 1
 
     async def _serve(self, call: Call) -> None:

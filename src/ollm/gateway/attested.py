@@ -21,6 +21,11 @@ class TrustRefusal(Exception):
         self.upstream = upstream
 
 
+def held(gateway: Gateway, ticket: Ticket, name: str) -> Route | None:
+    """The session that upstream `name` has now, where neither the caller names any nor rules judge it: what `attested` would give, without waiting."""
+    return None if ticket.demand.session_ids or ticket.rules.on_routes else gateway.keepers[name].held()
+
+
 async def attested(gateway: Gateway, ticket: Ticket, name: str) -> Route:
     """A session of upstream `name` that meets the ticket's demand. Raises: TrustRefusal, always before anything is sent."""
     keeper = gateway.keepers[name]

@@ -98,7 +98,8 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
     except (UpstreamError, SealError, WireError, ApiError) as problem:
         if not call.started:
             raise
-        _blame(exchange, problem)
+        if not isinstance(problem, ApiError):  # that is a signature's, and of trust
+            exchange.failed(problem)
         await settle(exchange, Status.UPSTREAM_FAILED, 200)
         return  # without an end: nothing in a file could say that it was cut
     answer.close()
@@ -165,14 +166,8 @@ def _broken_off(exchange: Exchange, problem: OllmError) -> bytes:
         let_go(problem)
         exchange.note(ruled(problem.rule, "block", "answer"))
         return _error_event(exchange, blocked(problem.rule, "answer"))
-    _blame(exchange, problem)
+    exchange.failed(problem)
     return _error_event(exchange, from_exception(problem))
-
-
-def _blame(exchange: Exchange, problem: OllmError) -> None:
-    """An answer that broke off says something of the provider's health."""
-    if isinstance(problem, UpstreamError):
-        exchange.failed(problem)
 
 
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
@@ -196,12 +191,14 @@ async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> No
 async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EVENT_STREAM) -> None:
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
+    await call.piece(out)  # waits for a client that doesn't read: one that is cut then was never given it
     _count(exchange, out)
-    await call.piece(out)
 
 
 def _count(exchange: Exchange, out: bytes) -> None:
-    """`out` of an answer is about to be handed out."""
+    """`out` of an answer is about to be handed out. With its first bytes the provider has answered: what came before might have been an error."""
+    if not exchange.answer_bytes:
+        exchange.answered()
     exchange.returned.update(out)
     exchange.answer_bytes += len(out)
 

@@ -5,8 +5,8 @@
 
 One line per request that may have reached a provider: request, key, project, model, upstream, level, session ("-" if none), start
 in Unix milliseconds, micro-units reserved for it ("-" if none), CRC-32 of what stands before it. A line is one write(2): it is in the
-page cache, which outlives the process, before the request goes on. Nothing is ever struck out: a request that has a row in the ledger is done. When the
-file has grown, the lines of requests under way are carried over to a new one, which takes its place by rename.
+page cache, which outlives the process, before the request goes on. Nothing is ever struck out: a request that has a row in the ledger
+is done. When the file has grown, the lines of requests under way are carried over to a new one, which takes its place by rename.
 
 Why not a table: an insert and a delete with their commit cost 18 to 48 µs of CPU in SQLite, by batch size; a line costs 3.
 """

@@ -44,9 +44,13 @@ def _tokens(usage: Usage, rates: Rates) -> int | None:
         rate = rates.rate(bucket)
         if rate is not None:
             total += count * rate
-        elif not _by_units_alone(rates) and getattr(rates, _PAID_BY_UNIT.get(bucket, "input")) is None:
+        elif not _by_units_alone(rates) and not _paid_by_unit(bucket, rates):
             return None
     return total
+
+
+def _paid_by_unit(bucket: str, rates: Rates) -> bool:
+    return bucket in _PAID_BY_UNIT and getattr(rates, _PAID_BY_UNIT[bucket]) is not None
 
 
 def _units(usage: Usage, rates: Rates) -> int | None:

@@ -195,6 +195,7 @@ class VerifiedSession(Route):
             raise TypeError("only upstream.session.establish makes a VerifiedSession")
         super().__init__(name, provider, pool, timeouts)
         self._provider = provider
+        self._rewrite = provider.rewrite if isinstance(provider, Rewriting) else None  # asked once: a Protocol's isinstance costs 25 µs
         self.session_id: Hex32 = Hex32("")
         self.document = b""
         self.established_at = 0
@@ -207,7 +208,7 @@ class VerifiedSession(Route):
         return self.appraisal.level
 
     def outgoing(self, endpoint: str, body: bytes) -> bytes:
-        return self._provider.rewrite(endpoint, body) if isinstance(self._provider, Rewriting) else body
+        return self._rewrite(endpoint, body) if self._rewrite is not None else body
 
     async def seal(self, endpoint: str, body: bytes, headers: Mapping[str, str], *, streamed: bool, content_type: str = JSON) -> SealedRequest:
         path, provider = self._provider.path(endpoint), self._provider

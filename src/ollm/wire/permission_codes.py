@@ -97,6 +97,17 @@ TRUST = {
         mend="Choose a model with a route of that level (`GET /v1/models?assurance=tee`), or a key that accepts less, where the operator grants one.",
         receipt=True,
     ),
+    "remote_url": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="the request names a URL that a provider would fetch, and `gateway.remote_urls` refuses that",
+        cause="`param` names the place, as far as its name is the API's: an `image_url`, a `file_url`, a `source.url`, the URL of a tool server. "
+        "Who fetches it would tell whoever serves it, and what comes back would be verified and recorded by nobody.",
+        mend="Send the content itself: pictures and documents as `data:` URLs, audio and images of forms as files. Or have the operator set "
+        '`gateway.remote_urls = "pass"`.',
+        receipt=True,
+    ),
     "upstream_verification_failed": ErrorCode(
         status=503,
         group="trust",
