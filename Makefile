@@ -30,7 +30,7 @@ CONFORMANCE := .venv-conformance/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/conforman
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
 .PHONY: help setup demo test test-fast test-full test-slow servers coverage check fmt lock bench bench-gate bench-slow soak bench-attest bench-ledger fuzz mutants engine tutorial
-.PHONY: evidence captures conformance conformance-tools docs test-exhaustive
+.PHONY: detectors evidence captures conformance conformance-tools docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -85,7 +85,10 @@ check-types: $(DEV)
 check-imports: $(DEV)
 	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint(prog_name="lint-imports")' --no-logo
 
-check-sizes check-tests check-text check-docs: $(DEV)
+check-sizes check-tests check-text check-detectors: $(DEV)  ## precision and recall of what finds cards, accounts, numbers of persons and secrets in texts, on made-up ones
+	@$(PY) -m tools.detectors
+
+docs: $(DEV)
 	$(PY) -m tools.$(subst -,_,$@)
 
 fmt: $(DEV)  ## format and mend what ruff can mend

@@ -19,6 +19,7 @@ from ollm.app.installation import place_of_store as place_of_store
 from ollm.app.installation import store_of as store_of
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
+from ollm.config.rules_file import check_in_time
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.accounts import Accounts
@@ -79,6 +80,7 @@ class Assembly:
         await self._store.start()
         newest = await self._store.ledger.recent(1)
         clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
+        check_in_time(settings, clock.now())
         self._upkeep = Upkeep(self._store.engine, kept_of(loaded), clock)
         self._upkeep.start()
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))

@@ -14,6 +14,7 @@ from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.price import Price
+from ollm.values.rules import RuleException, Rules
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -45,6 +46,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS
     tls_key: str | None = None
     public_hostname: str | None = None  # restricts the TLS entry of the keyset to this name
+    rules: tuple[str, ...] = ()  # tables of [rules] that hold for every request
     timeouts: Timeouts = Timeouts()
 
 
@@ -180,6 +182,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     collateral: CollateralSettings = CollateralSettings()
     counters: CountersSettings = CountersSettings()
     policies: dict[str, AttestationPolicy] = {}
+    rules: dict[str, Rules] = {}
+    exceptions: tuple[RuleException, ...] = ()
     upstreams: dict[str, UpstreamSettings] = {}
     prices: dict[str, Price | tuple[Price, ...]] = {}  # that models refer to by name
     models: dict[str, ModelSettings] = {}
