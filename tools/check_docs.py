@@ -192,13 +192,14 @@ _ERROR_CALLS: dict[str, tuple[int | None, tuple[int, ...]]] = {
     "Untranslatable": (0, (2, 1)),
     "Refusal": (0, (1,)),
     "error_event": (None, (2,)),
+    "Verdict": (0, (2,)),  # of limits and budgets, answered as it is
 }
 
 
 def error_codes(root: Path) -> dict[str, set[int]]:
     """Codes (else types) of every error object that the gateway can answer with, and their statuses, found in the calls that make one."""
     codes: dict[str, set[int]] = {STREAM_CODE: {200}}
-    for folder in ("gateway", "serving", "upstream"):
+    for folder in ("gateway", "serving", "upstream", "traffic"):
         package = root / "src" / "ollm" / folder
         constants = _constants(package)
         for function, (at, positions) in _ERROR_CALLS.items():

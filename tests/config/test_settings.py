@@ -7,6 +7,7 @@ from ollm.cli.template import CONFIG
 from ollm.config.load import parse
 from ollm.config.settings import (
     CollateralSettings,
+    CountersSettings,
     EvidenceSettings,
     GatewaySettings,
     ModelSettings,
@@ -29,6 +30,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "secrets": SecretSources,
     "evidence": EvidenceSettings,
     "collateral": CollateralSettings,
+    "counters": CountersSettings,
     "policies.p": AttestationPolicy,
     "policies.p.tdx": TdxPolicy,
     "upstreams.u": UpstreamSettings,

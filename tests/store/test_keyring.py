@@ -60,8 +60,8 @@ async def test_revoked_at_once_and_only_once(store: Store) -> None:
 
 async def test_an_expiry_can_only_come_closer(store: Store) -> None:
     text, row = await created(store, expires_at=NOW + 100)
-    assert (await store.keys.expire(row.key_id, NOW + 50)).expires_at == NOW + 50
-    assert (await store.keys.expire(row.key_id, NOW + 80)).expires_at == NOW + 50
+    assert (await store.keys.expire(row.key_id, NOW + 50, NOW)).expires_at == NOW + 50
+    assert (await store.keys.expire(row.key_id, NOW + 80, NOW)).expires_at == NOW + 50
     assert let_in(store, text, NOW + 49)
     assert not let_in(store, text, NOW + 50)
 
@@ -76,7 +76,7 @@ async def test_unknown_keys_can_not_be_changed(store: Store) -> None:
     with pytest.raises(StoreError, match="no such key"):
         await store.keys.revoke("abc", NOW)
     with pytest.raises(StoreError, match="no such key"):
-        await store.keys.expire("abc", NOW)
+        await store.keys.expire("abc", NOW, NOW)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, CANARY, "a\nb", "naïve"])
@@ -123,7 +123,7 @@ async def test_a_tampered_row_is_absent_and_reported(database: Database, tamperi
         assert store.keys.rejected == (bad,)
         assert bad not in [known.key_id for known in await store.keys.list()]
         with pytest.raises(StoreError, match="no such key"):
-            await store.keys.expire(bad, NOW)
+            await store.keys.expire(bad, NOW, NOW)
 
 
 async def test_tampering_under_a_running_gateway_is_noticed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,12 +93,10 @@ def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[Standi
     key_id, secret = parsed if parsed is not None else ("", _NO_SECRET)
     found = keys.lookup(key_id)
     genuine = hmac.compare_digest(_peppered(pepper, secret), found.row.mac if found is not None else _NO_MAC)
-    if not genuine or found is None or parsed is None or found.standing is None:
+    if not genuine or found is None or parsed is None:
         return None
-    row = found.row
-    if row.revoked_at is not None or row.disabled_at is not None or (row.expires_at is not None and row.expires_at <= now):
-        return None
-    return found.standing, secret
+    standing = found.standing_at(now)
+    return None if standing is None else (standing, secret)
 
 
 def _peppered(pepper: bytes, secret: bytes) -> bytes:
