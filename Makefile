@@ -85,10 +85,7 @@ check-types: $(DEV)
 check-imports: $(DEV)
 	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint(prog_name="lint-imports")' --no-logo
 
-check-sizes check-tests check-text check-detectors: $(DEV)  ## precision and recall of what finds cards, accounts, numbers of persons and secrets in texts, on made-up ones
-	@$(PY) -m tools.detectors
-
-docs: $(DEV)
+check-sizes check-tests check-text check-docs: $(DEV)
 	$(PY) -m tools.$(subst -,_,$@)
 
 fmt: $(DEV)  ## format and mend what ruff can mend
@@ -131,6 +128,9 @@ conformance-tools: $(DEV) $(CONFORMANCE)
 conformance: conformance-tools  ## suites that others wrote, against a real gateway: llm-comply, openai-python's own tests
 	@$(PY) -m tools.conformance --source "$$(echo .venv-conformance/openai-*/)" --steady tests/conformance/node_modules/.bin/steady \
 		--python .venv-conformance/bin/python --document "$$(echo .venv-conformance/lib/python3*/site-packages/llm_comply/specs/openai_chat.json)"
+
+detectors: $(DEV)  ## precision and recall of what finds cards, accounts, numbers of persons and secrets in texts, on made-up ones
+	@$(PY) -m tools.detectors
 
 docs: $(DEV)  ## write the pages that are made from the source
 	$(PY) -m tools.checks_page
