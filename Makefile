@@ -29,7 +29,7 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 CONFORMANCE := .venv-conformance/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/conformance.txt $(REQ)/dev.txt tests/conformance/package-lock.json)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full test-slow servers coverage check fmt lock bench bench-gate bench-slow soak bench-attest fuzz mutants engine tutorial
+.PHONY: help setup demo test test-fast test-full test-slow servers coverage check fmt lock bench bench-gate bench-slow soak bench-attest bench-ledger fuzz mutants engine tutorial
 .PHONY: detectors evidence captures conformance conformance-tools docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
@@ -104,6 +104,9 @@ bench-slow: $(BENCH_OLLM)  ## a healthy client beside 2,000 slow connections of 
 
 soak: $(BENCH_OLLM)  ## half an hour of streams, a fifth of them left; ends 0 only where memory stays flat
 	.venv-bench-ollm/bin/python -m bench.soak
+
+bench-ledger: $(DEV)  ## requests, reports and retention at 10,000,000 rows, on SQLite and PostgreSQL; LEDGER="--rows 100000 --store sqlite" for less
+	$(PY) -m bench.ledger $(LEDGER)
 
 bench-attest: $(DEV)  ## how long each kind of evidence takes to verify, beside the bare cryptography in it
 	$(PY) -m bench.attest

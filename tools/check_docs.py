@@ -193,7 +193,6 @@ _ERROR_CALLS: dict[str, tuple[int | None, tuple[int, ...]]] = {
     "Refusal": (0, (1,)),
     "error_event": (None, (2,)),
     "Verdict": (0, (2,)),  # of limits and budgets, answered as it is
-    "_not_allowed": (None, (0,)),
 }
 
 

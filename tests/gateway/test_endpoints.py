@@ -141,6 +141,8 @@ async def test_speech(play: Play) -> None:
     receipt = await play.stage.http.get(f"/v1/aci/receipts/{spoken.response.headers['x-receipt-id']}")
     returned = [event for event in receipt.json()["event_log"] if event["type"] == "response.returned"]
     assert returned == [{"type": "response.returned", "body_hash": sha256_of(SPEECH)}]
+    row = await play.stage.entry(spoken.response)
+    assert (row.usage.characters, row.usage.estimated, row.usage.total_tokens, row.cost_micro) == (len(CANARY), True, 0, None)
     async with play.openai.audio.speech.with_streaming_response.create(model=MODEL, input=CANARY, voice="alloy", stream_format="sse") as stream:
         lines = [json.loads(line.removeprefix("data: ")) async for line in stream.iter_lines() if line.startswith("data: ")]
     assert [line["type"] for line in lines] == ["speech.audio.delta", "speech.audio.done"]

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -156,6 +157,10 @@ class Postgres:
     def execute(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def ask(self, question: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            return connection.execute(question.encode()).fetchall()
 
     def database(self, template: str = "template0") -> str:
         """A new database, made from `template`."""

@@ -13,7 +13,9 @@ import msgspec
 from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
 from ollm.app.installation import data_directory as data_directory
+from ollm.app.installation import kept_of as kept_of
 from ollm.app.installation import level_of as level_of
+from ollm.app.installation import place_of_store as place_of_store
 from ollm.app.installation import store_of as store_of
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
@@ -36,6 +38,7 @@ from ollm.serving.attestation import AttestationService
 from ollm.store.counters.opening import OpenCounters, open_counters
 from ollm.store.reports import Reports
 from ollm.store.spending import LedgerSpending
+from ollm.store.upkeep import Upkeep
 from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
@@ -63,6 +66,7 @@ class Assembly:
         self._open_accounts: Accounts | None = None
         self._counters: OpenCounters | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._upkeep: Upkeep | None = None
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -77,6 +81,8 @@ class Assembly:
         newest = await self._store.ledger.recent(1)
         clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
         check_in_time(settings, clock.now())
+        self._upkeep = Upkeep(self._store.engine, kept_of(loaded), clock)
+        self._upkeep.start()
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
         keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
         evidence = settings.evidence
@@ -127,6 +133,8 @@ class Assembly:
             await self._open_accounts.close()
         if self._counters is not None:
             await self._counters.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         if self._collateral is not None:
             await self._collateral.close()
         await self._fetch.close()

@@ -15,7 +15,7 @@ from ollm.config.adapters import ADAPTERS, Traits
 from ollm.config.counters import check_counters
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.rules_file import check_references, rules_of
-from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
+from ollm.config.settings import CollateralSettings, ModelSettings, Settings, StoreSettings, UpstreamSettings
 from ollm.config.terms_rules import check_administration
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
@@ -106,6 +106,7 @@ def _check(settings: Settings) -> None:
     check_administration(settings)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
+    _check_store(settings.store)
     for name, policy in settings.policies.items():
         policy_rules.check_installed(f"policies.{name}", policy)
     for name, upstream in settings.upstreams.items():
@@ -113,6 +114,19 @@ def _check(settings: Settings) -> None:
     _check_models(settings)
     check_counters(settings.counters)
     check_references(settings)
+
+
+def _check_store(store: StoreSettings) -> None:
+    kept = store.retention_days
+    if kept.ledger is not None and kept.receipts is not None and kept.receipts > kept.ledger:
+        raise ConfigError("store.retention_days.receipts is more than store.retention_days.ledger", "receipts go with their entries at the latest")
+    if store.url == "sqlite":
+        if store.password is not None or store.tls_ca is not None:
+            raise ConfigError(
+                "store.password and store.tls_ca are for PostgreSQL, and store.url is sqlite", "remove them, or name the server in store.url"
+            )
+    elif not store.url.startswith("postgresql://"):
+        raise ConfigError("store.url is neither sqlite nor postgresql://…", "write sqlite, or postgresql://user@host:5432/database")
 
 
 def _check_models(settings: Settings) -> None:

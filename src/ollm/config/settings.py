@@ -58,6 +58,24 @@ class SecretSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     receipt_key: str = "file:secrets/receipt-key"  # Ed25519 seed that signs receipts
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whole days, of UTC, that rows are kept after the day on which they were written; absent: for ever. Sums for reports are always kept."""
+
+    ledger: Count | None = None
+    receipts: Count | None = None  # never longer than the ledger
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where keys, ledger, receipts and sessions are."""
+
+    url: str = "sqlite"  # a file in gateway.data_dir; else postgresql://user@host:5432/database
+    password: str | None = None  # of the PostgreSQL role: file: or env:
+    tls: bool = True  # to PostgreSQL on another machine, whose certificate must be for its name
+    tls_ca: str | None = None  # PEM of the only CA believed for it; absent: public CAs
+    connections: Count = 4  # of each process, for all but the ledger's writer and the watch over keys
+    retention_days: RetentionSettings = RetentionSettings()
+
+
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The gateway's own attestation. `quote_source` is `none` or `dstack:PATH` (a dstack guest agent's socket)."""
 
@@ -159,6 +177,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     gateway: GatewaySettings = GatewaySettings()
     routing: RoutingSettings = RoutingSettings()
     secrets: SecretSources = SecretSources()
+    store: StoreSettings = StoreSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     collateral: CollateralSettings = CollateralSettings()
     counters: CountersSettings = CountersSettings()

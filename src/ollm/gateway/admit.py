@@ -55,7 +55,8 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         _refuse_remote_urls(request)
     open_to = tuple(ways) if caller.standing.upstreams is None else tuple(up for up in ways if up in caller.standing.upstreams)
     if not open_to:
-        raise _not_allowed("provider_not_allowed", "None of this model's providers is one that this key may use.", "policy: provider not allowed")
+        message = "None of this model's providers is one that this key may use. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "provider_not_allowed", message), "policy: provider not allowed")
     if rules.on_routes:
         open_to = _ruled(gateway, rules, open_to)
     names = candidates(open_to, gateway.levels, wanted.floor)
@@ -104,13 +105,11 @@ def _refuse_remote_urls(request: InferenceRequest) -> None:
 def _allowed(standing: Standing, model: str, endpoint: str) -> None:
     """Whether the terms above the key allow model and endpoint. Raises: PolicyRefusal."""
     if standing.models is not None and model not in standing.models:
-        raise _not_allowed("model_not_allowed", "This key may not use this model.", "policy: model not allowed", param="model")
+        message = "This key may not use this model. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "model_not_allowed", message, param="model"), "policy: model not allowed")
     if standing.endpoints is not None and endpoint not in standing.endpoints:
-        raise _not_allowed("endpoint_not_allowed", "This key may not use this endpoint.", "policy: endpoint not allowed")
-
-
-def _not_allowed(refusal: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
-    return PolicyRefusal(ApiError(403, "permission_error", refusal, f"{message} The prompt was not forwarded.", param=param), reason)
+        message = "This key may not use this endpoint. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "endpoint_not_allowed", message), "policy: endpoint not allowed")
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from ollm.errors import ApiError
 from ollm.gateway.call import Call
 from ollm.gateway.caller import Caller
 from ollm.gateway.context import Gateway
-from ollm.serving.http import Header, Scope, bearer_of
+from ollm.serving.http import bearer_of, header
 from ollm.store.keys import authenticate as match_key
 from ollm.values.secret import Sealed
 
@@ -19,7 +19,7 @@ def authenticate(gateway: Gateway, call: Call) -> Caller:
     """The caller behind the request's key. Raises: ApiError 401, the same for unknown, wrong, expired and revoked keys; 403 where the key's
     role isn't one of this route's, or where it may not be used from.
     """
-    text = presented(call.scope)
+    text = presented(call)
     found = match_key(text, gateway.keys, gateway.pepper, gateway.clock.now()) if text is not None else None
     if found is None:
         raise ApiError(401, "invalid_request_error", "invalid_api_key", _REFUSED + _MEND, headers={"www-authenticate": "Bearer"})
@@ -37,17 +37,15 @@ def stands(gateway: Gateway, caller: Caller) -> bool:
     return found is not None and found.standing_at(gateway.clock.now()) is not None
 
 
-def presented(scope: Scope) -> str | None:
+def presented(call: Call) -> str | None:
     """The key that a request shows; None when it shows none, or more than one, since then others may have taken it for somebody else's."""
-    shown: Header | None = None
-    for field in scope["headers"]:
-        if field[0] in _HEADERS:
-            if shown is not None:
-                return None
-            shown = field
-    if shown is None:
+    names = _HEADERS.intersection(call.fields)
+    if len(names) != 1:
         return None
-    name, value = shown
+    (name,) = names
+    value = header(call.scope, name)
+    if value is None:
+        return None
     if name == b"authorization":
         return bearer_of(value)
     return value.decode() if value and value.isascii() else None

@@ -49,7 +49,7 @@ from ollm.values.hexes import sha256_of
 from ollm.values.level import strictest
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.form import boundary_of, parse_form
-from ollm.wire.preferences import Preferences, combined, stated
+from ollm.wire.preferences import STATED, Preferences, combined, stated
 from ollm.wire.request import InferenceRequest, parse_json
 from ollm.wire.retry_after import pause_of
 
@@ -103,7 +103,7 @@ def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tup
             request = parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
         else:
             request = parse_json(body, endpoint, default)
-        return request, combined(request.preferences, stated(call.scope["headers"]))
+        return request, request.preferences if STATED.isdisjoint(call.fields) else combined(request.preferences, stated(call.scope["headers"]))
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 

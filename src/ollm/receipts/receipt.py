@@ -49,6 +49,7 @@ STEPS = {
 }
 
 Event = dict[str, str | bool | int | None]  # flat (ACI §7.3)
+_values = dict.values
 
 _FLAT = {str, bool, int, type(None)}
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3
@@ -181,7 +182,7 @@ def issue(
 
 
 def _check_flat(events: Sequence[Event]) -> None:
-    values = [value for event in events for value in event.values()]
+    values = list(chain.from_iterable(map(_values, events)))
     types = set(map(type, values))  # one set for all, because this runs for each request
     if not "".join(chain.from_iterable(events)).isascii():
         raise WireError("an event's member name is not ASCII")

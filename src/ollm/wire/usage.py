@@ -231,6 +231,8 @@ def _disjoint(prompt: int | None, output: int, total: int | None, details: _Deta
     if reasoning and total == prompt + output + reasoning:
         output += reasoning  # counted on top
     mismatch = total is not None and total != prompt + output
+    if max(counts[3:]) == 0:  # nothing to take apart, as in most answers
+        return Usage(input_tokens=prompt, output_tokens=output, count_mismatch=mismatch, tier=tier)
     cached, prompt = _taken(cached, prompt)
     written, prompt = _taken(written, prompt)
     heard, prompt = _taken(heard, prompt)
