@@ -6,6 +6,7 @@
     ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
+    ├── TokenRefused           a caller's token is not one that we accept; names the check, for the log alone
     ├── StoreError             the store can't do what was asked
     │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
@@ -89,6 +90,14 @@ class ErrorAnswer(WireError):
     def stands_for(self) -> int:
         """The HTTP status that it is treated as: where its words don't say, it is the provider's failure."""
         return self.status or 502
+
+
+class TokenRefused(OllmError):
+    """A token of another issuer is refused: `check` names why. It is for the operator's log: callers hear the same of every reason."""
+
+    def __init__(self, check: str) -> None:
+        super().__init__(f"token refused: {check}")
+        self.check = check
 
 
 class StoreError(OllmError):

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
+from ollm.config.issuers import Known, check_issuers
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
 from ollm.errors import ConfigError
@@ -89,7 +90,7 @@ def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
 
 
 def _check(settings: Settings) -> None:
-    for kind, table in (("upstream", settings.upstreams), ("model", settings.models), ("price", settings.prices)):
+    for kind, table in (("upstream", settings.upstreams), ("model", settings.models), ("issuer", settings.issuers), ("price", settings.prices)):
         for name in table:
             check_name(kind, name)
     listen_address(settings.gateway.listen)
@@ -100,6 +101,7 @@ def _check(settings: Settings) -> None:
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_issuers(settings.issuers, Known(settings.models, settings.upstreams, NAMES))
 
 
 def _check_models(settings: Settings) -> None:

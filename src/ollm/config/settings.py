@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ollm.config.issuers import IssuerSettings
 from ollm.traffic.attempts import RetryRules
 from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
@@ -143,6 +144,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     secrets: SecretSources = SecretSources()
     evidence: EvidenceSettings = EvidenceSettings()
     collateral: CollateralSettings = CollateralSettings()
+    issuers: dict[str, IssuerSettings] = {}
     policies: dict[str, AttestationPolicy] = {}
     upstreams: dict[str, UpstreamSettings] = {}
     prices: dict[str, Price | tuple[Price, ...]] = {}  # that models refer to by name
