@@ -36,7 +36,7 @@ async def end(stage: Stage, text: str, *, at: int | None = None) -> None:
     assert parsed is not None
     async with store_of(stage.loaded, role="admin") as store:
         now = SystemClock().now()
-        await (store.keys.revoke(parsed[0], now) if at is None else store.keys.expire(parsed[0], at))
+        await (store.keys.revoke(parsed[0], now) if at is None else store.keys.expire(parsed[0], at, now))
 
 
 def openai_of(stage: Stage) -> openai.AsyncOpenAI:

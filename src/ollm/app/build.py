@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -14,9 +13,15 @@ import msgspec
 
 from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
+from ollm.app.installation import data_directory as data_directory
+from ollm.app.installation import kept_of as kept_of
+from ollm.app.installation import level_of as level_of
+from ollm.app.installation import place_of_store as place_of_store
+from ollm.app.installation import store_of as store_of
 from ollm.app.issuers import issuers_of
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
+from ollm.config.rules_file import check_in_time
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.accounts import Accounts
@@ -33,10 +38,10 @@ from ollm.net.signer import Ed25519Signer
 from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
-from ollm.store.counters.memory import MemoryCounters
+from ollm.store.counters.opening import OpenCounters, open_counters
 from ollm.store.reports import Reports
 from ollm.store.spending import LedgerSpending
-from ollm.store.sqlite import Role, Store, open_store
+from ollm.store.upkeep import Upkeep
 from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
@@ -45,33 +50,11 @@ from ollm.upstream.keeper import Held, Keeper, OpenRoute
 from ollm.upstream.provider import Provider, Tools
 from ollm.upstream.registry import MACHINES, OPEN, PROVIDERS
 from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
-from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
 log = logging.getLogger("ollm.app")
-
-_LEASE_SECONDS = 15.0
 _MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
-
-
-def data_directory(loaded: Loaded) -> Path:
-    """The directory for state, made if absent, readable by its owner alone. Raises: ConfigError."""
-    path = loaded.path(loaded.settings.gateway.data_dir)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(path, 0o700)
-    except OSError as problem:
-        raise ConfigError(f"can't use data directory {path}: {problem.strerror}", "set gateway.data_dir to a directory of ours") from None
-    return path
-
-
-def store_of(loaded: Loaded, *, role: Role) -> Store:
-    """The store of this installation; `role` is gateway (the one writer of the ledger) or admin. Raises: ConfigError, StoreError."""
-    source = loaded.settings.secrets.row_key
-    row_key = key_bytes(loaded.secret(source), source)
-    url = f"sqlite:///{data_directory(loaded) / 'ollm.db'}"
-    return open_store(url, row_key=row_key, durability=loaded.settings.gateway.durability, role=role)
 
 
 class Assembly:
@@ -85,7 +68,9 @@ class Assembly:
         self._agent: DstackAgent | None = None
         self._gateway: Gateway | None = None
         self._open_accounts: Accounts | None = None
+        self._counters: OpenCounters | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._upkeep: Upkeep | None = None
         self._issuers: dict[str, Issuer] = {}
 
     async def __aenter__(self) -> Gateway:
@@ -100,6 +85,9 @@ class Assembly:
         await self._store.start()
         newest = await self._store.ledger.recent(1)
         clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
+        check_in_time(settings, clock.now())
+        self._upkeep = Upkeep(self._store.engine, kept_of(loaded), clock)
+        self._upkeep.start()
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
         keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
         evidence = settings.evidence
@@ -128,7 +116,7 @@ class Assembly:
             levels={name: level_of(loaded, name) for name in settings.upstreams},
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
-            accounts=self._accounts(clock),
+            accounts=await self._accounts(clock),
             reports=Reports(self._store.engine),
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
@@ -151,6 +139,10 @@ class Assembly:
             await issuer.keys.close()
         if self._open_accounts is not None:
             await self._open_accounts.close()
+        if self._counters is not None:
+            await self._counters.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         if self._collateral is not None:
             await self._collateral.close()
         await self._fetch.close()
@@ -170,10 +162,12 @@ class Assembly:
                     log.warning("an issuer's project is not in the store", extra={"issuer": issuer.name, "project": project})
         return Tokens(self._issuers, keys, clock, _key(self._loaded, self._loaded.settings.secrets.pepper))
 
-    def _accounts(self, clock: SystemClock) -> Accounts:
-        counters = MemoryCounters(clock.monotonic, lease_seconds=_LEASE_SECONDS)
+    async def _accounts(self, clock: SystemClock) -> Accounts:
+        counters = self._counters = open_counters(self._loaded, clock)
+        owner, lease_seconds = os.urandom(8).hex(), self._loaded.settings.counters.lease_seconds
+        await counters.renew(owner)  # a shared store that is new grants nothing for a moment, which begins now
         spending = LedgerSpending(Reports(self._store.engine), self._store.keys.projects_of)
-        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=os.urandom(8).hex(), lease_seconds=_LEASE_SECONDS)
+        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=owner, lease_seconds=lease_seconds)
         accounts.start()
         self._open_accounts = accounts
         return accounts
@@ -204,12 +198,6 @@ class Assembly:
 
 def _key(loaded: Loaded, source: str) -> bytes:
     return key_bytes(loaded.secret(source), source)
-
-
-def level_of(loaded: Loaded, name: str) -> Level:
-    """What a route over upstream `name` is worth: what its policy's acceptance is worth, or zdr where it has no evidence."""
-    policy = loaded.settings.upstreams[name].policy
-    return Level.ZDR if policy is None else loaded.settings.policies[policy].level
 
 
 class Verification(NamedTuple):

@@ -2,17 +2,16 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import random
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 
 import uvloop
 
 from ollm.app.build import Assembly
+from ollm.app.process import harden as harden
 from ollm.config.load import Loaded, listen_address
 from ollm.gateway.app import App
 from ollm.gateway.context import Gateway
@@ -23,14 +22,6 @@ from ollm.serving.tls import TlsIdentity
 log = logging.getLogger("ollm.serve")
 _AT_ONCE = 4  # upstreams verified at the same time at the start: each costs fetches, and a second or so of a core
 _APART_SECONDS = 0.2  # many gateways that start together don't ask a provider in the same moment
-_PR_SET_DUMPABLE = 4  # prctl(2)
-
-
-def harden() -> None:
-    """No core dumps, no attaching by others of the same user: memory holds prompts while they pass."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):  # not Linux
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _server(loaded: Loaded, gateway: Gateway) -> Server:

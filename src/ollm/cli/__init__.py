@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from ollm.cli import collateral, keys, logs, policy, sim, verify
+from ollm.cli import collateral, db, keys, logs, policy, rules, sim, verify
 from ollm.cli.catalogue import catalogue
 from ollm.cli.demo import demo
 from ollm.cli.doctor import doctor
@@ -25,8 +25,10 @@ app.command()(models)
 app.command()(catalogue)
 app.command()(doctor)
 app.add_typer(keys.app, name="keys")
+app.add_typer(db.app, name="db")
 app.add_typer(verify.app, name="verify")
 app.add_typer(policy.app, name="policy")
+app.add_typer(rules.app, name="rules")
 app.add_typer(collateral.app, name="collateral")
 app.add_typer(sim.app, name="sim")
 

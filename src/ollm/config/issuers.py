@@ -2,8 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -48,17 +48,8 @@ class IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return (self.project,) if self.project is not None else tuple(dict.fromkeys(self.projects.values()))
 
 
-class Known(NamedTuple):
-    """What terms may name: own names of the configuration, and endpoints."""
-
-    models: Collection[str]
-    upstreams: Collection[str]
-    endpoints: Collection[str]
-    rules: Collection[str] = ()
-
-
-def check_issuers(issuers: Mapping[str, IssuerSettings], known: Known) -> None:
-    """Raises: ConfigError."""
+def check_issuers(issuers: Mapping[str, IssuerSettings]) -> None:
+    """Raises: ConfigError. Terms are judged with all others (`terms_rules`)."""
     seen: dict[tuple[str, str], str] = {}
     for name, issuer in issuers.items():
         field = f"issuers.{name}"
@@ -70,7 +61,6 @@ def check_issuers(issuers: Mapping[str, IssuerSettings], known: Known) -> None:
         _check_algorithms(field, issuer.algorithms)
         _check_source(field, issuer.jwks)
         _check_projects(field, issuer)
-        _check_terms(f"{field}.terms", issuer.terms, known)
         for claim, value in issuer.required_claims.items():
             if claim in _RESERVED:
                 raise ConfigError(f"{field}.required_claims names {claim!r}, which has a rule of its own", "leave it out")
@@ -111,29 +101,6 @@ def _check_projects(field: str, issuer: IssuerSettings) -> None:
     for project in issuer.places:
         if not _PROJECT.fullmatch(project):
             raise ConfigError(f"{field} names project {project!r}, which is no id of one", "ids of projects begin with proj_")
-
-
-def _check_terms(field: str, terms: Terms, known: Known) -> None:
-    limited = [each.model for each in terms.limits if each.model is not None]
-    for kind, names, there in (
-        ("models", terms.models or (), known.models),
-        ("upstreams", terms.upstreams or (), known.upstreams),
-        ("endpoints", terms.endpoints or (), known.endpoints),
-        ("rules", terms.rules, known.rules),
-        ("limits", limited, known.models),
-    ):
-        for name in names:
-            if name not in there:
-                raise ConfigError(f"{field}.{kind} names {name!r}, which is not configured", "a name that doesn't exist would allow nothing")
-    for network in terms.networks or ():
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError:
-            raise ConfigError(f"{field}.networks names {network!r}, which is no network", 'for example "10.0.0.0/8"') from None
-    if len({each.model for each in terms.limits}) != len(terms.limits):
-        raise ConfigError(f"{field}.limits has two for one model", "put them together")
-    if len({each.window for each in terms.budgets}) != len(terms.budgets):
-        raise ConfigError(f"{field}.budgets has two for one window", "keep one of them")
 
 
 def _is_loopback(host: str) -> bool:

@@ -125,7 +125,7 @@ class App:
 
     async def _serve(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
-        if header(call.scope, _ANTHROPIC) is not None:
+        if _ANTHROPIC in call.fields and header(call.scope, _ANTHROPIC) is not None:
             call.dialect = "anthropic"
         if path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
             self._places.check()

@@ -6,7 +6,7 @@ from ollm.gateway.caller import Caller
 from ollm.gateway.context import Gateway
 from ollm.gateway.receipt_keys import receipt_key
 from ollm.gateway.tokens import Issued
-from ollm.serving.http import Header, Scope, bearer_of
+from ollm.serving.http import bearer_of, header
 from ollm.store.keys import authenticate as match_key
 from ollm.values.secret import Sealed
 from ollm.values.standing import Standing
@@ -23,7 +23,7 @@ def authenticate(gateway: Gateway, call: Call) -> Caller:
     expired and revoked keys and for every token that isn't valid; 403 where the caller's role isn't one of this route's, or where it may
     not call from; 400 for a receipt key that is none.
     """
-    text = presented(call.scope)
+    text = presented(call)
     if text is not None and call.issued is not None:  # it showed one credential, so this is what it stands for
         return _issued(gateway, call, call.issued)
     found = match_key(text, gateway.keys, gateway.pepper, gateway.clock.now()) if text is not None else None
@@ -66,17 +66,15 @@ def stands(gateway: Gateway, caller: Caller) -> bool:
     return found is not None and found.standing_at(gateway.clock.now()) is not None
 
 
-def presented(scope: Scope) -> str | None:
+def presented(call: Call) -> str | None:
     """The key that a request shows; None when it shows none, or more than one, since then others may have taken it for somebody else's."""
-    shown: Header | None = None
-    for field in scope["headers"]:
-        if field[0] in _HEADERS:
-            if shown is not None:
-                return None
-            shown = field
-    if shown is None:
+    names = _HEADERS.intersection(call.fields)
+    if len(names) != 1:
         return None
-    name, value = shown
+    (name,) = names
+    value = header(call.scope, name)
+    if value is None:
+        return None
     if name == b"authorization":
         return bearer_of(value)
     return value.decode() if value and value.isascii() else None

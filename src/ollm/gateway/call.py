@@ -23,10 +23,11 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "issued", "roles", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "issued", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])  # what isn't here wasn't sent; a repeated one must be looked for in the scope
         self._receive = receive
         self._send = send
         self._places = places

@@ -7,6 +7,7 @@ import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
 from ollm.gateway.accounts import Accounts
+from ollm.gateway.applied import Applied
 from ollm.gateway.running import Running
 from ollm.gateway.tokens import Tokens
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
@@ -42,6 +43,7 @@ class Gateway(Hidden, frozen=True):
     running: Running = msgspec.field(default_factory=Running)
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
+    rules: dict[tuple[tuple[str, ...], tuple[str, ...]], Applied] = msgspec.field(default_factory=dict)  # by tables and exceptions
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
     def model(self, name: str) -> tuple[str, ModelSettings] | None:

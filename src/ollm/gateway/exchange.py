@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from typing import NamedTuple
 
 from ollm.errors import OURS, ChannelRefused, ErrorAnswer, OllmError, SealError, UpstreamError, WireError
+from ollm.gateway.applied import NOTHING, Applied
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
@@ -41,9 +42,8 @@ class Exchange:
 
     __slots__ = (
         "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
-        "gateway", "headers_us", "hold",
-        "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
-        "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
+        "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "rules",
+        "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
@@ -52,6 +52,7 @@ class Exchange:
         self.caller = caller
         self.stem = stem
         self.begun = begun
+        self.rules = NOTHING  # that stand above it
         self.started_ms = gateway.clock.now_ms()
         self.events: list[Event] = []
         self._kept = 0  # events that stay when an attempt came to nothing
@@ -80,9 +81,10 @@ class Exchange:
         self.headers_us = 0
         self.first_us = 0
 
-    def received(self, event: Event, request: InferenceRequest) -> None:
+    def received(self, event: Event, request: InferenceRequest, rules: Applied = NOTHING) -> None:
         """Take over what routing and records need. A model name that is not configured is not kept."""
-        self.events = [event, policy(self.gateway.config_digest)]
+        self.events = [event, policy(self.gateway.config_digest, rules.names, rules.digest)]
+        self.rules = rules
         self._kept = 2
         self.streamed = request.stream
         self.model = self.gateway.names.get(request.model)
@@ -118,6 +120,11 @@ class Exchange:
         self.session = session
         self.level = session.level
         self.note(execution(str(session.level)))
+
+    def keep(self, *events: Event) -> None:
+        """Record what stays true whatever becomes of the attempts that follow."""
+        self.events.extend(events)
+        self._kept = len(self.events)
 
     def note(self, *events: Event) -> None:
         self.events.extend(events)

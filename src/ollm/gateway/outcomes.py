@@ -1,14 +1,15 @@
 """Ends of a request that are no answers: refusals, failures of the provider, clients that left. Each leaves a record."""
 
-from ollm.errors import ApiError, StoreError, let_go
-from ollm.gateway.admit import PolicyRefusal
+from ollm.errors import ApiError, RuleBlocked, StoreError, let_go
 from ollm.gateway.attested import TrustRefusal
 from ollm.gateway.call import Call
 from ollm.gateway.exchange import Exchange
+from ollm.gateway.refusal import PolicyRefusal
 from ollm.gateway.relay import receipt_headers
+from ollm.gateway.rules import blocked
 from ollm.gateway.running import key_revoked, uncancel
 from ollm.gateway.settle import settle
-from ollm.receipts.receipt import failed
+from ollm.receipts.receipt import failed, ruled
 from ollm.serving.http import error_response
 from ollm.values.ledger import Status
 from ollm.wire.errors import error_event
@@ -22,6 +23,13 @@ async def refuse(exchange: Exchange, call: Call, refusal: PolicyRefusal | TrustR
     exchange.not_sent()
     exchange.note(failed(exchange.asked or "", refusal.reason, required=True, upstream_name=upstream))
     await _answer(exchange, call, refusal.error, Status.REFUSED)
+
+
+async def withhold(exchange: Exchange, call: Call, problem: RuleBlocked) -> None:
+    """Answer that a rule blocks what the provider answered. It was asked, and is paid for."""
+    let_go(problem)
+    exchange.note(ruled(problem.rule, "block", "answer"))
+    await _answer(exchange, call, blocked(problem.rule, "answer"), Status.REFUSED)
 
 
 async def provider_failed(exchange: Exchange, call: Call, error: ApiError) -> None:

@@ -16,18 +16,31 @@ import asyncio
 
 import msgspec
 
-from ollm.errors import ApiError, ChannelRefused, ErrorAnswer, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError, let_go
-from ollm.gateway.admit import PolicyRefusal, Ticket, admit
+from ollm.errors import (
+    ApiError,
+    ChannelRefused,
+    ErrorAnswer,
+    RuleBlocked,
+    SealError,
+    UpstreamAnswered,
+    UpstreamError,
+    UpstreamResting,
+    WireError,
+    let_go,
+)
+from ollm.gateway.admit import Ticket, admit
 from ollm.gateway.attested import TrustRefusal, attested, held
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import failure_of, from_exception, unsealable
-from ollm.gateway.outcomes import client_gone, cut_off, provider_failed, refuse
+from ollm.gateway.outcomes import client_gone, cut_off, provider_failed, refuse, withhold
 from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
+from ollm.gateway.refusal import PolicyRefusal
 from ollm.gateway.relay import relay
 from ollm.gateway.reserve import let_go_of_hold, reserve
+from ollm.gateway.rules import rules_of, screened
 from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
 from ollm.traffic.attempts import Plan
 from ollm.upstream.answer import Answer
@@ -36,7 +49,7 @@ from ollm.values.hexes import sha256_of
 from ollm.values.level import strictest
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.form import boundary_of, parse_form
-from ollm.wire.preferences import Preferences, combined, stated
+from ollm.wire.preferences import STATED, Preferences, combined, stated
 from ollm.wire.request import InferenceRequest, parse_json
 from ollm.wire.retry_after import pause_of
 
@@ -51,13 +64,17 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     body = await call.body(gateway.settings.gateway.max_body_bytes)
     request, preferences = _parse(gateway, endpoint, call, body)
     exchange = Exchange(gateway, endpoint, caller, call.stem, begun)
-    exchange.received(received(sha256_of(body)), request)
+    rules = rules_of(gateway, caller)
+    exchange.received(received(sha256_of(body)), request, rules)
     try:
-        ticket = admit(gateway, caller, request, preferences)
+        ticket = admit(gateway, caller, request, preferences, rules)
+        request = await screened(exchange, request)
         await reserve(exchange, call, ticket, request)
         await _forward(exchange, call, ticket, request)
     except (PolicyRefusal, TrustRefusal) as refusal:
         await refuse(exchange, call, refusal)
+    except RuleBlocked as problem:
+        await withhold(exchange, call, problem)
     except ChannelRefused as problem:
         await refuse(exchange, call, TrustRefusal(from_exception(problem), problem.reason, exchange.upstream or ""))
     except (UpstreamError, SealError, WireError) as problem:
@@ -86,7 +103,7 @@ def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tup
             request = parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
         else:
             request = parse_json(body, endpoint, default)
-        return request, combined(request.preferences, stated(call.scope["headers"]))
+        return request, request.preferences if STATED.isdisjoint(call.fields) else combined(request.preferences, stated(call.scope["headers"]))
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 

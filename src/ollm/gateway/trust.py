@@ -29,7 +29,7 @@ async def receipt(gateway: Gateway, call: Call, name: str) -> None:
     """A receipt, to the key that made the request. Raises: ApiError 401 without a key, 400 without a receipt key where the caller showed a token
     and so has none else, 404 for every other reason.
     """
-    if presented(call.scope) is None:
+    if presented(call) is None:
         raise ApiError(401, "unauthorized", "unauthorized", "A receipt is served to the API key that made the request; send that key.")
     caller = authenticate(gateway, call)
     if caller.told:

@@ -213,7 +213,8 @@ class Connection(asyncio.Protocol):
         while not response.headers_done:
             if response.error is not None:
                 raise response.error.again()
-            await self.wait()
+            self._waiter = self._loop.create_future()  # as `wait`, without a frame of its own
+            await self._waiter
         self.phase = "first_byte" if first_timeout == math.inf else "first_token"
         return response
 
@@ -340,6 +341,8 @@ class Response:
 
     async def read_all(self, limit: int, idle_timeout: float) -> bytes:
         """The whole body. Raises: UpstreamError when it is cut or larger than `limit`."""
+        if self.complete and len(self.chunks) == 1 and len(self.chunks[0]) <= min(limit, _READ_AHEAD):
+            return self.chunks.pop()  # all of it came at once, and nothing waits for its being read
         parts = []
         size = 0
         while data := await self.read(idle_timeout):

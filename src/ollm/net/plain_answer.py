@@ -16,6 +16,7 @@ _FIELD = re.compile(rb"([^:]++): ([^\r]++)\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _BODILESS = frozenset((204, 205, 304))
 _STAYS = b"keep-alive"
+_lower = bytes.lower
 _OTHERS = frozenset((b"transfer-encoding", b"proxy-connection", b"upgrade", b"trailer"))  # fields that change how the rest is read
 
 
@@ -32,10 +33,10 @@ def plain_answer(data: bytes) -> PlainAnswer | None:
     head = _HEAD.match(data, 0, _MAX_HEAD)
     if head is None:
         return None
-    fields = _FIELD.findall(head[2])
-    headers = {name.lower(): value for name, value in fields}
+    names, values = zip(*_FIELD.findall(head[2]), strict=True)
+    headers = dict(zip(map(_lower, names), values, strict=True))
     length = headers.get(b"content-length", b"")
-    if len(headers) != len(fields) or not _OTHERS.isdisjoint(headers) or headers.get(b"connection", _STAYS).lower() != _STAYS:
+    if len(headers) != len(names) or not _OTHERS.isdisjoint(headers) or headers.get(b"connection", _STAYS).lower() != _STAYS:
         return None
     status = int(head[1])
     if status in _BODILESS or not _LENGTH.fullmatch(length) or len(data) - head.end() != int(length):

@@ -33,6 +33,8 @@ CONFIG = "ollm.config"
 EXECUTION = "ollm.execution"
 SIGNED = "ollm.response_signature"
 TRANSLATED = "ollm.translated"
+RULED = "ollm.rule"
+EXEMPTED = "ollm.exception"
 
 # Steps of verify_receipt in their order, and what each proves. Names are stable: WireError.reason begins with one.
 STEPS = {
@@ -47,6 +49,7 @@ STEPS = {
 }
 
 Event = dict[str, str | bool | int | None]  # flat (ACI §7.3)
+_values = dict.values
 
 _FLAT = {str, bool, int, type(None)}
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3
@@ -83,9 +86,24 @@ def sealed(body_hash: Sha256) -> Event:
     return {"body_hash": body_hash, "type": SEALED}
 
 
-def policy(config_digest: Sha256) -> Event:
-    """The configuration, with its trust anchors and policies, that decided about this request."""
-    return {"config_digest": config_digest, "type": CONFIG}
+def policy(config_digest: Sha256, rules: str = "", rules_digest: Sha256 | None = None) -> Event:
+    """The configuration, with its trust anchors and policies, that decided about this request, and which of its rules stood above it.
+
+    `rules`: names of their tables with commas between them; the digest is of these tables.
+    """
+    if rules_digest is None:
+        return {"config_digest": config_digest, "type": CONFIG}
+    return {"config_digest": config_digest, "rules": rules, "rules_digest": rules_digest, "type": CONFIG}
+
+
+def ruled(rule: str, action: str, side: str) -> Event:
+    """A rule about texts acted on the request or the answer: `rule` is TABLE/NAME, `action` mask or block. Never what it found."""
+    return {"action": action, "on": side, "rule": rule, "type": RULED}
+
+
+def exempted(name: str, lifted: str, until: int) -> Event:
+    """A configured exception stood above this request: `lifted` is the level or the rule, `until` Unix seconds."""
+    return {"lifted": lifted, "name": name, "type": EXEMPTED, "until": until}
 
 
 def execution(level: str) -> Event:
@@ -164,7 +182,7 @@ def issue(
 
 
 def _check_flat(events: Sequence[Event]) -> None:
-    values = [value for event in events for value in event.values()]
+    values = list(chain.from_iterable(map(_values, events)))
     types = set(map(type, values))  # one set for all, because this runs for each request
     if not "".join(chain.from_iterable(events)).isascii():
         raise WireError("an event's member name is not ASCII")

@@ -20,13 +20,8 @@ _MAX_QUERY_FIELDS = 32
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The value of the header `name` (lowercase), or None when it is absent or stands there more than once."""
-    found = None
-    for key, value in scope["headers"]:
-        if key == name:
-            if found is not None:
-                return None
-            found = value
-    return found
+    found = [value for key, value in scope["headers"] if key == name]
+    return found[0] if len(found) == 1 else None
 
 
 def bearer(scope: Scope) -> str | None:

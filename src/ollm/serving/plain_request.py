@@ -18,6 +18,7 @@ _HEAD = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!-~]*+) HTTP/1
 _FIELD = re.compile(rb"([^:]++): ([^\r]++)\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _STAYS = b"keep-alive"
+_lower = bytes.lower
 # Fields that change how the rest is read, or what is answered before it.
 _OTHERS = frozenset((b"transfer-encoding", b"expect", b"proxy-connection", b"upgrade", b"trailer"))
 
@@ -37,7 +38,8 @@ def plain_request(data: bytes, limits: Limits) -> PlainRequest | None:
     if head is None:
         return None
     method, target, lines = head.groups()
-    headers = [(name.lower(), value) for name, value in _FIELD.findall(lines)]
+    names, values = zip(*_FIELD.findall(lines), strict=True)
+    headers = list(zip(map(_lower, names), values, strict=True))
     fields = dict(headers)
     if not len(fields) == len(headers) <= limits.header_fields or not _OTHERS.isdisjoint(fields):
         return None

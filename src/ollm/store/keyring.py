@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DatabaseError
 
-from ollm.errors import StoreError
+from ollm.errors import NoSuchSubject, StoreError
+from ollm.store.changes import Changes, local_actor
 from ollm.store.database import store_error, writing
 from ollm.store.keys import RANDOM_BYTES, NewKey, mint_key
-from ollm.store.schema import api_keys
-from ollm.store.subjects import TABLES, Subject, authenticated, columns_of, is_authentic, subject_of
+from ollm.store.subjects import TABLES, Subject, is_authentic, subject_of
 from ollm.values.identity import Organisation, Project, Role, ServiceAccount, User
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
 from ollm.values.standing import Credential, Place, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
+ANSWER_SECONDS = 0.5  # for one poll
 MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
 
 
@@ -103,13 +104,13 @@ class SqlKeys:
 
     async def revoke(self, key_id: str, now: int) -> KeyRow:
         """Make the key invalid from `now` on; a second time keeps the first time. Raises: StoreError when there is no such key."""
-        row = await asyncio.to_thread(self._change, key_id, revoked_at=now)
+        row = await asyncio.to_thread(self._change, key_id, now, revoked_at=now)
         await self.refresh()
         return row
 
-    async def expire(self, key_id: str, at: int) -> KeyRow:
+    async def expire(self, key_id: str, at: int, now: int) -> KeyRow:
         """Let the key end at `at` (Unix seconds), or earlier if it already would. Raises: StoreError when there is no such key."""
-        row = await asyncio.to_thread(self._change, key_id, expires_at=at)
+        row = await asyncio.to_thread(self._change, key_id, now, expires_at=at)
         await self.refresh()
         return row
 
@@ -154,7 +155,7 @@ class SqlKeys:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                generation = await self._watch.generation(POLL_SECONDS)
+                generation = await self._watch.generation(ANSWER_SECONDS)
                 if generation != self._generation:
                     self._generation = -1  # also when it went back: someone put an older database in place
                     await self.refresh()
@@ -182,27 +183,21 @@ class SqlKeys:
     def _insert(self, row: KeyRow) -> None:
         try:
             with writing(self._engine).begin() as connection:
-                connection.execute(insert(api_keys).values(columns_of(row)))
+                Changes(connection, self._row_key, local_actor(), row.created_at).add(row, "api_key.created")
         except DatabaseError as error:
             raise store_error(error, "storing the key") from None
 
-    def _change(self, key_id: str, *, revoked_at: int | None = None, expires_at: int | None = None) -> KeyRow:
+    def _change(self, key_id: str, now: int, *, revoked_at: int | None = None, expires_at: int | None = None) -> KeyRow:
         try:
             with writing(self._engine).begin() as connection:
-                columns = (api_keys.c[name] for name in KeyRow.__struct_fields__)
-                found = connection.execute(select(*columns).where(api_keys.c.key_id == key_id).with_for_update()).one_or_none()
-                row = None if found is None else subject_of(KeyRow, tuple(found))
-                if row is None or not is_authentic(row, self._row_key):
-                    raise StoreError("there is no such key", "list the keys to see their ids")
-                row = authenticated(
-                    msgspec.structs.replace(row, revoked_at=_earliest(row.revoked_at, revoked_at), expires_at=_earliest(row.expires_at, expires_at)),
-                    self._row_key,
-                )
-                changed = {"revoked_at": row.revoked_at, "expires_at": row.expires_at, "row_mac": row.row_mac}
-                connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(changed))
+                changes = Changes(connection, self._row_key, local_actor(), now)
+                row = changes.one(KeyRow, key_id)
+                if row is None:
+                    raise NoSuchSubject("key")
+                new = msgspec.structs.replace(row, revoked_at=_earliest(row.revoked_at, revoked_at), expires_at=_earliest(row.expires_at, expires_at))
+                return changes.put(row, new, "api_key.updated" if revoked_at is None else "api_key.deleted")
         except DatabaseError as error:
             raise store_error(error, "changing the key") from None
-        return row
 
 
 class _Rows(NamedTuple):

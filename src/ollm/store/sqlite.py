@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from ollm.errors import StoreError
+from ollm.store.administration import Administration
 from ollm.store.database import connect, store_error
 from ollm.store.files import RoleLock, private_file, sync_directory, turn
 from ollm.store.keyring import FileWatch, SqlKeys, Watch
@@ -26,6 +27,7 @@ from ollm.store.ledger import SqlLedger, WriterOf
 from ollm.store.migrate import prepare
 from ollm.store.partitions import make_ahead, require_fsync
 from ollm.store.place import Place, Server, place_of
+from ollm.store.reports import Reports
 from ollm.store.sessions import SqlSessions
 from ollm.store.writer import Durability, Writer
 
@@ -46,6 +48,8 @@ class Store:
         self.ledger = SqlLedger(engine, installation_id, parts.intents, parts.writer)
         self.keys = SqlKeys(engine, parts.watch, row_key)
         self.sessions = SqlSessions(engine)
+        self.administration = Administration(engine, row_key)
+        self.reports = Reports(engine)
 
     async def start(self) -> None:
         """Load the keys; as gateway, also settle what the last one left behind and begin to write. Raises: StoreError."""

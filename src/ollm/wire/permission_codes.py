@@ -118,6 +118,26 @@ TRUST = {
         "Never fall back to an endpoint that verifies less.",
         receipt=True,
     ),
+    "policy_refused": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="a [rule](rules.md) that stands above the request doesn't allow it; the message names the rule, what was got and what is wanted",
+        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, endpoint, a parameter, a tool "
+        "or a size, or no route meets what it demands of machines.",
+        mend="Change the request as the message says. `ollm rules explain` says what the rules are; the configuration can make an exception.",
+        receipt=True,
+    ),
+    "policy_blocked": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="a [rule about texts](rules.md#texts) blocks a text of the request or of the answer; the message names the rule, never what it found",
+        cause="A detector, or a pattern of the operator's, found a text that must not go in, or must not come out. Of a stream that began, this is "
+        "the `error` event that ends it. A blocked answer was made, and is paid for.",
+        mend="Take it out of the request. `ollm rules test` says where it is, without saying what.",
+        receipt=True,
+    ),
     "preferences_not_met": ErrorCode(
         status=412,
         group="trust",

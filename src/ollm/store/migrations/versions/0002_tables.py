@@ -178,7 +178,12 @@ def _subjects() -> None:
         "audit",
         sa.Column("entry", _BIGINT, primary_key=True, autoincrement=False),
         *(_count("at"), _text("actor"), _text("action"), _text("target"), _text("detail"), sa.Column("digest", sa.LargeBinary, nullable=False)),
-        *(_chars("actor", _SUBJECT, 1, 32), _chars("action", _WORD, 1, 64), _chars("target", _SUBJECT, 1, 64), _chars("detail", _TERMS, 2, 16_384)),
+        *(
+            _chars("actor", _SUBJECT, 1, 32),
+            _chars("action", _WORD, 1, 64),
+            _chars("target", _SUBJECT, 1, 64),
+            _chars("detail", _TERMS + " ", 2, 32_768),
+        ),
         _size("digest", 32, 32),
     )
 
@@ -301,7 +306,7 @@ def _triggers() -> None:
     for table, request in kept.items():
         op.execute(
             f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} "  # noqa: S608 - names of ours
-            f"WHEN {request} >= (SELECT printf('%012x', {table}_from_ms) FROM installation) "
+            f"WHEN {request} >= coalesce((SELECT printf('%012x', {table}_from_ms) FROM installation), '') "
             f"BEGIN SELECT raise(ABORT, '{table} rows are never changed'); END"
         )
     for table in _COUNTED_TABLES:
