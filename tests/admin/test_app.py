@@ -39,7 +39,9 @@ def test_errors_are_openais_and_say_whether_to_repeat(plane: Plane) -> None:
     assert plane.ask("PUT", "/projects").headers["allow"] == "GET, POST"
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/", "/v1/organization/", "/v1/organization/projects/", "/v1/organization//projects", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/", "/v1/organization/", "/v1/organization/projects/", "/v1/organization//projects", "/docs"]
+)
 def test_paths_that_are_none(plane: Plane, path: str) -> None:
     answer = plane.http.get(plane.url + path, headers={"authorization": f"Bearer {plane.keys['owner']}"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")

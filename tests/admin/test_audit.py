@@ -49,7 +49,15 @@ def test_pages_go_both_ways(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["after=x", "after=audit_log-x", "event_types=project.blessed", "after=audit_log-1&before=audit_log-2", "effective_at[gt]=1&effective_at[gte]=1", "tenant_only=true"]
+    "query",
+    [
+        "after=x",
+        "after=audit_log-x",
+        "event_types=project.blessed",
+        "after=audit_log-1&before=audit_log-2",
+        "effective_at[gt]=1&effective_at[gte]=1",
+        "tenant_only=true",
+    ],
 )
 def test_queries_that_can_not_be_followed(plane: Plane, query: str) -> None:
     plane.refused("GET", f"/audit_logs?{query}", 400, "invalid_query")

@@ -33,7 +33,9 @@ def test_lists_come_in_pages(plane: Plane) -> None:
     assert (last["data"], last["has_more"], last["first_id"]) == ([], False, None)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "after=proj_none", "surprise=1", "limit=1&limit=2", "include_archived=yes", "%ff=%fe"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "after=proj_none", "surprise=1", "limit=1&limit=2", "include_archived=yes", "%ff=%fe"]
+)
 def test_queries_that_can_not_be_followed(plane: Plane, query: str) -> None:
     plane.refused("GET", f"/projects?{query}", 400, "invalid_query")
 

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.traffic.charges import MOST, Load
-from ollm.traffic.estimate import Figures, MediaTokens, Rates, Unestimated, dearest, estimate, input_tokens, limits_money, limits_tokens
+from ollm.traffic.estimate import Figures, MediaTokens, Unestimated, estimate, input_tokens, limits_money, limits_tokens
 from ollm.traffic.price import cost_micro
+from ollm.values.price import Price
 from ollm.values.terms import Budget, Limit, Terms
-from ollm.values.usage import Price, Usage
+from ollm.values.usage import Usage
 
-RATES = Rates(input=2_000_000, output=5_000_000)
+PRICE = Price(input=2_000_000, output=5_000_000)
 MEDIA = MediaTokens(image=1000, audio_second=50, audio_bytes_per_token=32, file=5000)
 
 
@@ -40,16 +41,16 @@ def test_what_goes_in(figures: Figures, tokens: int) -> None:
     ],
 )
 def test_what_a_request_can_take(figures: Figures, max_output: int | None, load: Load) -> None:
-    assert estimate(figures, RATES, max_output, tokens=True, money=True, media=MEDIA) == load
+    assert estimate(figures, PRICE, max_output, tokens=True, money=True, media=MEDIA) == load
 
 
 def test_a_fee_for_each_request_counts_too() -> None:
-    assert estimate(Figures(text_bytes=1, max_tokens=0), Rates(1, 1, request=40), None, tokens=False, money=True) == Load(tokens=1, micro=41)
+    assert estimate(Figures(text_bytes=1, max_tokens=0), Price(1, 1, per_request=40), None, tokens=False, money=True) == Load(tokens=1, micro=41)
 
 
 @pytest.mark.parametrize(("tokens", "money"), [(True, False), (False, True)])
 def test_an_answer_without_a_known_end_is_refused_where_a_limit_holds(tokens: bool, money: bool) -> None:
-    refused = estimate(Figures(text_bytes=2), RATES, None, tokens=tokens, money=money)
+    refused = estimate(Figures(text_bytes=2), PRICE, None, tokens=tokens, money=money)
     assert isinstance(refused, Unestimated)
     assert refused.lack == "max_tokens"
     assert "send max_tokens" in refused.message
@@ -60,7 +61,7 @@ def test_an_unknown_price_is_not_free_under_a_budget() -> None:
     refused = estimate(figures, None, None, tokens=False, money=True)
     assert isinstance(refused, Unestimated)
     assert refused.lack == "price"
-    assert estimate(figures, Rates(0, 0), None, tokens=False, money=True) == Load(tokens=2, micro=0)  # 0 is a price
+    assert estimate(figures, Price(0, 0), None, tokens=False, money=True) == Load(tokens=2, micro=0)  # 0 is a price
 
 
 def test_what_nobody_limits_needs_no_bound() -> None:
@@ -69,7 +70,7 @@ def test_what_nobody_limits_needs_no_bound() -> None:
 
 
 def test_numbers_beyond_any_limit_are_refused() -> None:
-    refused = estimate(Figures(text_bytes=2, max_tokens=MOST), RATES, None, tokens=True, money=False)
+    refused = estimate(Figures(text_bytes=2, max_tokens=MOST), PRICE, None, tokens=True, money=False)
     assert isinstance(refused, Unestimated)
     assert refused.lack == "size"
 
@@ -89,6 +90,6 @@ rates = st.integers(0, 10**9)
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), rates, rates, st.none() | rates)
 def test_a_request_never_costs_more_than_its_reserve(fresh: int, cached: int, out: int, going_in: int, coming_out: int, cheap: int | None) -> None:
     price = Price(going_in, coming_out, cached=cheap)
-    reserve = estimate(Figures(text_bytes=2 * (fresh + cached), max_tokens=out), dearest(price), None, tokens=True, money=True)
+    reserve = estimate(Figures(text_bytes=2 * (fresh + cached), max_tokens=out), price, None, tokens=True, money=True)
     assert isinstance(reserve, Load)
     assert cost_micro(Usage(input_tokens=fresh, cached_tokens=cached, output_tokens=out), price) <= reserve.micro

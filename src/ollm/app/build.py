@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
+from ollm.gateway.accounts import Accounts
 from ollm.gateway.context import Gateway, names_of
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
@@ -28,6 +30,9 @@ from ollm.net.signer import Ed25519Signer
 from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
+from ollm.store.counters.memory import MemoryCounters
+from ollm.store.reports import Reports
+from ollm.store.spending import LedgerSpending
 from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
@@ -39,6 +44,7 @@ from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
+_LEASE_SECONDS = 15.0
 _MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
 
 
@@ -52,6 +58,7 @@ class Assembly:
         self._collateral: Collateral | None = None
         self._agent: DstackAgent | None = None
         self._gateway: Gateway | None = None
+        self._open_accounts: Accounts | None = None
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -93,6 +100,8 @@ class Assembly:
             levels={name: level_of(loaded, name) for name in settings.upstreams},
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
+            accounts=self._accounts(clock),
+            reports=Reports(self._store.engine),
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
         )
@@ -105,12 +114,22 @@ class Assembly:
         if self._gateway is not None:
             for keeper in self._gateway.keepers.values():
                 await keeper.close()
+        if self._open_accounts is not None:
+            await self._open_accounts.close()
         if self._collateral is not None:
             await self._collateral.close()
         await self._fetch.close()
         if self._agent is not None:
             await self._agent.close()
         await self._store.close()
+
+    def _accounts(self, clock: SystemClock) -> Accounts:
+        counters = MemoryCounters(clock.monotonic, lease_seconds=_LEASE_SECONDS)
+        spending = LedgerSpending(Reports(self._store.engine), self._store.keys.projects_of)
+        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=os.urandom(8).hex(), lease_seconds=_LEASE_SECONDS)
+        accounts.start()
+        self._open_accounts = accounts
+        return accounts
 
     def _quote_source(self) -> QuoteSource | None:
         source = self._loaded.settings.evidence.quote_source

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from ollm.errors import ApiError, OllmError, StoreError
-from ollm.gateway import models, trust
+from ollm.gateway import models, own, trust
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
@@ -48,6 +48,8 @@ async def ready(gateway: Gateway, call: Call) -> None:
 ROUTES: dict[str, dict[str, Handler]] = {
     **{endpoint.path: {"POST": partial(infer, endpoint)} for endpoint in ENDPOINTS.values()},
     "/v1/models": {"GET": models.list_models},
+    "/v1/key": {"GET": own.key},
+    "/v1/usage": {"GET": own.usage},
     "/v1/aci/attestation": {"GET": trust.attestation},
     "/v1/aci/sessions": {"GET": trust.sessions},
     "/openapi.json": {"GET": describe},
@@ -70,6 +72,8 @@ ROLES: dict[str, frozenset[Role]] = {
     **{endpoint.path: _CALLERS for endpoint in ENDPOINTS.values()},
     "/v1/models": _READERS,
     "/v1/models/": _READERS,
+    "/v1/key": _READERS,
+    "/v1/usage": _READERS,
     "/v1/aci/attestation": PUBLIC,
     "/v1/aci/sessions": PUBLIC,
     "/v1/aci/sessions/": PUBLIC,

@@ -1,6 +1,7 @@
 """One HTTP call: what came in, what goes out, and whether the client is still there."""
 
 import asyncio
+from collections.abc import Mapping
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
@@ -73,6 +74,10 @@ class Call:
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these with the answer, whatever it is."""
+        self._base = [*self._base, *((name.encode(), value.encode()) for name, value in headers.items())]
 
     def speak(self, dialect: str) -> None:
         """Answer as clients of `dialect` read it."""

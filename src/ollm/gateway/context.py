@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
+from ollm.gateway.accounts import Accounts
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
+from ollm.store.reports import Reports
 from ollm.traffic.health import Board, Seen
 from ollm.upstream.keeper import Held
 from ollm.values.hexes import Sha256
@@ -30,6 +32,8 @@ class Gateway(Hidden, frozen=True):
     levels: dict[str, Level]  # of each upstream, by its policy; zdr where it has none
     speaks: dict[str, frozenset[str]]  # endpoints that each upstream's adapter answers to
     started_at: int
+    accounts: Accounts  # limits and budgets
+    reports: Reports  # of what was used
     board: Board  # what became of the requests so far: breakers, load, speed
     names: Mapping[str, str]  # every name that a model is asked for by → its own
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret

@@ -10,6 +10,7 @@ from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
 from ollm.traffic.attempts import Plan
+from ollm.traffic.charges import Charge, Load
 from ollm.traffic.health import Attempt
 from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
@@ -28,12 +29,21 @@ class _Place(NamedTuple):
     level: Level | None
 
 
+class Hold(NamedTuple):
+    """What limits and budgets hold for a request while it is under way."""
+
+    charges: tuple[Charge, ...]
+    load: Load  # the most that it can take
+    micro: int | None  # of money, where a budget holds; None where none does
+
+
 class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
         "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
-        "gateway", "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
+        "gateway", "headers_us", "hold",
+        "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
         "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
@@ -65,6 +75,7 @@ class Exchange:
         self.tier: Tier | None = None  # that served, where the answer says so
         self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
         self.intended = False
+        self.hold: Hold | None = None  # what limits and budgets hold for it, until it is settled
         self.sent_at = 0.0
         self.verify_us = 0
         self.headers_us = 0
@@ -176,7 +187,9 @@ class Exchange:
     def intent(self) -> Intent:
         """The row that survives a kill before the answer is complete."""
         session_id = self.session.session_id if self.session else None
-        return Intent(self.stem, self.caller.key_id, self.model or "", self.upstream or "", str(self.level), session_id, self.started_ms)
+        held, project = self.hold.micro if self.hold else None, self.caller.standing.project_id
+        upstream, level = self.upstream or "", str(self.level)
+        return Intent(self.stem, self.caller.key_id, self.model or "", upstream, level, session_id, self.started_ms, project, held)
 
     def since(self, moment: float) -> int:
         """Microseconds from `moment` (monotonic seconds) to now."""

@@ -3,12 +3,13 @@
 caller  = authenticate   401
 request = parse          400          only routing fields are looked at; the rest passes through untouched
 ticket  = admit          403 · 404
+reserve                  400 · 403 · 429    limits and budgets, one step over all of them
 session = attested       503 · 412    nothing of the prompt has left yet
 sealed  = session.seal                only a session has it; only upstream/session.py makes one
 intent  = ledger.intend               survives kill -9 from here on
 answer  = session.send                to the attested key, checked on that very connection; else the next step of the plan
 relay   → client                      content lives in that frame only
-settle  = receipt + row               durable before the last byte of the answer
+settle  = receipt + row               durable before the last byte of the answer; then limits and budgets get back what was too much
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from ollm.gateway.faults import failure_of, from_exception, unsealable
 from ollm.gateway.outcomes import client_gone, provider_failed, refuse
 from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
 from ollm.gateway.relay import relay
+from ollm.gateway.reserve import let_go_of_hold, reserve
 from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
 from ollm.traffic.attempts import Plan
 from ollm.upstream.answer import Answer
@@ -51,6 +53,7 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     exchange.received(received(sha256_of(body)), request)
     try:
         ticket = admit(gateway, caller, request, preferences)
+        await reserve(exchange, call, ticket, request)
         answer = await _forward(exchange, ticket, request)
         try:
             await relay(exchange, call, request, answer)
@@ -73,6 +76,9 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     except asyncio.CancelledError:
         await client_gone(exchange)
         raise
+    finally:
+        if exchange.hold is not None:
+            await let_go_of_hold(exchange)
 
 
 def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tuple[InferenceRequest, Preferences]:

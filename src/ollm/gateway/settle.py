@@ -6,6 +6,7 @@ import msgspec
 
 from ollm.gateway.entropy import entropy
 from ollm.gateway.exchange import Exchange
+from ollm.gateway.reserve import settle_hold
 from ollm.receipts.at_rest import seal_receipt
 from ollm.receipts.receipt import issue, returned
 from ollm.traffic.price import cost_micro
@@ -28,29 +29,35 @@ async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
     model = gateway.settings.models.get(exchange.model) if exchange.model else None
     price = price_at(model.prices, exchange.started_ms) if model else None
     usage, cost = _metered(exchange, status, price)
-    await gateway.ledger.complete(
-        Entry(
-            request_id=exchange.stem,
-            key_id=exchange.caller.key_id,
-            endpoint=exchange.endpoint.name,
-            model=exchange.model,
-            upstream=exchange.upstream,
-            level=str(exchange.level) if exchange.level else None,
-            session_id=exchange.session.session_id if exchange.session else None,
-            status=status,
-            http_status=http_status,
-            streamed=exchange.streamed,
-            started_ms=exchange.started_ms,
-            usage=usage,
-            cost_micro=cost,
-            price_version=price.version if price else None,
-            verify_us=exchange.verify_us,
-            headers_us=exchange.headers_us,
-            first_us=exchange.first_us,
-            total_us=exchange.since(exchange.begun),
-            receipt=sealed,
-        )
+    held = exchange.hold.micro if exchange.hold else None
+    if cost is None and held is not None:
+        cost = held  # nobody can tell the cost of this: what was held back is all that there is
+    entry = Entry(
+        request_id=exchange.stem,
+        key_id=exchange.caller.key_id,
+        endpoint=exchange.endpoint.name,
+        model=exchange.model,
+        upstream=exchange.upstream,
+        level=str(exchange.level) if exchange.level else None,
+        session_id=exchange.session.session_id if exchange.session else None,
+        status=status,
+        http_status=http_status,
+        streamed=exchange.streamed,
+        started_ms=exchange.started_ms,
+        usage=usage,
+        cost_micro=cost,
+        price_version=price.version if price else None,
+        verify_us=exchange.verify_us,
+        headers_us=exchange.headers_us,
+        first_us=exchange.first_us,
+        total_us=exchange.since(exchange.begun),
+        receipt=sealed,
+        project=exchange.caller.standing.project_id,
+        reserved_micro=held,
     )
+    await gateway.ledger.complete(entry)
+    if exchange.hold is not None:
+        await settle_hold(exchange, entry)
 
 
 def _metered(exchange: Exchange, status: Status, price: Price | None) -> tuple[Usage, int | None]:

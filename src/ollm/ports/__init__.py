@@ -54,6 +54,12 @@ class Keys(Protocol):
     def lookup(self, key_id: str) -> Credential | None: ...
 
 
+# What the ledger says was spent by requests of `scope` (an id of an organisation, a project or a key) that began from `start_ms` to before
+# `end_ms` (Unix milliseconds, full hours): micro-units of currency. Never asked on a request's path but once for a window. Raises StoreError.
+class Spending(Protocol):
+    async def spent(self, scope: str, start_ms: int, end_ms: int) -> int: ...
+
+
 # Sessions are immutable: storing the same id twice is no error and changes nothing.
 class Sessions(Protocol):
     async def put(self, session_id: str, upstream: str, expires_at: int, document: bytes) -> None: ...

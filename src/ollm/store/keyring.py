@@ -62,10 +62,15 @@ class SqlKeys:
         self._misses = 0
         self._poller: asyncio.Task[None] | None = None
         self._watch = watch
+        self._projects: Mapping[str, tuple[str, ...]] = {}
         self.rejected: tuple[str, ...] = ()
 
     def lookup(self, key_id: str) -> Credential | None:
         return self._credentials.get(key_id)
+
+    def projects_of(self, org_id: str) -> tuple[str, ...]:
+        """The projects of an organisation, archived ones too."""
+        return self._projects.get(org_id, ())
 
     async def start(self) -> None:
         """Read all rows, then watch for changes by other processes. Raises: StoreError."""
@@ -126,6 +131,9 @@ class SqlKeys:
             return kept
 
         above = _Above(authentic(found.organisations), authentic(found.projects), authentic(found.accounts), authentic(found.users))
+        self._projects = {
+            org_id: tuple(project.project_id for project in above.projects.values() if project.org_id == org_id) for org_id in above.organisations
+        }
         known = self._credentials
         keys = {}
         for row in found.keys:

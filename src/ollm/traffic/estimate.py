@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ollm.traffic.charges import MOST, Load
+from ollm.traffic.price import highest_micro
+from ollm.values.price import Price
 from ollm.values.terms import Terms
-from ollm.values.usage import Price
 
-_MILLION = 1_000_000
+_AUDIO_BYTES_PER_MS = 2  # of speech that is compressed to 16 kbit/s: what is less compressed is shorter
 
 Lack: TypeAlias = Literal["max_tokens", "price", "size"]
 
@@ -28,6 +29,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None  # what the client allows each answer; None: it didn't say
     answers: int = 1  # `n`, or `best_of` where it is larger
     answers_with_tokens: bool = True  # False: embeddings and the like, whose answer has none
+    images_made: int = 0  # that are asked for
+    characters: int = 0  # that are to be spoken
 
 
 class MediaTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,19 +52,6 @@ class Unestimated(msgspec.Struct, frozen=True):
 
     lack: Lack
     message: str
-
-
-class Rates(msgspec.Struct, frozen=True):
-    """The dearest that a token can be, in each direction: micro-units of currency per million tokens. `request` is per request, in micro-units."""
-
-    input: int
-    output: int
-    request: int = 0
-
-
-def dearest(price: Price) -> Rates:
-    """The upper bound of `price`: a token that goes in may turn out to be of any bucket."""
-    return Rates(input=max(price.input, price.cached or 0), output=price.output)
 
 
 def limits_tokens(terms: Terms, model: str) -> bool:
@@ -86,11 +76,11 @@ def input_tokens(figures: Figures, media: MediaTokens) -> int:
 
 
 def estimate(
-    figures: Figures, rates: Rates | None, max_output: int | None, *, tokens: bool, money: bool, media: MediaTokens | None = None
+    figures: Figures, price: Price | None, max_output: int | None, *, tokens: bool, money: bool, media: MediaTokens | None = None
 ) -> Load | Unestimated:
     """The most that the request can take.
 
-    `rates` and `max_output` (tokens) are the model's; None: unknown, which is not 0. `tokens` and `money` say whether anything above the request
+    `price` and `max_output` (tokens) are the model's; None: unknown, which is not 0. `tokens` and `money` say whether anything above the request
     limits them: what nobody limits needs no bound, and counts as 0 where it has none.
     """
     going_in = input_tokens(figures, media or MediaTokens())
@@ -102,11 +92,13 @@ def estimate(
             )
         each = 0
     coming_out = each * figures.answers
-    if rates is None:
-        if money:
-            return Unestimated("price", "A budget holds for this key, and this model has no price: its operator has to set one.")
-        rates = Rates(0, 0)
-    load = Load(tokens=going_in + coming_out, micro=rates.request + -(-(going_in * rates.input + coming_out * rates.output) // _MILLION))
+    micro = 0
+    if price is not None:
+        audio_ms = figures.audio_seconds * 1000 + figures.audio_bytes // _AUDIO_BYTES_PER_MS
+        micro = highest_micro(price, going_in, coming_out, images=figures.images_made, audio_ms=audio_ms, characters=figures.characters)
+    elif money:
+        return Unestimated("price", "A budget holds for this key, and this model has no price: its operator has to set one.")
+    load = Load(tokens=going_in + coming_out, micro=micro)
     if load.tokens > MOST or load.micro > MOST:
         return Unestimated("size", "max_tokens, or the number of answers, is larger than any limit: send less.")
     return load

@@ -29,6 +29,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     session_id: str | None  # None on a route without attestation
     started_ms: int  # Unix milliseconds
     project: str = DEFAULT_PROJECT  # of the key
+    reserved_micro: int | None = None  # held back from budgets: what the request costs if nobody lives to say what it did; None: nothing was
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

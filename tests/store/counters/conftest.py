@@ -8,7 +8,7 @@ import pytest
 
 from ollm.ports import Counters
 from ollm.store.counters.fallback import Rules
-from tests.servers import CounterServer, counter_server
+from tests.servers.counters import CounterServer, counter_server
 from tests.store.counters.harness import Harness, InMemory, on_server
 
 _SERVED = [pytest.mark.slow, pytest.mark.process]

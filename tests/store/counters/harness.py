@@ -15,7 +15,7 @@ from ollm.store.counters.memory import MemoryCounters
 from ollm.store.counters.valkey import Place, ValkeyCounters
 from ollm.traffic.charges import Charge, Load, charges, settled
 from ollm.values.terms import Budget, Limit, Terms
-from tests.servers import CounterServer
+from tests.servers.counters import CounterServer
 
 NOW = 1_795_478_720  # twenty seconds into a minute of a Tuesday
 NOW_MS = NOW * 1000

@@ -14,7 +14,7 @@ from ollm.ports import Counters, Granted, Refused, Unloaded
 from ollm.store.counters.fallback import Rules
 from ollm.traffic.charges import Charge, Load, charges
 from ollm.values.terms import Budget, Limit, Terms
-from tests.servers import CounterServer
+from tests.servers.counters import CounterServer
 from tests.store.counters.harness import NOW, Harness, InMemory, asked, loaded, on_server, took
 
 T = TypeVar("T")
