@@ -262,11 +262,11 @@ class RawClient:
 
 
 @contextlib.asynccontextmanager
-async def asking(stage: Stage, body: bytes, *, sent: int | None = None) -> AsyncIterator[RawClient]:
-    """A client that has sent one chat with `body`, or so far `sent` bytes of it."""
+async def asking(stage: Stage, body: bytes, *, sent: int | None = None, path: str = CHAT) -> AsyncIterator[RawClient]:
+    """A client that has sent one request with `body`, or so far `sent` bytes of it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port, limit=4 * 1024 * 1024)
     try:
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body[:sent])
         await writer.drain()
         yield RawClient(reader, writer)

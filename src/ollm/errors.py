@@ -6,6 +6,7 @@
     ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
+    ├── RuleBlocked            a rule about texts found one that it blocks; names the rule, never the text
     ├── StoreError             the store can't do what was asked
     │   ├── NoSuchSubject      there is no project, key, account or person of this id
     │   ├── ChangeRefused      an administrator's change contradicts what is there
@@ -77,11 +78,28 @@ class WireError(OllmError):
 
 
 class ErrorAnswer(WireError):
-    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say."""
+    """A provider's error object under a good status. `status` is the HTTP status that its words stand for; None: they don't say.
+
+    `other_key`: the provider has another credential of ours.
+    """
 
     def __init__(self, status: int | None) -> None:
         super().__init__("the provider answered with an error object")
         self.status = status
+        self.other_key = False
+
+    @property
+    def stands_for(self) -> int:
+        """The HTTP status that it is treated as: where its words don't say, it is the provider's failure."""
+        return self.status or 502
+
+
+class RuleBlocked(OllmError):
+    """A rule about texts blocks what stands in a request or an answer. `rule` is its name in the configuration, TABLE/NAME."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"blocked by rule {rule}")
+        self.rule = rule
 
 
 class StoreError(OllmError):

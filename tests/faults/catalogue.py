@@ -54,6 +54,7 @@ RIGHT = Right()
 FAILED = Wrong(502, "upstream_error")
 GARBLED = Wrong(502, "upstream_garbled")
 LATE = Wrong(504, "upstream_timeout")
+REJECTED = Wrong(400, "upstream_rejected")
 LIMITED = Wrong(429, "upstream_rate_limited")
 CUT = Broken("upstream_error")
 SPOILT = Broken("upstream_garbled")
@@ -69,7 +70,7 @@ class Fault(NamedTuple):
     play: Play
     whole: Outcome
     stream: Outcome
-    again: str = ""  # connect: nothing left, so another may be asked; status: where the budget of attempts covers statuses too
+    again: str = ""  # connect: nothing left, so another may be asked; status: it is as an error status; whole: that, of a whole answer alone
     hasty: bool = False
     plain: bool = False
 
@@ -201,7 +202,7 @@ FAULTS = (
     Fault("a folded header", writes(lambda ask: [ok(ask, "x-a: b\r\n c"), *chunked(right(ask)), END]), FAILED, FAILED),
     Fault("the end of HTTP/1.0", writes(lambda ask: [ok(ask, framing="connection: close").replace(b"1.1", b"1.0", 1), *right(ask)]), FAILED, RIGHT),
     # An error of theirs
-    Fault("400", status(400, "Bad Request"), Wrong(400, "upstream_rejected"), Wrong(400, "upstream_rejected")),
+    Fault("400", status(400, "Bad Request"), REJECTED, REJECTED),
     Fault("401", status(401, "Unauthorized"), Wrong(502, "upstream_credentials"), Wrong(502, "upstream_credentials"), "status"),
     Fault("404", status(404, "Not Found"), Wrong(502, "upstream_model_missing"), Wrong(502, "upstream_model_missing")),
     Fault(
@@ -233,9 +234,12 @@ FAULTS = (
         GARBLED,
     ),
     Fault("another content type", writes(unlabelled), RIGHT, GARBLED),
-    Fault("an error with status 200", body(says_error(None, LEAK)), FAILED, FAILED),
-    Fault("429 with status 200", body(says_error("rate_limit_exceeded", "requests")), LIMITED, LIMITED),
-    Fault("429 in the middle", body(says_error(429, "rate_limit_error", after=2)), LIMITED, Broken("upstream_stream_failed")),
+    Fault("an error with status 200", body(says_error(None, LEAK)), FAILED, FAILED, "status"),
+    Fault("429 with status 200", body(says_error("rate_limit_exceeded", "requests")), LIMITED, LIMITED, "status"),
+    Fault("a refusal with status 200", body(says_error("context_length_exceeded", "x")), REJECTED, REJECTED),
+    Fault("comments and then an error", body(lambda ask: [*[b": hello\n\n"] * ask.streamed, *says_error(503, "x")(ask)]), FAILED, FAILED, "status"),
+    Fault("429 in the middle", body(says_error(429, "rate_limit_error", after=2)), LIMITED, Broken("upstream_stream_failed"), "whole"),
+    Fault("429 behind the first event", body(says_error(429, "rate_limit_error", after=1)), LIMITED, Broken("upstream_stream_failed"), "whole"),
     # A body that breaks off
     Fault("cut at its first byte", writes(lambda ask: [ok(ask)]), FAILED, FAILED),
     Fault("cut between two pieces", writes(lambda ask: [ok(ask), *chunked(half(ask))]), FAILED, CUT),

@@ -43,7 +43,8 @@ def walls() -> dict[str, Wall]:
 def expected(case: Case, wall: Wall) -> Outcome:
     """What `case` is to come to: the second upstream's answer where it may be asked, else what the fault alone does."""
     fault = BY_NAME[case.fault]
-    if case.second and (fault.again == "connect" or (fault.again == "status" and wall.budget is not None)):
+    as_status = fault.again == "status" or (fault.again == "whole" and not case.streamed)
+    if case.second and (fault.again == "connect" or (as_status and wall.budget is not None)):
         return RIGHT
     return fault.stream if case.streamed else fault.whole
 

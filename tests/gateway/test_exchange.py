@@ -7,7 +7,17 @@ from typing import NoReturn
 import msgspec
 import pytest
 
-from ollm.errors import NO_CONNECTION_FREE, SESSION_ENDED, ChannelRefused, UpstreamAnswered, UpstreamError
+from ollm.errors import (
+    NO_CONNECTION_FREE,
+    SESSION_ENDED,
+    ChannelRefused,
+    ErrorAnswer,
+    OllmError,
+    SealError,
+    UpstreamAnswered,
+    UpstreamError,
+    WireError,
+)
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.receipts.receipt import forwarded, received
@@ -167,15 +177,33 @@ async def test_what_could_not_be_sent_has_not_left(gateway: Gateway) -> None:
         (UpstreamError("connect", NO_CONNECTION_FREE), State.CLOSED),
         (UpstreamError("connect", SESSION_ENDED), State.CLOSED),
         (ChannelRefused("ab", "cd"), State.CLOSED),
+        (WireError("the provider's answer is not a JSON object"), State.OPEN),
+        (SealError("DECRYPTION_FAILED"), State.OPEN),
+        (ErrorAnswer(None), State.OPEN),
+        (ErrorAnswer(503), State.OPEN),
+        (ErrorAnswer(429), State.CLOSED),
     ],
 )
-async def test_what_each_end_of_an_attempt_says_of_the_route(gateway: Gateway, problem: UpstreamError, state: State) -> None:
+async def test_what_each_end_of_an_attempt_says_of_the_route(gateway: Gateway, problem: OllmError, state: State) -> None:
     gateway = msgspec.structs.replace(gateway, board=Board(BreakerRules(failures=1)))
     exchange = exchange_of(gateway, chat_body())
-    with contextlib.suppress(UpstreamError), exchange.attempting("enclave"):
+    with contextlib.suppress(OllmError), exchange.attempting("enclave"):
         assert gateway.board.busy("enclave") == 1
         raise problem
     assert (gateway.seen("demo", "enclave").state, gateway.board.busy("enclave")) == (state, 0)
-    exchange.over()
     exchange.failed(problem)
-    assert gateway.board.busy("enclave") == 0
+    assert gateway.board.busy("enclave") == 0, "an attempt is over once"
+
+
+async def test_a_first_byte_is_no_answer_yet(gateway: Gateway, clock: StoppedClock) -> None:
+    gateway = msgspec.structs.replace(gateway, board=Board(BreakerRules(failures=1, open_seconds=5)))
+    exchange = exchange_of(gateway, chat_body())
+    with contextlib.suppress(OllmError), exchange.attempting("enclave"):
+        raise UpstreamAnswered(500, None, other_key=False)
+    clock.seconds += 6
+    with exchange.attempting("enclave"):
+        exchange.sending()
+        exchange.first_byte()
+        assert gateway.seen("demo", "enclave").state is State.HALF_OPEN
+        exchange.answered()
+        assert gateway.seen("demo", "enclave").state is State.CLOSED

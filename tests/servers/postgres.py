@@ -4,6 +4,7 @@ Its programs come from the machine (Debian: `apt-get install postgresql`), newes
 hands the folder to another user. `fsync` stays on, as in earnest.
 """
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -16,11 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-MISSING = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+MISSING = "PostgreSQL is not installed: make servers brings it"
 USER = "ollm"
 _SECONDS = 30.0  # for it to start or stop
 _numbers = itertools.count(1)
@@ -113,25 +115,35 @@ class Postgres:
         if self._process is None:
             return
         if how is signal.SIGKILL:
-            # The postmaster's children notice its death and leave; what they hold in memory is lost as in a crash.
-            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-            self._process.kill()
-            for child in children:
-                try:
-                    os.kill(int(child), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass  # it was faster
+            self._signal(signal.SIGKILL)
         else:
             self._process.send_signal(how)
         self._process.wait(_SECONDS)
         self._process = None
+
+    def pause(self) -> None:
+        """All its processes stand still, as on a machine that hangs."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in [str(self._process.pid), *self._children()] if self._process is not None else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), number)
+
+    def _children(self) -> list[str]:
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
 
     def restart(self, how: signal.Signals = signal.SIGINT) -> None:
         self.stop(how)
         self.start()
 
     def close(self) -> None:
-        self.stop()
+        self.go_on()
+        self.stop(signal.SIGQUIT)  # without writing everything down: it is thrown away
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def dsn(self, database: str) -> str:
@@ -146,6 +158,10 @@ class Postgres:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def ask(self, question: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            return connection.execute(question.encode()).fetchall()
+
     def database(self, template: str = "template0") -> str:
         """A new database, made from `template`."""
         name = f"t{next(_numbers)}"
@@ -156,14 +172,14 @@ class Postgres:
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
-def started() -> Postgres:
+def started(*settings: str) -> Postgres:
     """A running server, or the test is skipped with the reason."""
     found = programs()
     if found is None:
         pytest.skip(MISSING)
     server = Postgres(found)
     try:
-        server.start()
+        server.start(*settings)
     except BaseException:
         server.close()
         raise
@@ -181,12 +197,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[Callable[[], Postgres]]:
+def own_postgres() -> Iterator[Callable[..., Postgres]]:
     """Makes servers that a test may kill: nobody else's connections are on them."""
     servers: list[Postgres] = []
 
-    def make() -> Postgres:
-        servers.append(started())
+    def make(*settings: str) -> Postgres:
+        servers.append(started(*settings))
         return servers[-1]
 
     try:

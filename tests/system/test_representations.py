@@ -13,10 +13,10 @@ import pytest
 from rich.pretty import pretty_repr
 
 from ollm.errors import ApiError, OllmError
-from ollm.gateway.admit import PolicyRefusal
 from ollm.gateway.attested import TrustRefusal
 from ollm.gateway.call import Call
 from ollm.gateway.exchange import Exchange
+from ollm.gateway.refusal import PolicyRefusal
 from ollm.gateway.relay import relay
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.upstream.answer import Answer, SealedRequest

@@ -19,10 +19,10 @@ NUMBERS = {
 }  # fmt: skip
 UNREADABLE = {"receipt", "mac", "row_mac"}  # sealed to the caller's key, or an HMAC
 
-INTENT = {"request_id", "key_id", "model", "upstream", "level", "session_id", "started_ms", "project"}
+INTENT = {"request_id", "key_id", "model", "upstream", "level", "session_id", "started_ms", "project", "reserved_micro"}
 ENTRY = INTENT | {
     "endpoint", "status", "http_status", "streamed", "usage", "cost_micro", "price_version", "verify_us", "headers_us", "first_us", "total_us",
-    "receipt", "reserved_micro",
+    "receipt",
 }  # fmt: skip
 KEY_ROW = {
     "key_id", "name", "mac", "require", "created_at", "expires_at", "revoked_at", "row_mac", "project_id", "owner", "role", "terms", "disabled_at",

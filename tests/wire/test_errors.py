@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ollm.wire.errors import error_body, status_said
+from ollm.wire.errors import error_body, status_in, status_said
 
 
 def test_all_four_members_are_there_as_openai_demands() -> None:
@@ -34,3 +34,21 @@ def test_the_body_fits_into_one_line_of_a_stream() -> None:
 )
 def test_the_status_that_an_error_object_stands_for(error: bytes, status: int | None) -> None:
     assert status_said(error) == status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"error":{"code":429,"message":"x"}}', 429),
+        (b'{"type":"error","error":{"type":"overloaded_error"}}', 503),
+        (b'{"type":"error","code":"rate_limit_exceeded","message":"x"}', 429),
+        (b'{"type":"response.failed","response":{"error":{"code":"server_error"}}}', 500),
+        (b'{"error":null,"code":500}', 500),
+        (b'{"response":"x","error":{"code":429}}', None),
+        (b'{"error":"the prompt"}', None),
+        (b"not JSON", None),
+        (b'{"x":' + b"[" * 5000 + b"]" * 5000 + b',"error":{"code":429}}', None),
+    ],
+)
+def test_the_status_of_an_error_that_something_holds(body: bytes, status: int | None) -> None:
+    assert status_in(body) == status

@@ -42,7 +42,7 @@ def test_a_response_gets_our_id_and_model_in_all_events_that_have_it() -> None:
     assert {(event["response"]["id"], event["response"]["model"]) for event in events if "response" in event} == {("ours-1", "demo")}
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert (seen.done, seen.failed, seen.provider_id) == (True, False, "resp_theirs")
-    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=7, reasoning_tokens=2)
+    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
     assert seen.content_events == 11
     assert out.startswith(b"event: response.created\n")
 
@@ -55,10 +55,19 @@ def test_all_other_bytes_of_an_event_are_kept() -> None:
 @pytest.mark.parametrize("kind", ["response.incomplete", "response.failed"])
 def test_other_ends_of_a_response(kind: str) -> None:
     event = {"type": kind, "response": {"id": "x", "model": "y", "status": "failed", "error": {"code": "c", "message": CANARY}, "usage": None}}
-    seen, out = through("responses", f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
+    begun = b'event: response.created\ndata: {"type":"response.created","response":{"id":"x"}}\n\n'
+    seen, out = through("responses", begun + f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
     assert seen.done
     assert CANARY.encode() not in out
-    assert documents(out)[0]["response"]["error"]["message"] == "The provider failed while it was answering."
+    assert documents(out)[1]["response"]["error"]["message"] == "The provider failed while it was answering."
+
+
+@pytest.mark.parametrize(("code", "status"), [("rate_limit_exceeded", 429), ("server_error", 500), ("else", None)])
+def test_a_response_that_fails_before_it_begins_is_an_error(code: str, status: int | None) -> None:
+    event = {"type": "response.failed", "response": {"id": "x", "status": "failed", "error": {"code": code, "message": CANARY}}}
+    with pytest.raises(ErrorAnswer) as caught:
+        rewriter("responses").feed(f"data: {json.dumps(event)}\n\n".encode())
+    assert caught.value.status == status
 
 
 def test_anthropics_usage_comes_in_two_halves() -> None:
@@ -77,7 +86,7 @@ def test_the_end_of_several_pictures_is_that_of_the_body() -> None:
     assert [event["type"] for event in documents(first)] == ["image_generation.partial_image", "image_generation.completed"]
     assert [event["type"] for event in documents(seen.close())] == ["image_generation.completed"]
     assert seen.done
-    assert seen.usage == Usage(input_tokens=5, output_tokens=272)
+    assert seen.usage == Usage(input_tokens=5, image_output_tokens=272, images=2)
 
 
 def test_the_count_of_a_message_that_was_cut_is_an_estimate() -> None:
@@ -173,3 +182,34 @@ def test_noise_raises_nothing_else(noise: bytes) -> None:
         seen.feed(b"data: " + noise + b"\n\n")
     except WireError:
         pass
+
+
+def test_a_message_that_is_cut_is_an_estimate_of_the_tier_that_served() -> None:
+    seen = rewriter("messages")
+    usage = {"input_tokens": 5, "output_tokens": 1, "service_tier": "priority"}
+    seen.feed(data_event({"type": "message_start", "message": {"id": "x", "usage": usage}}))
+    for _ in range(3):
+        seen.feed(data_event({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}))
+    assert seen.usage == Usage(input_tokens=5, output_tokens=3, estimated=True, tier="priority")
+    assert seen.tier == "priority"
+
+
+def test_the_tier_of_a_response_is_known_before_its_counts() -> None:
+    seen = rewriter("responses")
+    seen.feed(data_event({"type": "response.created", "response": {"id": "x", "service_tier": "flex", "usage": None}}))
+    assert (seen.tier, seen.usage) == ("flex", None)
+    seen.feed(data_event({"type": "response.completed", "response": {"id": "x", "usage": {"input_tokens": 2}}}))
+    assert seen.usage == Usage(input_tokens=2, tier="flex")
+
+
+def test_counts_that_are_none_change_nothing() -> None:
+    seen = rewriter("audio.transcriptions")
+    seen.feed(data_event({"type": "transcript.text.delta", "delta": "x", "usage": []}))
+    seen.feed(data_event({"type": "transcript.text.delta", "delta": "x", "usage": {}}))
+    assert seen.usage is None
+    seen.feed(data_event({"type": "transcript.text.done", "text": "x", "usage": {"type": "duration", "seconds": 2}}))
+    assert seen.usage == Usage(audio_ms=2000)
+
+
+def data_event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -12,13 +13,17 @@ import msgspec
 from ollm.app.collateral import Collateral, collateral_of, trust_root
 from ollm.app.identity import gateway_keyset
 from ollm.app.installation import data_directory as data_directory
+from ollm.app.installation import kept_of as kept_of
 from ollm.app.installation import level_of as level_of
+from ollm.app.installation import place_of_store as place_of_store
 from ollm.app.installation import store_of as store_of
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
+from ollm.config.rules_file import check_in_time
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.accounts import Accounts
+from ollm.gateway.authenticate import stands
 from ollm.gateway.context import Gateway, names_of
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
@@ -30,9 +35,10 @@ from ollm.net.signer import Ed25519Signer
 from ollm.ports import Clock, QuoteSource
 from ollm.receipts.report import Provenance
 from ollm.serving.attestation import AttestationService
-from ollm.store.counters.memory import MemoryCounters
+from ollm.store.counters.opening import OpenCounters, open_counters
 from ollm.store.reports import Reports
 from ollm.store.spending import LedgerSpending
+from ollm.store.upkeep import Upkeep
 from ollm.traffic.health import Board
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
@@ -44,7 +50,6 @@ from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
-_LEASE_SECONDS = 15.0
 _MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
 
 
@@ -59,6 +64,9 @@ class Assembly:
         self._agent: DstackAgent | None = None
         self._gateway: Gateway | None = None
         self._open_accounts: Accounts | None = None
+        self._counters: OpenCounters | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._upkeep: Upkeep | None = None
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -72,6 +80,9 @@ class Assembly:
         await self._store.start()
         newest = await self._store.ledger.recent(1)
         clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
+        check_in_time(settings, clock.now())
+        self._upkeep = Upkeep(self._store.engine, kept_of(loaded), clock)
+        self._upkeep.start()
         signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
         keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
         evidence = settings.evidence
@@ -100,22 +111,30 @@ class Assembly:
             levels={name: level_of(loaded, name) for name in settings.upstreams},
             speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
             started_at=clock.now(),
-            accounts=self._accounts(clock),
+            accounts=await self._accounts(clock),
             reports=Reports(self._store.engine),
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
         )
+        watching = self._gateway.running.watch(partial(stands, self._gateway))
+        self._watch = asyncio.get_running_loop().create_task(watching, name="callers under way")
         return self._gateway
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._close()
 
     async def _close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         if self._gateway is not None:
             for keeper in self._gateway.keepers.values():
                 await keeper.close()
         if self._open_accounts is not None:
             await self._open_accounts.close()
+        if self._counters is not None:
+            await self._counters.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         if self._collateral is not None:
             await self._collateral.close()
         await self._fetch.close()
@@ -123,10 +142,12 @@ class Assembly:
             await self._agent.close()
         await self._store.close()
 
-    def _accounts(self, clock: SystemClock) -> Accounts:
-        counters = MemoryCounters(clock.monotonic, lease_seconds=_LEASE_SECONDS)
+    async def _accounts(self, clock: SystemClock) -> Accounts:
+        counters = self._counters = open_counters(self._loaded, clock)
+        owner, lease_seconds = os.urandom(8).hex(), self._loaded.settings.counters.lease_seconds
+        await counters.renew(owner)  # a shared store that is new grants nothing for a moment, which begins now
         spending = LedgerSpending(Reports(self._store.engine), self._store.keys.projects_of)
-        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=os.urandom(8).hex(), lease_seconds=_LEASE_SECONDS)
+        accounts = Accounts(counters, spending, self._store.ledger, clock, owner=owner, lease_seconds=lease_seconds)
         accounts.start()
         self._open_accounts = accounts
         return accounts

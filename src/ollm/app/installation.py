@@ -5,7 +5,9 @@ from pathlib import Path
 
 from ollm.config.load import Loaded, key_bytes
 from ollm.errors import ConfigError
-from ollm.store.sqlite import Role, Store, open_store
+from ollm.store.place import Place, place_of
+from ollm.store.retention import Kept
+from ollm.store.sqlite import BASE, Role, Store, open_store
 from ollm.values.level import Level
 
 
@@ -20,12 +22,31 @@ def data_directory(loaded: Loaded) -> Path:
     return path
 
 
-def store_of(loaded: Loaded, *, role: Role) -> Store:
-    """The store of this installation; `role` is gateway (the one writer of the ledger) or admin. Raises: ConfigError, StoreError."""
+def store_of(loaded: Loaded, *, role: Role, slot: int = 0) -> Store:
+    """The store of this installation; `role` is gateway (who writes the ledger) or admin. Raises: ConfigError, StoreError.
+
+    Of several gateways on one machine each has a `slot`; they take PostgreSQL.
+    """
     source = loaded.settings.secrets.row_key
     row_key = key_bytes(loaded.secret(source), source)
-    url = f"sqlite:///{data_directory(loaded) / 'ollm.db'}"
-    return open_store(url, row_key=row_key, durability=loaded.settings.gateway.durability, role=role)
+    durability = loaded.settings.gateway.durability
+    return open_store(place_of_store(loaded), row_key=row_key, durability=durability, role=role, folder=data_directory(loaded), slot=slot)
+
+
+def place_of_store(loaded: Loaded) -> Place:
+    """Where the configuration says that the store is. Raises: ConfigError, StoreError."""
+    settings = loaded.settings.store
+    if settings.url == "sqlite":
+        return data_directory(loaded) / BASE
+    password = loaded.secret(settings.password) if settings.password is not None else None
+    tls_ca = loaded.path(settings.tls_ca) if settings.tls_ca is not None else None
+    return place_of(settings.url, password=password, tls=settings.tls, tls_ca=tls_ca, connections=settings.connections)
+
+
+def kept_of(loaded: Loaded) -> Kept:
+    """How long the configuration keeps rows."""
+    days = loaded.settings.store.retention_days
+    return Kept(days.ledger, days.receipts)
 
 
 def level_of(loaded: Loaded, name: str) -> Level:

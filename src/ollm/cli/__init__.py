@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from ollm.cli import accounts, audit, collateral, keys, logs, policy, projects, sim, users, verify
+from ollm.cli import accounts, audit, collateral, db, keys, logs, policy, projects, rules, sim, users, verify
 from ollm.cli.apply import admin, apply
 from ollm.cli.catalogue import catalogue
 from ollm.cli.demo import demo
@@ -34,8 +34,10 @@ app.add_typer(projects.app, name="projects")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(users.app, name="users")
 app.add_typer(audit.app, name="audit")
+app.add_typer(db.app, name="db")
 app.add_typer(verify.app, name="verify")
 app.add_typer(policy.app, name="policy")
+app.add_typer(rules.app, name="rules")
 app.add_typer(collateral.app, name="collateral")
 app.add_typer(sim.app, name="sim")
 

@@ -138,6 +138,6 @@ def _entry(upstream: str, offer: Offer, version: str) -> Iterator[str]:
     if offer.input is None or offer.output is None:
         yield "# no price is listed: cost is recorded as unknown"
         return
-    listed = {name: rate for name, rate in offer.rates().items() if rate is not None and (rate or not name.startswith("per_"))}
+    listed = {name: rate for name, rate in offer.rates().items() if rate is not None}
     rates = "".join(f"{name} = {rate}, " for name, rate in listed.items())
     yield f"price = {{ {rates}version = {json.dumps(version)} }}"

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -11,8 +12,10 @@ from cryptography import x509
 
 from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
+from ollm.config.counters import check_counters
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
-from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
+from ollm.config.rules_file import check_references, rules_of
+from ollm.config.settings import CollateralSettings, ModelSettings, Settings, StoreSettings, UpstreamSettings
 from ollm.config.terms_rules import check_administration
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
@@ -61,11 +64,7 @@ def load(path: Path) -> Loaded:
 def parse(data: bytes, directory: Path = Path()) -> Settings:
     """`data` as settings, all references checked; paths of policy files are relative to `directory`. Raises: ConfigError."""
     tree = toml_table(data, "the configuration")
-    tables = tree.get("policies")
-    if isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values()):
-        del tree["policies"]  # each is read on its own: from a file, perhaps, and its errors then name it
-    else:
-        tables = {}
+    tables, rule_tables = _taken(tree, "policies"), _taken(tree, "rules")
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as problem:
@@ -73,12 +72,21 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
     for name in tables:
         check_name("policy", name)
     policies = {name: policy_of(name, table, directory) for name, table in tables.items()}
+    rules = {name: rules_of(name, table, directory) for name, table in rule_tables.items()}
     upstreams = {name: _placed(upstream) for name, upstream in settings.upstreams.items()}
-    settings = msgspec.structs.replace(
-        settings, policies=policies, upstreams=upstreams, models=price_rules.resolved(settings.models, settings.prices, settings.gateway)
-    )
+    models = price_rules.resolved(settings.models, settings.prices, settings.gateway)
+    settings = msgspec.structs.replace(settings, policies=policies, rules=rules, upstreams=upstreams, models=models)
     _check(settings)
     return settings
+
+
+def _taken(tree: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """The tables of `tree[name]`, taken out of it: each is read on its own, from a file perhaps, and its errors then name it."""
+    tables = tree.get(name)
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        return {}
+    del tree[name]
+    return tables
 
 
 def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
@@ -98,11 +106,27 @@ def _check(settings: Settings) -> None:
     check_administration(settings)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
+    _check_store(settings.store)
     for name, policy in settings.policies.items():
         policy_rules.check_installed(f"policies.{name}", policy)
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_counters(settings.counters)
+    check_references(settings)
+
+
+def _check_store(store: StoreSettings) -> None:
+    kept = store.retention_days
+    if kept.ledger is not None and kept.receipts is not None and kept.receipts > kept.ledger:
+        raise ConfigError("store.retention_days.receipts is more than store.retention_days.ledger", "receipts go with their entries at the latest")
+    if store.url == "sqlite":
+        if store.password is not None or store.tls_ca is not None:
+            raise ConfigError(
+                "store.password and store.tls_ca are for PostgreSQL, and store.url is sqlite", "remove them, or name the server in store.url"
+            )
+    elif not store.url.startswith("postgresql://"):
+        raise ConfigError("store.url is neither sqlite nor postgresql://…", "write sqlite, or postgresql://user@host:5432/database")
 
 
 def _check_models(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The data plane as a bare ASGI callable: a table of routes, and the last line of defence for errors."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,6 +14,7 @@ from ollm.gateway.context import Gateway
 from ollm.gateway.openapi.document import describe
 from ollm.gateway.pipeline import infer
 from ollm.gateway.places import Places
+from ollm.gateway.running import key_revoked, uncancel
 from ollm.serving.http import Receive, Scope, Send, header
 from ollm.values.identity import Role
 from ollm.wire.endpoints import ENDPOINTS
@@ -112,12 +114,18 @@ class App:
             log.error("request failed inside", extra={"error": type(error).__name__})
             if not call.started:
                 await call.fail(ApiError(500, "api_error", "internal_error", "The gateway failed; the request was not completed."))
+        except asyncio.CancelledError:
+            if call.started or not self._gateway.running.was_cut(call.stem):
+                raise
+            uncancel()
+            await call.fail(key_revoked())  # before there was anything to record
         finally:
+            self._gateway.running.forget(call.stem)
             self._places.running -= 1
 
     async def _serve(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
-        if header(call.scope, _ANTHROPIC) is not None:
+        if _ANTHROPIC in call.fields and header(call.scope, _ANTHROPIC) is not None:
             call.dialect = "anthropic"
         if path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
             self._places.check()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
+from ollm.serving.exchange import WHOLE
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
 from ollm.values.identity import Role
 
@@ -21,10 +22,11 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "roles", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])  # what isn't here wasn't sent; a repeated one must be looked for in the scope
         self._receive = receive
         self._send = send
         self._places = places
@@ -55,8 +57,11 @@ class Call:
     async def respond(self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json") -> None:
         """One whole answer."""
         self.started = True
-        length = (b"content-length", str(len(body)).encode())
+        length = (b"content-length", b"%d" % len(body))
         all_headers = [*self._base, (b"content-type", content_type), length, _NO_CACHE, *headers]
+        if WHOLE in self.scope["extensions"]:
+            await self._send({"type": WHOLE, "status": status, "headers": all_headers, "body": body})
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -7,6 +7,8 @@ import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
 from ollm.gateway.accounts import Accounts
+from ollm.gateway.applied import Applied
+from ollm.gateway.running import Running
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.store.reports import Reports
@@ -36,8 +38,10 @@ class Gateway(Hidden, frozen=True):
     reports: Reports  # of what was used
     board: Board  # what became of the requests so far: breakers, load, speed
     names: Mapping[str, str]  # every name that a model is asked for by → its own
+    running: Running = msgspec.field(default_factory=Running)
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
+    rules: dict[tuple[tuple[str, ...], tuple[str, ...]], Applied] = msgspec.field(default_factory=dict)  # by tables and exceptions
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
     def model(self, name: str) -> tuple[str, ModelSettings] | None:

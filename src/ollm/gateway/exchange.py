@@ -1,11 +1,11 @@
 """The state of one inference request on its way: what the ledger row and the receipt will say."""
 
-import contextlib
 import hashlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import NamedTuple
 
-from ollm.errors import OURS, ChannelRefused, UpstreamError
+from ollm.errors import OURS, ChannelRefused, ErrorAnswer, OllmError, SealError, UpstreamError, WireError
+from ollm.gateway.applied import NOTHING, Applied
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
@@ -42,9 +42,8 @@ class Exchange:
 
     __slots__ = (
         "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
-        "gateway", "headers_us", "hold",
-        "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
-        "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
+        "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "rules",
+        "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
@@ -53,6 +52,7 @@ class Exchange:
         self.caller = caller
         self.stem = stem
         self.begun = begun
+        self.rules = NOTHING  # that stand above it
         self.started_ms = gateway.clock.now_ms()
         self.events: list[Event] = []
         self._kept = 0  # events that stay when an attempt came to nothing
@@ -81,9 +81,10 @@ class Exchange:
         self.headers_us = 0
         self.first_us = 0
 
-    def received(self, event: Event, request: InferenceRequest) -> None:
+    def received(self, event: Event, request: InferenceRequest, rules: Applied = NOTHING) -> None:
         """Take over what routing and records need. A model name that is not configured is not kept."""
-        self.events = [event, policy(self.gateway.config_digest)]
+        self.events = [event, policy(self.gateway.config_digest, rules.names, rules.digest)]
+        self.rules = rules
         self._kept = 2
         self.streamed = request.stream
         self.model = self.gateway.names.get(request.model)
@@ -120,50 +121,47 @@ class Exchange:
         self.level = session.level
         self.note(execution(str(session.level)))
 
+    def keep(self, *events: Event) -> None:
+        """Record what stays true whatever becomes of the attempts that follow."""
+        self.events.extend(events)
+        self._kept = len(self.events)
+
     def note(self, *events: Event) -> None:
         self.events.extend(events)
 
-    @contextlib.contextmanager
-    def attempting(self, name: str) -> Iterator[None]:
-        """An attempt over upstream `name`. It is over when the block fails; else it goes on until `over`."""
+    def attempting(self, name: str) -> "_Attempting":
+        """An attempt over upstream `name`: `with` it. The block is all of it, and what it fails with is its verdict on the route."""
         gateway = self.gateway
         self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic())
-        try:
-            yield
-        except UpstreamError as problem:
-            self.failed(problem)
-            self.over()
-            raise
-        except BaseException:
-            self.over()
-            raise
+        return _Attempting(self)
 
     def sending(self) -> None:
         """From here on bytes of the prompt may leave."""
         self.sent_at = self.gateway.clock.monotonic()
         self.on_the_way = True
+        self.first_us = 0
 
-    def over(self) -> None:
-        """The attempt that was under way is over."""
-        if self.attempt is not None:
-            self.attempt.over(self.gateway.clock.monotonic())
-            self.attempt = None
+    def failed(self, problem: OllmError) -> None:
+        """The attempt came to `problem`, which says something of the provider's health, or of the client's request alone.
 
-    def failed(self, problem: UpstreamError) -> None:
-        """The attempt came to `problem`, which says something of the provider's health, or of the client's request alone."""
-        if self.attempt is None or isinstance(problem, ChannelRefused) or problem.reason in OURS:
+        An answer that can't be opened or read is a failure as one that doesn't come.
+        """
+        if self.attempt is None or isinstance(problem, ChannelRefused) or (isinstance(problem, UpstreamError) and problem.reason in OURS):
             return
-        if problem.status is not None and problem.status < 500:
+        status = problem.status if isinstance(problem, UpstreamError | ErrorAnswer) else None
+        if status is not None and status < 500:
             self.attempt.answered()
         else:
             self.attempt.failed(self.gateway.clock.monotonic())
 
     def first_byte(self) -> None:
-        """The first byte of a good answer came."""
-        now = self.gateway.clock.monotonic()
-        self.first_us = int((now - self.sent_at) * 1_000_000)
+        """The first byte of an answer came. What it is worth is not known yet."""
+        self.first_us = self.since(self.sent_at)
+
+    def answered(self) -> None:
+        """What came is an answer, or the beginning of one."""
         if self.attempt is not None:
-            self.attempt.first_byte(now - self.sent_at, now)
+            self.attempt.first_byte(self.first_us / 1_000_000, self.gateway.clock.monotonic())
 
     def was_sent(self) -> None:
         """The attempt came to nothing after bytes had left: its events stay on record, whatever is tried next."""
@@ -194,3 +192,23 @@ class Exchange:
     def since(self, moment: float) -> int:
         """Microseconds from `moment` (monotonic seconds) to now."""
         return int((self.gateway.clock.monotonic() - moment) * 1_000_000)
+
+
+class _Attempting:
+    """See `Exchange.attempting`. A class, because each request enters one: a generator costs three times as much."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, frames: object) -> None:
+        if isinstance(problem, UpstreamError | SealError | WireError):
+            self._exchange.failed(problem)
+        attempt = self._exchange.attempt
+        if attempt is not None:
+            attempt.over(self._exchange.gateway.clock.monotonic())
+            self._exchange.attempt = None

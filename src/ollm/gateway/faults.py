@@ -39,8 +39,10 @@ def from_status(status: int, pause: float | None = None) -> ApiError:
     return ApiError(502, "api_error", "upstream_error", f"The provider failed (HTTP {status}).", headers=headers if status in (503, 529) else {})
 
 
-def failure_of(problem: UpstreamError) -> Failure:
+def failure_of(problem: UpstreamError | ErrorAnswer) -> Failure:
     """What `problem` means for whether the request is tried again."""
+    if isinstance(problem, ErrorAnswer):
+        return Failure(Cause.ANSWERED, problem.stands_for, None, problem.other_key)
     if isinstance(problem, UpstreamAnswered):
         return Failure(Cause.ANSWERED, problem.status or 0, problem.pause, problem.other_key)
     if problem.phase == "connect":

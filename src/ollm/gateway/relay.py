@@ -5,12 +5,14 @@ import contextlib
 import math
 import re
 
-from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
+from ollm.errors import ApiError, OllmError, RuleBlocked, SealError, StoreError, UpstreamError, WireError, let_go
 from ollm.gateway.call import EVENT_STREAM, Call, Headers
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
+from ollm.gateway.rules import blocked, note_stream, screened_answer, screened_stream
 from ollm.gateway.settle import settle
 from ollm.gateway.signatures import note_signature
+from ollm.receipts.receipt import ruled
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
 from ollm.values.usage import Usage
@@ -62,6 +64,7 @@ async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answ
     else:
         body, exchange.usage = _rewritten(exchange, request, data)
         kind = _JSON
+    body = await screened_answer(exchange, body, text=request.text)
     _count(exchange, body)
     await settle(exchange, Status.COMPLETED, 200)
     await call.respond(200, body, receipt_headers(exchange), kind)
@@ -95,7 +98,8 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
     except (UpstreamError, SealError, WireError, ApiError) as problem:
         if not call.started:
             raise
-        _blame(exchange, problem)
+        if not isinstance(problem, ApiError):  # that is a signature's, and of trust
+            exchange.failed(problem)
         await settle(exchange, Status.UPSTREAM_FAILED, 200)
         return  # without an end: nothing in a file could say that it was cut
     answer.close()
@@ -103,7 +107,7 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
 
 
 async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
-    rewriter = _rewriter(exchange, request)
+    rewriter = screened_stream(exchange, _rewriter(exchange, request))
     problem: OllmError | None = None
     room = exchange.gateway.settings.gateway.max_stream_bytes
     out = b""
@@ -114,18 +118,18 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             if room < 0:
                 raise WireError("the stream is too large")
             out = rewriter.feed(data) if data else rewriter.close()
+            note_stream(exchange, rewriter)
             if not exchange.pieces and rewriter.content_events:
                 answer.began()
             exchange.usage, exchange.tier, exchange.pieces = rewriter.usage, rewriter.tier, rewriter.content_events
             if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
-    except (UpstreamError, SealError, WireError) as broken:
+    except (UpstreamError, SealError, WireError, RuleBlocked) as broken:
         if not call.started:
             raise
         problem = broken
-        _blame(exchange, broken)
-        out = _error_event(exchange, from_exception(broken))
-    status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
+        out = _broken_off(exchange, broken)
+    status = _status(rewriter, problem)
     if answer.signed and status is Status.COMPLETED:
         try:
             await _signed(exchange, answer, rewriter.provider_id)
@@ -150,10 +154,20 @@ async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
     return data
 
 
-def _blame(exchange: Exchange, problem: OllmError) -> None:
-    """An answer that broke off says something of the provider's health."""
-    if isinstance(problem, UpstreamError):
-        exchange.failed(problem)
+def _status(rewriter: Rewriter, problem: OllmError | None) -> Status:
+    if isinstance(problem, RuleBlocked):
+        return Status.REFUSED
+    return Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
+
+
+def _broken_off(exchange: Exchange, problem: OllmError) -> bytes:
+    """The event for an answer that ends here, with what is to be remembered of `problem`."""
+    if isinstance(problem, RuleBlocked):
+        let_go(problem)
+        exchange.note(ruled(problem.rule, "block", "answer"))
+        return _error_event(exchange, blocked(problem.rule, "answer"))
+    exchange.failed(problem)
+    return _error_event(exchange, from_exception(problem))
 
 
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
@@ -177,12 +191,14 @@ async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> No
 async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EVENT_STREAM) -> None:
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
+    await call.piece(out)  # waits for a client that doesn't read: one that is cut then was never given it
     _count(exchange, out)
-    await call.piece(out)
 
 
 def _count(exchange: Exchange, out: bytes) -> None:
-    """`out` of an answer is about to be handed out."""
+    """`out` of an answer is about to be handed out. With its first bytes the provider has answered: what came before might have been an error."""
+    if not exchange.answer_bytes:
+        exchange.answered()
     exchange.returned.update(out)
     exchange.answer_bytes += len(out)
 

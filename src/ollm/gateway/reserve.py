@@ -16,7 +16,6 @@ from ollm.values.price import price_at
 from ollm.wire.request import InferenceRequest
 
 _NOTHING = Load(tokens=0, micro=0)
-_CODES = {"max_tokens": "max_tokens_required", "price": "price_unknown", "size": "invalid_request"}
 
 
 async def reserve(exchange: Exchange, call: Call, ticket: Ticket, request: InferenceRequest) -> None:
@@ -85,10 +84,11 @@ def _most(exchange: Exchange, ticket: Ticket, request: InferenceRequest, *, toke
     price = price_at(ticket.model.prices, exchange.started_ms)
     found = estimate(figures_of(request), price, ticket.model.max_output, tokens=tokens, money=money)
     if isinstance(found, Unestimated):
-        code = _CODES[found.lack]
         if found.lack == "price":
-            raise ApiError(403, "permission_error", code, found.message, param="model")
-        raise ApiError(400, "invalid_request_error", code, found.message, param="max_tokens")
+            raise ApiError(403, "permission_error", "price_unknown", found.message, param="model")
+        if found.lack == "size":
+            raise ApiError(400, "invalid_request_error", "invalid_request", found.message, param="max_tokens")
+        raise ApiError(400, "invalid_request_error", "max_tokens_required", found.message, param="max_tokens")
     return found
 
 

@@ -24,6 +24,7 @@ _BYTES_PER_TOKEN = 4  # of an estimate; marked as one in the ledger
 async def settle(exchange: Exchange, status: Status, http_status: int) -> None:
     """Sign the receipt over everything handed out so far and write it with the row. Raises: StoreError."""
     gateway = exchange.gateway
+    gateway.running.leave(exchange.stem)
     document = _receipt(exchange)
     sealed = seal_receipt(exchange.caller.secret.expose(), exchange.stem, document, entropy.take(12))
     model = gateway.settings.models.get(exchange.model) if exchange.model else None

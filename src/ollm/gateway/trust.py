@@ -27,7 +27,7 @@ async def attestation(gateway: Gateway, call: Call) -> None:
 
 async def receipt(gateway: Gateway, call: Call, name: str) -> None:
     """A receipt, to the key that made the request. Raises: ApiError 401 without a key, 404 for every other reason."""
-    if presented(call.scope) is None:
+    if presented(call) is None:
         raise ApiError(401, "unauthorized", "unauthorized", "A receipt is served to the API key that made the request; send that key.")
     caller = authenticate(gateway, call)
     missing = ApiError(404, "not_found", "not_found", "There is no such receipt for this API key.")

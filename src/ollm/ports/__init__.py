@@ -143,8 +143,8 @@ class Reading(msgspec.Struct, frozen=True):
 # load      adds what the ledger says was spent (sums of entries that had ended by `as_of_ms`), to each counter that wasn't loaded before.
 #
 # Amounts are integers in 0 … 10^18, sums end at 2^63 - 1. Windows are the caller's (`now_ms`, Unix milliseconds); leases and forgetting run
-# on a clock of the counters' own, so that a clock that jumps loses nothing. Raises: CountersAway when the store can't be reached in time, and
-# StoreError for a request id that was released.
+# on a clock of the counters' own, so that a clock that jumps loses nothing. Raises: CountersAway when the store can't be reached in time; what
+# a reserve may have taken there is given back, and its id is of no use any more. StoreError for a request id that was released.
 class Counters(Protocol):
     async def reserve(self, asked: Asked, now_ms: int) -> Granted | Refused | Unloaded: ...
 

@@ -5,9 +5,10 @@ import signal
 from collections.abc import Callable, Sequence
 
 from ollm.errors import ConfigError
-from ollm.serving.connection import Connection, Shared
+from ollm.serving.connection import Connection
 from ollm.serving.http import Application, Header
 from ollm.serving.limits import Limits
+from ollm.serving.shared import Shared
 from ollm.serving.tls import TlsIdentity
 
 __all__ = ["Limits", "Server", "TlsIdentity"]

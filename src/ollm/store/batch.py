@@ -56,7 +56,8 @@ def _statement() -> str:
     columns = ", ".join(COLUMNS)
     return (
         f"WITH given AS MATERIALIZED (SELECT * FROM unnest({arrays}, %s::int[], %s::int[]) WITH ORDINALITY AS g ({columns}, at, size, place)), "  # noqa: S608
-        f"new AS (INSERT INTO ledger ({columns}) SELECT {columns} FROM given ORDER BY place ON CONFLICT (request_id) DO NOTHING RETURNING request_id) "
+        f"new AS (INSERT INTO ledger ({columns}) SELECT {columns} FROM given ORDER BY place "
+        "ON CONFLICT (request_id) DO NOTHING RETURNING request_id) "
         "INSERT INTO receipts (request_id, sealed) "
         "SELECT given.request_id, substring(%b::bytea FROM at FOR size) FROM given JOIN new USING (request_id) WHERE size > 0"
     )

@@ -41,7 +41,7 @@ Rows = Iterator[Sequence[Any]]
 
 
 def columns_of(table: Table) -> tuple[str, ...]:
-    return RECEIPT_COLUMNS if table is receipts else tuple(column.name for column in table.columns)
+    return RECEIPT_COLUMNS if table is receipts else tuple(str(column.name) for column in table.columns)
 
 
 def backup(engine: Engine, file: Path) -> int:
@@ -86,7 +86,7 @@ def _write_lines(engine: Engine, descriptor: int) -> None:
     ):
         out.write(encode({"ollm": "backup", "format": FORMAT, "revision": REVISIONS[-1]}) + b"\n")
         for table in TABLES:
-            out.write(encode({"table": table.name, "columns": columns_of(table)}) + b"\n")
+            out.write(encode({"table": str(table.name), "columns": columns_of(table)}) + b"\n")
             for row in _read(connection, table):
                 out.write(encode(row) + b"\n")  # bytes become base64
                 rows += 1

@@ -23,6 +23,7 @@ from ollm.values.level import Level
 from ollm.values.standing import Credential, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
+ANSWER_SECONDS = 0.5  # for one poll
 MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
 
 
@@ -148,7 +149,7 @@ class SqlKeys:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                generation = await self._watch.generation(POLL_SECONDS)
+                generation = await self._watch.generation(ANSWER_SECONDS)
                 if generation != self._generation:
                     self._generation = -1  # also when it went back: someone put an older database in place
                     await self.refresh()

@@ -163,7 +163,7 @@ class SqlLedger:
             .select_from(ledger.outerjoin(names, names.c.number == ledger.c.model))
             .where(ledger.c.started_ms >= since_ms)
             .group_by(names.c.name)
-            .order_by(requests.desc(), names.c.name)
+            .order_by(requests.desc(), names.c.name.nulls_first())
         )
         try:
             with self._engine.begin() as connection:

@@ -70,7 +70,9 @@ class Upkeep:
                 await asyncio.to_thread(step)
                 self.trouble.pop(name, None)
             except StoreError as error:
-                if self.trouble.get(name) != str(error) and not self._stop.is_set():
+                if self._stop.is_set():
+                    return  # it was told to end early
+                if self.trouble.get(name) != str(error):
                     log.warning("upkeep of the store failed", extra={"step": name, "error": str(error)})
                 self.trouble[name] = str(error)
             with suppress(TimeoutError):

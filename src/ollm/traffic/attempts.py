@@ -7,6 +7,7 @@ An attempt is one sending of the request, or one connection that could not be ha
       asked to stay away for longer                           another candidate
     401, 402, 403                                             the next key of this candidate at once, else another candidate
     connection lost after sending, no byte of an answer       nothing, unless `resend_after_reset` says so: it may be billed twice
+    an error object in place of an answer or of a stream's first event    as the status that it stands for; 502 where it doesn't say
     a broken answer                                           nothing
     no answer in time                                         nothing: it may be billed, and the time is spent
     any other answer                                          nothing: another candidate would say the same
@@ -46,7 +47,7 @@ class Cause(enum.Enum):
     RESET = "the connection was lost after sending, before a byte of the answer"
     BROKEN = "an answer that is none, or breaks off"
     LATE = "no answer in time"
-    ANSWERED = "an error status"
+    ANSWERED = "an error status, or an error object that stands for one"
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@
     half open  a failure                                         open, for twice as long, up to `max_open_seconds`
     half open  the probe's client left                           open, and due
 
-Failures are connections that can't be had or break, time-outs and answers of 500 and above. An error that is the client's is an answer. Refusals
-of trust are not counted here at all: a machine that is not verified has a quarantine of its own. While it is open, a verdict on a request
-that began before changes nothing but for an answer, which closes it.
+Failures are connections that can't be had or break, time-outs, answers of 500 and above, and answers that can't be opened or read. An error that
+is the client's is an answer. Refusals of trust are not counted here at all: a machine that is not verified has a quarantine of its own. While it is
+open, a verdict on a request that began before changes nothing but for an answer, which closes it.
 """
 
 import collections
@@ -52,12 +52,9 @@ class Breaker:
 
     def due_in(self, now: float) -> float:
         """Seconds until a request may be sent; 0.0: now. While a probe is out, nobody knows: as long as it had been open."""
-        match self.state:
-            case State.CLOSED:
-                return 0.0
-            case State.OPEN:
-                return max(0.0, self._until - now)
-        return self._pause
+        if self.state is State.CLOSED:
+            return 0.0
+        return max(0.0, self._until - now) if self.state is State.OPEN else self._pause
 
     def begun(self, now: float) -> bool:
         """A request is about to be sent. True: it is the probe."""

@@ -73,25 +73,25 @@ def charges(standing: Iterable[tuple[str, Terms]], model: str, load: Load, now: 
             if limit.model is None or limit.model == model:
                 found += _limited(scope, limit, load, now)
         for budget in terms.budgets:
-            found.append(_charge("money", scope, None, budget.window, load.micro, budget.limit_micro, now))
+            found.append(_charge("money", scope, None, budget.window, now, amount=load.micro, limit=budget.limit_micro))
     return tuple(found)
 
 
 def _limited(scope: str, limit: Limit, load: Load, now: int) -> Iterable[Charge]:
     """The charges of one limit, the ones that are cheapest to refuse first."""
-    if limit.parallel is not None:
-        yield _charge("parallel", scope, limit.model, None, load.parallel, limit.parallel, now)
-    if limit.requests_per_minute is not None:
-        yield _charge("requests", scope, limit.model, "minute", load.requests, limit.requests_per_minute, now)
-    if limit.requests_per_day is not None:
-        yield _charge("requests", scope, limit.model, "day", load.requests, limit.requests_per_day, now)
-    if limit.tokens_per_minute is not None:
-        yield _charge("tokens", scope, limit.model, "minute", load.tokens, limit.tokens_per_minute, now)
-    if limit.tokens_per_day is not None:
-        yield _charge("tokens", scope, limit.model, "day", load.tokens, limit.tokens_per_day, now)
+    rates: tuple[tuple[What, Span | None, int, int | None], ...] = (
+        ("parallel", None, load.parallel, limit.parallel),
+        ("requests", "minute", load.requests, limit.requests_per_minute),
+        ("requests", "day", load.requests, limit.requests_per_day),
+        ("tokens", "minute", load.tokens, limit.tokens_per_minute),
+        ("tokens", "day", load.tokens, limit.tokens_per_day),
+    )
+    for what, span, amount, most in rates:
+        if most is not None:
+            yield _charge(what, scope, limit.model, span, now, amount=amount, limit=most)
 
 
-def _charge(what: What, scope: str, model: str | None, span: Span | None, amount: int, limit: int, now: int) -> Charge:
+def _charge(what: What, scope: str, model: str | None, span: Span | None, now: int, *, amount: int, limit: int) -> Charge:
     bounds = Bounds(0, 0) if span is None else window_of(span, now)
     forget = now + _LASTS if span is None else bounds.end + _GRACE.get(span, DAY)
     return Charge(_name(what, scope, model, span, bounds.start), amount, limit, forget * 1000, what, scope, model, span, bounds.start, bounds.end)
@@ -121,7 +121,7 @@ def named(name: str, amount: int, now: int) -> Charge:
     known_what: What | None = next((known for known in _WHATS if known == what), None)
     if known_what is None or (known_span is None and span != _NOW) or not (start.isascii() and start.isdigit() and len(start) < 13):
         raise ValueError("not the name of a counter")
-    charge = _charge(known_what, scope, None if model == ALL_MODELS else model, known_span, amount, 0, int(start) if known_span else now)
+    charge = _charge(known_what, scope, None if model == ALL_MODELS else model, known_span, int(start) if known_span else now, amount=amount, limit=0)
     if charge.name != name:
         raise ValueError("not the name of a counter")
     return charge

@@ -1,6 +1,8 @@
 """What an answer costs: integers only, buckets that do not overlap, one rounding at the end, and unknown where a rate is missing."""
 
 from collections.abc import Iterator
+from itertools import compress
+from operator import attrgetter
 
 from ollm.values.price import FALLBACKS, TOKEN_RATES, Price, Rates
 from ollm.values.usage import COMPLETION_BUCKETS, PROMPT_BUCKETS, Usage
@@ -13,6 +15,7 @@ _PARTS = 3 * _MILLION
 _PER_TOKEN = 3
 _PER_MILLISECOND = 50
 _BUCKETS = tuple(FALLBACKS)
+_counts = attrgetter(*_BUCKETS)
 
 # A bucket without a rate costs nothing more where the unit that it comes with is paid for.
 _PAID_BY_UNIT = {"image_output_tokens": "per_image", "audio_input_tokens": "per_minute", "audio_output_tokens": "per_million_characters"}
@@ -37,20 +40,24 @@ def cost_micro(usage: Usage, price: Price) -> int | None:
 def _tokens(usage: Usage, rates: Rates) -> int | None:
     """Millionths of micro-units for the tokens."""
     total = 0
-    for bucket in _BUCKETS:
+    for bucket in compress(_BUCKETS, _counts(usage)):
         count: int = getattr(usage, bucket)
-        if not count:
-            continue
         rate = rates.rate(bucket)
         if rate is not None:
             total += count * rate
-        elif not _by_units_alone(rates) and getattr(rates, _PAID_BY_UNIT.get(bucket, "input")) is None:
+        elif not _by_units_alone(rates) and not _paid_by_unit(bucket, rates):
             return None
     return total
 
 
+def _paid_by_unit(bucket: str, rates: Rates) -> bool:
+    return bucket in _PAID_BY_UNIT and getattr(rates, _PAID_BY_UNIT[bucket]) is not None
+
+
 def _units(usage: Usage, rates: Rates) -> int | None:
     """Parts for all that isn't tokens, fee included."""
+    if rates.input is not None and not (usage.images or usage.audio_ms or usage.characters):
+        return (rates.per_request or 0) * _PARTS  # tokens alone, and they have a rate
     if usage.images and rates.per_image is None and not usage.completion_tokens:
         return None
     if usage.audio_ms and rates.per_minute is None:

@@ -14,6 +14,7 @@ import msgspec
 
 from ollm.values.hexes import Hex32
 from ollm.values.jcs import canonical
+from ollm.values.structs import resolved
 
 # OpenAI's event types where it has one (Audit logs API); rotated, disabled, enabled and those of terms and budgets are ours.
 ACTIONS = (
@@ -27,6 +28,7 @@ ACTIONS = (
 )
 
 
+@resolved
 class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One change."""
 

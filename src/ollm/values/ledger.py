@@ -12,7 +12,7 @@ from ollm.values.usage import Usage
 
 class Status(enum.StrEnum):
     COMPLETED = "completed"  # the whole answer was handed to the client
-    CLIENT_GONE = "client_gone"  # the client left first; usage may be an estimate
+    CLIENT_GONE = "client_gone"  # the client left first, or its key ended first (http_status 401); usage may be an estimate
     UPSTREAM_FAILED = "upstream_failed"
     REFUSED = "refused"  # no verified route; nothing of the prompt left
     LOST = "lost"  # the gateway died between intent and completion; found at the next start

@@ -48,6 +48,13 @@ class Credential(msgspec.Struct, frozen=True):
     row: KeyRow
     standing: Standing | None
 
+    def standing_at(self, now: int) -> Standing | None:
+        """What it may do at `now` (Unix seconds); None where it was revoked or disabled, or its time is over, too."""
+        row = self.row
+        if row.revoked_at is not None or row.disabled_at is not None or (row.expires_at is not None and row.expires_at <= now):
+            return None
+        return self.standing
+
 
 def standing_of(key_id: str, role: Role, require: Level, above: Mapping[str, Terms], *, project_id: str, org_id: str) -> Standing:
     """`above`: id → terms of organisation, project and key, in that order."""

@@ -3,6 +3,8 @@
 All other members pass through byte for byte, `obfuscation` (OpenAI's padding against traffic analysis) included.
 """
 
+from typing import Any
+
 import msgspec
 
 from ollm.errors import ErrorAnswer, WireError
@@ -55,13 +57,13 @@ def rewrite_whole(body: bytes, endpoint: Endpoint = CHAT, *, id: str, model: str
 
     Raises: WireError when `body` is no JSON object, ErrorAnswer when it is an error object that came with a success status.
     """
-    members = members_of(body)
-    if is_error(members):
+    members: dict[str, Any] = {**members_of(body)}
+    if "error" in members and is_error(members):
         raise ErrorAnswer(status_said(members["error"]))
     if endpoint.named or "id" in members:
-        members["id"] = msgspec.Raw(encode(id))
+        members["id"] = id
     if endpoint.named or "model" in members:
-        members["model"] = msgspec.Raw(encode(model))
+        members["model"] = model
     return encode(members), used(endpoint, members)
 
 

@@ -131,9 +131,12 @@ def _offers(form: Form, entries: list[msgspec.Raw]) -> Iterator[Offer]:
 
 
 def _prices(rates: Rates, members: _Members) -> dict[str, int | None]:
-    tokens = (("input", rates.input), ("output", rates.output), ("cached", rates.cached), *rates.more)
-    found = {name: _rate(rates.unit, _at(members, path), _PER_TOKEN[rates.unit]) for name, path in tokens}
-    return found | {name: _rate(rates.unit, _at(members, path), _EACH[rates.unit]) for name, path in rates.fees}
+    """Of rates beside input, output and cached, 0 says that there is none of its own: OpenRouter writes it where reasoning costs as output."""
+    plain = (("input", rates.input), ("output", rates.output), ("cached", rates.cached))
+    found = {name: _rate(rates.unit, _at(members, path), _PER_TOKEN[rates.unit]) for name, path in plain}
+    own = {name: _rate(rates.unit, _at(members, path), _PER_TOKEN[rates.unit]) for name, path in rates.more}
+    own |= {name: _rate(rates.unit, _at(members, path), _EACH[rates.unit]) for name, path in rates.fees}
+    return found | {name: rate or None for name, rate in own.items()}
 
 
 def _at(members: _Members, path: str) -> msgspec.Raw | None:

@@ -34,6 +34,16 @@ _REQUEST = {
         "The request shows no key, shows more than one (in `Authorization`, `x-api-key` and `api-key` together), or one that isn't valid now.",
         "Send one key as `Authorization: Bearer sk-ollm-…`. `ollm keys list` says which are valid, `ollm keys create` makes one.",
     ),
+    "key_revoked": ErrorCode(
+        status=401,
+        group="request",
+        where=("inference",),
+        means="the key ended while the request was served, and the request was stopped",
+        cause="The key was revoked, disabled or expired, or its project or its owner was archived. The provider's connection is cut within "
+        "seconds; what was used until then is accounted for. In a stream that has begun, this comes as its last event.",
+        mend="Send the request with a key that is valid.",
+        receipt=True,
+    ),
     "unauthorized": _request(
         401,
         ("receipt",),

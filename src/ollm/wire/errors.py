@@ -87,7 +87,7 @@ def status_said(error: msgspec.Raw | bytes) -> int | None:
 
     Providers that fail after they sent their status say it this way; some say it with each failure (OpenRouter, Error handling).
     """
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         said = _said(error)
         if isinstance(said.code, str) and said.code.isascii() and said.code.isdigit():
             said.code = int(said.code[:4])
@@ -97,13 +97,33 @@ def status_said(error: msgspec.Raw | bytes) -> int | None:
     return None
 
 
-def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai") -> bytes:
+class _Holder(msgspec.Struct):
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    response: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_holder = msgspec.json.Decoder(_Holder).decode
+
+
+def status_in(body: msgspec.Raw | bytes) -> int | None:
+    """The same for what holds the error object: a whole body or event, or the `response` in it. Without a holder `body` is the error itself."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        held = _holder(body)
+        if bytes(held.response) != b"null":
+            held = _holder(held.response)
+        if bytes(held.error) != b"null":
+            return status_said(held.error)
+    return status_said(body)
+
+
+def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai", status: int = 500) -> bytes:
     """The event that SDKs raise on; the stream then ends without its end mark.
 
     OpenAI's look for JSON data with a truthy top-level `error`, Anthropic's for an event of that name.
+    `status` is what it would have been, of which Anthropic's types are made.
     """
     name = b"event: error\n" if dialect == "anthropic" else b""
-    return name + b"data: " + error_body(type, code, message, dialect=dialect) + b"\n\n"
+    return name + b"data: " + error_body(type, code, message, dialect=dialect, status=status) + b"\n\n"
 
 
 def stream_failed(dialect: str) -> bytes:

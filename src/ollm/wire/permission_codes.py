@@ -97,6 +97,17 @@ TRUST = {
         mend="Choose a model with a route of that level (`GET /v1/models?assurance=tee`), or a key that accepts less, where the operator grants one.",
         receipt=True,
     ),
+    "remote_url": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="the request names a URL that a provider would fetch, and `gateway.remote_urls` refuses that",
+        cause="`param` names the place, as far as its name is the API's: an `image_url`, a `file_url`, a `source.url`, the URL of a tool server. "
+        "Who fetches it would tell whoever serves it, and what comes back would be verified and recorded by nobody.",
+        mend="Send the content itself: pictures and documents as `data:` URLs, audio and images of forms as files. Or have the operator set "
+        '`gateway.remote_urls = "pass"`.',
+        receipt=True,
+    ),
     "upstream_verification_failed": ErrorCode(
         status=503,
         group="trust",
@@ -105,6 +116,26 @@ TRUST = {
         cause="Its evidence was refused, could not be fetched in time, or its key changed between verification and request.",
         mend="Look the check up. `ollm verify provider NAME` repeats the verification and explains it, `GET /v1/models` says when the gateway does. "
         "Never fall back to an endpoint that verifies less.",
+        receipt=True,
+    ),
+    "policy_refused": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="a [rule](rules.md) that stands above the request doesn't allow it; the message names the rule, what was got and what is wanted",
+        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, endpoint, a parameter, a tool "
+        "or a size, or no route meets what it demands of machines.",
+        mend="Change the request as the message says. `ollm rules explain` says what the rules are; the configuration can make an exception.",
+        receipt=True,
+    ),
+    "policy_blocked": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="a [rule about texts](rules.md#texts) blocks a text of the request or of the answer; the message names the rule, never what it found",
+        cause="A detector, or a pattern of the operator's, found a text that must not go in, or must not come out. Of a stream that began, this is "
+        "the `error` event that ends it. A blocked answer was made, and is paid for.",
+        mend="Take it out of the request. `ollm rules test` says where it is, without saying what.",
         receipt=True,
     ),
     "preferences_not_met": ErrorCode(

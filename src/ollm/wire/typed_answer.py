@@ -14,7 +14,7 @@ from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.answer import encode, is_error, members_of, text_of
 from ollm.wire.endpoints import Endpoint
-from ollm.wire.errors import STREAM_MESSAGE, status_said, stream_failed
+from ollm.wire.errors import STREAM_MESSAGE, status_in, stream_failed
 from ollm.wire.rewriting import EventRewriter
 from ollm.wire.sse import Event
 from ollm.wire.usage import tier_of
@@ -52,9 +52,11 @@ class TypedRewriter(EventRewriter):
         kind = text_of(members.get("type")) or event.name
         if kind == "error" or event.name == "error" or (is_error(members) and not kind.startswith("response.")):
             if not self._begun:
-                raise ErrorAnswer(status_said(members["error"] if "error" in members else encode(members)))
+                raise ErrorAnswer(status_in(data))
             self.failed = True
             return stream_failed(self._endpoint.dialect)
+        if kind == "response.failed" and not self._begun:
+            raise ErrorAnswer(status_in(data))
         self._begun = True
         self._read(members, kind)
         name = b"event: " + event.name.encode() + b"\n" if event.name else b""

@@ -28,10 +28,10 @@ _MAX_TOKENS = 2**40  # a larger count is nonsense, and must not reach the ledger
 _MAX_SECONDS = 2**32 / 1000  # 49 days of audio
 _MAX_IMAGES = 2**20
 
-# How providers spell tiers. `auto` is what was asked for, `on_demand` is Groq's word for having none.
-_TIERS: dict[str, Tier] = {
+# How providers spell tiers. `on_demand` is Groq's word for having none; `auto` is what was asked for, and names none that served.
+_TIERS: dict[str, Tier | None] = {
     "default": "default",
-    "auto": "default",
+    "auto": None,
     "on_demand": "default",
     "standard": "standard",
     "flex": "flex",
@@ -57,22 +57,28 @@ class _OutputDetails(msgspec.Struct):
     image_tokens: int | None = None
 
 
-class _Chat(msgspec.Struct):
+class _ChatAlone(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+
+
+class _TypedAlone(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    seconds: float | None = None
+
+
+class _Chat(_ChatAlone):
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _OutputDetails | None = None
 
 
-class _Typed(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
+class _Typed(_TypedAlone):
     input_tokens_details: _Details | None = None
     input_token_details: _Details | None = None  # as transcriptions spell it
     output_tokens_details: _OutputDetails | None = None
-    seconds: float | None = None
 
 
 class _Creation(msgspec.Struct):
@@ -95,6 +101,8 @@ class _Messages(msgspec.Struct):
 
 _chat = msgspec.json.Decoder(_Chat).decode
 _typed = msgspec.json.Decoder(_Typed).decode
+_chat_alone = msgspec.json.Decoder(_ChatAlone).decode
+_typed_alone = msgspec.json.Decoder(_TypedAlone).decode
 _messages = msgspec.json.Decoder(_Messages).decode
 _creation = msgspec.json.Decoder(_Creation | None).decode
 _thinking = msgspec.json.Decoder(_Thinking | None).decode
@@ -116,6 +124,11 @@ def counts_in(decode: Callable[[Raw], T], raw: Raw) -> T | None:
         return None
 
 
+def _but_details(alone: msgspec.Struct | None, kind: type[T]) -> T | None:
+    """Counts whose details can't be read, without these: a broken detail doesn't break the count."""
+    return None if alone is None else kind(**msgspec.structs.asdict(alone))
+
+
 def tier_of(raw: Raw | None) -> Tier | None:
     """The tier that a `service_tier` names; None where it names none. A word that isn't known is `other`: it isn't kept."""
     if raw is None:
@@ -126,7 +139,7 @@ def tier_of(raw: Raw | None) -> Tier | None:
 
 def chat_usage(raw: Raw, tier: Tier | None = None) -> Usage | None:
     """`usage` of chat completions, completions, embeddings and rerank. The last may have nothing but a total: all of it is prompt."""
-    counts = counts_in(_chat, raw)
+    counts = counts_in(_chat, raw) or _but_details(counts_in(_chat_alone, raw), _Chat)
     if counts is None:
         return None
     prompt = counts.prompt_tokens
@@ -139,7 +152,7 @@ def chat_usage(raw: Raw, tier: Tier | None = None) -> Usage | None:
 
 def typed_usage(raw: Raw, tier: Tier | None = None) -> Usage | None:
     """`usage` of Responses and transcriptions."""
-    counts = counts_in(_typed, raw)
+    counts = counts_in(_typed, raw) or _but_details(counts_in(_typed_alone, raw), _Typed)
     if counts is None:
         return None
     if counts.input_tokens is None and counts.seconds is not None:
@@ -218,6 +231,8 @@ def _disjoint(prompt: int | None, output: int, total: int | None, details: _Deta
     if reasoning and total == prompt + output + reasoning:
         output += reasoning  # counted on top
     mismatch = total is not None and total != prompt + output
+    if max(counts[3:]) == 0:  # nothing to take apart, as in most answers
+        return Usage(input_tokens=prompt, output_tokens=output, count_mismatch=mismatch, tier=tier)
     cached, prompt = _taken(cached, prompt)
     written, prompt = _taken(written, prompt)
     heard, prompt = _taken(heard, prompt)

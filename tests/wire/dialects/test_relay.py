@@ -1,6 +1,6 @@
 import pytest
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.chat.hearing import ChatHearer
 from ollm.wire.dialects.chat.telling import ChatTeller
@@ -86,6 +86,16 @@ def test_an_error_ends_the_stream() -> None:
     stream = relay()
     assert stream.feed(data(chunk({"content": "Hi"}), {"error": {"message": "canary"}}, chunk({"content": "late"}))).count(b"event: error") == 1
     assert stream.failed and stream.ended and not stream.done
+
+
+@pytest.mark.parametrize(("error", "status"), [({"code": 429}, 429), ({"type": "overloaded_error"}, 503), ({"message": "canary"}, None)])
+def test_an_error_before_anything_else_is_no_stream(error: dict[str, object], status: int | None) -> None:
+    stream = relay()
+    assert stream.feed(b": comment\n\n") == b""
+    with pytest.raises(ErrorAnswer) as caught:
+        stream.feed(data({"error": error}))
+    assert caught.value.status == status
+    assert not stream.ended
 
 
 def test_who_calls_tools_ends_with_calls() -> None:

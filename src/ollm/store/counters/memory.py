@@ -124,6 +124,9 @@ class MemoryCounters:
                 counter.loaded_ms = as_of_ms
                 counter.value = min(counter.value + charge.amount, LARGEST)
 
+    async def close(self) -> None:
+        """There is nothing to leave."""
+
     def held(self, request_id: str) -> Asked | None:
         """The reservation of a request, if it is neither settled nor released."""
         found = self._held.get(request_id)

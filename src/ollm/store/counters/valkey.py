@@ -47,6 +47,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 1.0  # seconds for a call, connecting included
 
 
+def _number(text: bytes) -> int:
+    """Raises: CountersAway where somebody wrote something else over a counter."""
+    try:
+        return int(text)
+    except ValueError:
+        raise CountersAway("the counter store holds something that is no number") from None
+
+
 class ValkeyCounters:
     """The port `Counters` over one server. `random` gives bytes for the name of a new epoch."""
 
@@ -81,9 +89,9 @@ class ValkeyCounters:
         word, *rest = await self._call(scripts.RESERVE, self._hold(asked, now_ms))
         match word.decode():
             case "granted":
-                return Granted(tuple([int(value) for value in rest[0]]))
+                return Granted(tuple([_number(value) for value in rest[0]]))
             case "refused":
-                return Refused(int(rest[0]), tuple([int(value) for value in rest[1]]))
+                return Refused(int(rest[0]), tuple([_number(value) for value in rest[1]]))
             case "unloaded":
                 return Unloaded(tuple([asked.charges[index] for index in rest[0]]))
             case "released":
@@ -134,7 +142,7 @@ class ValkeyCounters:
     async def read(self, names: Sequence[str]) -> Sequence[Reading]:
         """As the port says."""
         flat = await self._call(scripts.READ, names)
-        return [Reading(int(value), int(reserved)) for value, reserved in zip(flat[::2], flat[1::2], strict=True)]
+        return [Reading(_number(value), _number(reserved)) for value, reserved in zip(flat[::2], flat[1::2], strict=True)]
 
     async def load(self, spent: Sequence[Charge], as_of_ms: int) -> None:
         """As the port says."""

@@ -71,7 +71,9 @@ class Counted(Hidden, frozen=True):
 
 
 class Failed(Hidden, frozen=True):
-    """The provider sent an error; its text stays here."""
+    """The provider sent an error; its text stays here. `status`: the HTTP status that it stands for; None: it doesn't say."""
+
+    status: int | None = None
 
 
 class Done(Hidden, frozen=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.wire.dialects.order import Order
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -59,6 +59,8 @@ class Relay(EventRewriter):
             return self._order.closed(heard.key)
         if isinstance(heard, Done):
             return self._finish()
+        if not self._began:
+            raise ErrorAnswer(heard.status)
         self.failed = True
         return self._teller.fail()
 

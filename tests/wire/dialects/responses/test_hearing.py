@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.pieces import (
     CALL,
     FILTERED,
@@ -34,7 +33,7 @@ from tests.wire.dialects.provider_answers import ARGUMENTS, CALLS, halves, item_
 from tests.wire.dialects.provider_answers import REASONING as THOUGHT
 from tests.wire.dialects.provider_answers import TEXT as SAID
 
-COUNTS = Counts(Usage(input_tokens=60, cached_tokens=40, output_tokens=30, reasoning_tokens=12), 10)
+COUNTS = Usage(input_tokens=50, cached_tokens=40, cache_write_tokens=10, output_tokens=18, reasoning_tokens=12)
 
 
 def whole(**members: Any) -> Answer:
@@ -53,7 +52,7 @@ def message(*parts: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_whole_answer() -> None:
     calls = [Block(CALL, arguments, id, name) for id, name, arguments in CALLS]
     assert whole() == Answer((Block(REASONING, THOUGHT), Block(TEXT, SAID), *calls), End(STOP), COUNTS, 1700)
-    assert whole(usage=None).counts is None and whole(created_at="x").created == 0
+    assert whole(usage=None).usage is None and whole(created_at="x").created == 0
 
 
 def test_summaries_and_refusals() -> None:
@@ -194,3 +193,12 @@ def test_what_cannot_be_told(event: dict[str, Any]) -> None:
     with pytest.raises(WireError) as caught:
         heard(event)
     assert "canary" not in str(caught.value)
+
+
+def test_an_error_says_what_it_stands_for() -> None:
+    failed = b'{"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"canary"}}}'
+    assert ResponsesHearer().hear(Event(failed)) == [Failed(429)]
+    assert ResponsesHearer().hear(Event(b'{"type":"error","code":"server_error","message":"canary"}')) == [Failed(500)]
+    with pytest.raises(ErrorAnswer) as caught:
+        hear(b'{"error":{"code":"server_error","message":"canary"},"output":null}')
+    assert caught.value.status == 500

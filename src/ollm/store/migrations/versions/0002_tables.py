@@ -306,7 +306,7 @@ def _triggers() -> None:
     for table, request in kept.items():
         op.execute(
             f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} "  # noqa: S608 - names of ours
-            f"WHEN {request} >= (SELECT printf('%012x', {table}_from_ms) FROM installation) "
+            f"WHEN {request} >= coalesce((SELECT printf('%012x', {table}_from_ms) FROM installation), '') "
             f"BEGIN SELECT raise(ABORT, '{table} rows are never changed'); END"
         )
     for table in _COUNTED_TABLES:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -30,6 +30,7 @@ from ollm.wire.dialects.pieces import (
     Heard,
     Piece,
 )
+from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
 from ollm.wire.usage import chat_usage, tier_of
 
@@ -118,7 +119,7 @@ def hear(body: bytes) -> Answer:
     """A whole answer. Raises: WireError."""
     completion = _read(body)
     if completion.error is not None:
-        raise WireError("the provider answered with an error object")
+        raise ErrorAnswer(status_in(body))
     choice = completion.only
     if choice is None or choice.message is None:
         raise WireError("the provider's answer has no message")
@@ -156,7 +157,7 @@ class ChatHearer:
             return [Done()]
         completion = _read(event.data)
         if event.name == "error" or completion.error is not None:
-            return [Failed()]
+            return [Failed(status_in(event.data))]
         heard: list[Heard] = []
         if not self._began:
             self._began = True

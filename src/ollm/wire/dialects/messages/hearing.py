@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -29,6 +29,7 @@ from ollm.wire.dialects.pieces import (
     Heard,
     Piece,
 )
+from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
 from ollm.wire.usage import messages_usage
 
@@ -115,8 +116,10 @@ def hear(body: bytes) -> Answer:
         blocks = tuple(block for content in message.content or () if (block := content.block()) is not None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("the provider's answer is not a message") from None
-    if message.error is not None or message.type != "message" or message.content is None:
-        raise WireError("the provider's answer is an error, or not a message")
+    if message.error is not None or message.type == "error":
+        raise ErrorAnswer(status_in(body))
+    if message.type != "message" or message.content is None:
+        raise WireError("the provider's answer is not a message")
     return Answer(blocks, _end(message.stop_reason, message.stop_sequence), _used(message.usage))
 
 
@@ -130,16 +133,14 @@ class MessagesHearer:
     def hear(self, event: Event) -> list[Heard]:
         """See `Hearer`."""
         if event.name == "error":
-            return [Failed()]
+            return [Failed(status_in(event.data))]
         try:
             said = _event(event.data)
-            return self._heard(said, said.type)
+            return [Failed(status_in(event.data))] if said.type == "error" else self._heard(said, said.type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise WireError("the provider's stream has an event that is none of a message") from None
 
     def _heard(self, said: _Event, kind: str) -> list[Heard]:
-        if kind == "error":
-            return [Failed()]
         if kind == "message_start" and said.message is not None:
             return [Began(0, said.message.id if isinstance(said.message.id, str) else None), self._counted(said.message.usage)]
         if kind == "content_block_start" and said.content_block is not None:

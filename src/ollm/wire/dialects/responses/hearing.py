@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ollm.errors import WireError
+from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -29,6 +29,7 @@ from ollm.wire.dialects.pieces import (
     Heard,
     Piece,
 )
+from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
 from ollm.wire.usage import tier_of, typed_usage
 
@@ -124,8 +125,10 @@ def hear(body: bytes) -> Answer:
         response = _response(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WireError("the provider's answer is not a response") from None
-    if response.error is not None or response.output is None:
-        raise WireError("the provider's answer is an error, or not a response")
+    if response.error is not None:
+        raise ErrorAnswer(status_in(body))
+    if response.output is None:
+        raise WireError("the provider's answer is not a response")
     return Answer(tuple(block for item in response.output for block in item.blocks()), response.end(), response.used(), response.when)
 
 
@@ -141,14 +144,14 @@ class ResponsesHearer:
         if event.data.startswith(b"[DONE]"):
             return []  # some send it too; the end was response.completed
         if event.name == "error":
-            return [Failed()]
+            return [Failed(status_in(event.data))]
         try:
             said = _event(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise WireError("the provider's stream has an event that is none of a response") from None
         kind = said.type
         if kind in {"error", "response.failed", "response.cancelled"}:
-            return [Failed()]
+            return [Failed(status_in(event.data))]
         if said.response is not None:
             return self._lifecycle(kind, said.response)
         if said.item is not None:
