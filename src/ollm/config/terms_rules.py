@@ -18,7 +18,7 @@ _FIGURES = tuple(name for name in Limit.__struct_fields__ if name != "model")
 
 
 def check_administration(settings: Settings) -> None:
-    """`[admin]`, `[organisation]` and `[projects.NAME]` hold together. Raises: ConfigError."""
+    """`[admin]`, `[organisation]`, `[projects.NAME]` and the terms of `[issuers.NAME]` hold together. Raises: ConfigError."""
     admin = settings.admin
     if (admin.tls_certificate is None) != (admin.tls_key is None):
         raise ConfigError("only one of admin.tls_certificate and admin.tls_key is set", "set both or none")
@@ -29,6 +29,8 @@ def check_administration(settings: Settings) -> None:
             raise ConfigError(f"project name {name!r} has characters that a name can't have", "use letters, digits, spaces and . _ : / @ + -")
         _once(f"projects.{name}.accounts", "account", list(project.accounts))
         check_terms(f"projects.{name}", project.terms(), settings)
+    for name, issuer in settings.issuers.items():
+        check_terms(f"issuers.{name}.terms", issuer.terms, settings)
 
 
 def check_terms(where: str, terms: Terms, settings: Settings) -> None:
@@ -36,7 +38,7 @@ def check_terms(where: str, terms: Terms, settings: Settings) -> None:
     _known(f"{where}.models", "model", terms.models or (), settings.models)
     _known(f"{where}.upstreams", "upstream", terms.upstreams or (), settings.upstreams)
     _known(f"{where}.endpoints", "endpoint", terms.endpoints or (), NAMES)
-    _known(f"{where}.rules", "rule", terms.rules, _rules(settings))
+    _known(f"{where}.rules", "rule", terms.rules, settings.rules)
     _known(f"{where}.limits", "model", (limit.model for limit in terms.limits if limit.model is not None), settings.models)
     for network in terms.networks or ():
         _check_network(f"{where}.networks", network)
@@ -45,11 +47,6 @@ def check_terms(where: str, terms: Terms, settings: Settings) -> None:
     for limit in terms.limits:
         if all(getattr(limit, name) is None for name in _FIGURES):
             raise ConfigError(f"{where}.limits has one that limits nothing", f"give one of {', '.join(_FIGURES)}")
-
-
-def _rules(settings: Settings) -> Collection[str]:
-    """Names of the configuration's content rules."""
-    return getattr(settings, "rules", {})
 
 
 def _known(where: str, kind: str, names: Iterable[str], configured: Collection[str]) -> None:
