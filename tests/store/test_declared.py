@@ -1,5 +1,7 @@
 """What the configuration declares is made so in one go; a second time there is nothing to change."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from ollm.errors import ChangeRefused, StoreError
@@ -9,10 +11,18 @@ from ollm.store.declared import Declared, DeclaredProject, Step, bring_about
 from ollm.store.sqlite import Store
 from ollm.values.identity import Project, ServiceAccount
 from ollm.values.terms import Terms
+from tests.store.making import Database
 
 NOW = 1_700_000_000
 TERMS = Terms(models=("small",))
 DECLARED = Declared({"Payroll": DeclaredProject(TERMS, ("nightly",)), "default": DeclaredProject(Terms())}, Terms(max_request_micro=5), "Acme")
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    """On each kind of database."""
+    async with database.open() as store:
+        yield store
 
 
 async def applied(store: Store, declared: Declared, *, prune: bool = False, keep: bool = True) -> list[Step]:
