@@ -29,7 +29,7 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 CONFORMANCE := .venv-conformance/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/conformance.txt $(REQ)/dev.txt tests/conformance/package-lock.json)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full test-slow servers coverage check fmt lock bench bench-gate bench-slow soak bench-attest bench-ledger fuzz mutants engine tutorial
+.PHONY: help setup demo test test-fast test-full test-slow servers coverage check fmt lock bench bench-gate bench-slow soak bench-attest bench-ledger bench-controls fuzz mutants engine tutorial
 .PHONY: detectors evidence captures conformance conformance-tools docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
@@ -98,6 +98,9 @@ fmt: $(DEV)  ## format and mend what ruff can mend
 bench: $(BENCH) $(BENCH_OLLM)  ## speed beside Envoy and LiteLLM, and what is added to each token, in one run each
 	.venv-bench-ollm/bin/python -m bench.run
 	.venv-bench-ollm/bin/python -m bench.latency
+
+bench-controls: $(BENCH) $(BENCH_OLLM)  ## what limits, budgets and rules cost, in microseconds of a request
+	.venv-bench-ollm/bin/python -m bench.controls
 
 bench-gate: $(BENCH) $(BENCH_OLLM)  ## the same five times, interleaved; ends 0 only where the ratios hold
 	.venv-bench-ollm/bin/python -m bench.gate

@@ -163,6 +163,7 @@ def configuration(
     policies: Mapping[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
     routing: Mapping[str, Any] | None = None,
+    issuers: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A configuration of one upstream per machine, under a policy of the same name. `upstream` holds for all of them.
 
@@ -177,6 +178,7 @@ def configuration(
         "gateway": {"listen": "127.0.0.1:0", "floor": "simulated", "durability": "process", "drain_seconds": 1.0, **(gateway or {})},
         "routing": {"backoff": 0.01, **(routing or {})},
         "evidence": evidence or {},
+        "issuers": issuers or {},
         "policies": {**{name: policy_table(machine.policy) for name, machine in machines.items()}, **(policies or {})},
         "upstreams": {name: upstream_table(machine, name, **(upstream or {})) for name, machine in machines.items()},
         "models": models if models is not None else served,

@@ -7,6 +7,7 @@
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
     ├── RuleBlocked            a rule about texts found one that it blocks; names the rule, never the text
+    ├── TokenRefused           a caller's token is not one that we accept; names the check, for the log alone
     ├── StoreError             the store can't do what was asked
     │   ├── NoSuchSubject      there is no project, key, account or person of this id
     │   ├── ChangeRefused      an administrator's change contradicts what is there
@@ -100,6 +101,14 @@ class RuleBlocked(OllmError):
     def __init__(self, rule: str) -> None:
         super().__init__(f"blocked by rule {rule}")
         self.rule = rule
+
+
+class TokenRefused(OllmError):
+    """A token of another issuer is refused: `check` names why. It is for the operator's log: callers hear the same of every reason."""
+
+    def __init__(self, check: str) -> None:
+        super().__init__(f"token refused: {check}")
+        self.check = check
 
 
 class StoreError(OllmError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
@@ -17,6 +18,7 @@ from ollm.app.installation import kept_of as kept_of
 from ollm.app.installation import level_of as level_of
 from ollm.app.installation import place_of_store as place_of_store
 from ollm.app.installation import store_of as store_of
+from ollm.app.issuers import issuers_of
 from ollm.config.adapters import ADAPTERS
 from ollm.config.load import Loaded, key_bytes
 from ollm.config.rules_file import check_in_time
@@ -25,6 +27,7 @@ from ollm.errors import ConfigError, UpstreamError, WireError
 from ollm.gateway.accounts import Accounts
 from ollm.gateway.authenticate import stands
 from ollm.gateway.context import Gateway, names_of
+from ollm.gateway.tokens import Issuer, Tokens
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
 from ollm.net.collateral.endorser import MachineEndorser
@@ -50,6 +53,7 @@ from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
 
+log = logging.getLogger("ollm.app")
 _MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
 
 
@@ -67,6 +71,7 @@ class Assembly:
         self._counters: OpenCounters | None = None
         self._watch: asyncio.Task[None] | None = None
         self._upkeep: Upkeep | None = None
+        self._issuers: dict[str, Issuer] = {}
 
     async def __aenter__(self) -> Gateway:
         try:
@@ -115,6 +120,7 @@ class Assembly:
             reports=Reports(self._store.engine),
             board=Board(settings.routing.breaker),
             names=names_of(settings.models),
+            tokens=self._tokens(clock),
         )
         watching = self._gateway.running.watch(partial(stands, self._gateway))
         self._watch = asyncio.get_running_loop().create_task(watching, name="callers under way")
@@ -129,6 +135,8 @@ class Assembly:
         if self._gateway is not None:
             for keeper in self._gateway.keepers.values():
                 await keeper.close()
+        for issuer in self._issuers.values():
+            await issuer.keys.close()
         if self._open_accounts is not None:
             await self._open_accounts.close()
         if self._counters is not None:
@@ -141,6 +149,18 @@ class Assembly:
         if self._agent is not None:
             await self._agent.close()
         await self._store.close()
+
+    def _tokens(self, clock: SystemClock) -> Tokens | None:
+        """Who may issue tokens for callers. What is wrong with one of them is logged, and its tokens are refused until it is mended."""
+        self._issuers = issuers_of(self._loaded, self._fetch, clock)
+        if not self._issuers:
+            return None
+        keys = self._store.keys
+        for issuer in self._issuers.values():
+            for project in issuer.settings.places:
+                if keys.place(project) is None:
+                    log.warning("an issuer's project is not in the store", extra={"issuer": issuer.name, "project": project})
+        return Tokens(self._issuers, keys, clock, _key(self._loaded, self._loaded.settings.secrets.pepper))
 
     async def _accounts(self, clock: SystemClock) -> Accounts:
         counters = self._counters = open_counters(self._loaded, clock)

@@ -13,6 +13,7 @@ from cryptography import x509
 from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
 from ollm.config.counters import check_counters
+from ollm.config.issuers import check_issuers
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
 from ollm.config.rules_file import check_references, rules_of
 from ollm.config.settings import CollateralSettings, ModelSettings, Settings, StoreSettings, UpstreamSettings
@@ -98,7 +99,7 @@ def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
 
 
 def _check(settings: Settings) -> None:
-    for kind, table in (("upstream", settings.upstreams), ("model", settings.models), ("price", settings.prices)):
+    for kind, table in (("upstream", settings.upstreams), ("model", settings.models), ("issuer", settings.issuers), ("price", settings.prices)):
         for name in table:
             check_name(kind, name)
     listen_address(settings.gateway.listen)
@@ -112,6 +113,7 @@ def _check(settings: Settings) -> None:
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_issuers(settings.issuers)
     check_counters(settings.counters)
     check_references(settings)
 

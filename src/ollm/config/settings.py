@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ollm.config.admin_settings import AdminSettings, OrganisationSettings, ProjectSettings
+from ollm.config.issuers import IssuerSettings
 from ollm.traffic.attempts import RetryRules
 from ollm.traffic.breaker import BreakerRules
 from ollm.values.level import Level
@@ -181,6 +182,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     evidence: EvidenceSettings = EvidenceSettings()
     collateral: CollateralSettings = CollateralSettings()
     counters: CountersSettings = CountersSettings()
+    issuers: dict[str, IssuerSettings] = {}
     policies: dict[str, AttestationPolicy] = {}
     rules: dict[str, Rules] = {}
     exceptions: tuple[RuleException, ...] = ()

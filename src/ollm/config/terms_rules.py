@@ -18,7 +18,7 @@ _FIGURES = tuple(name for name in Limit.__struct_fields__ if name != "model")
 
 
 def check_administration(settings: Settings) -> None:
-    """`[admin]`, `[organisation]` and `[projects.NAME]` hold together. Raises: ConfigError."""
+    """`[admin]`, `[organisation]`, `[projects.NAME]` and the terms of `[issuers.NAME]` hold together. Raises: ConfigError."""
     admin = settings.admin
     if (admin.tls_certificate is None) != (admin.tls_key is None):
         raise ConfigError("only one of admin.tls_certificate and admin.tls_key is set", "set both or none")
@@ -29,6 +29,8 @@ def check_administration(settings: Settings) -> None:
             raise ConfigError(f"project name {name!r} has characters that a name can't have", "use letters, digits, spaces and . _ : / @ + -")
         _once(f"projects.{name}.accounts", "account", list(project.accounts))
         check_terms(f"projects.{name}", project.terms(), settings)
+    for name, issuer in settings.issuers.items():
+        check_terms(f"issuers.{name}.terms", issuer.terms, settings)
 
 
 def check_terms(where: str, terms: Terms, settings: Settings) -> None:

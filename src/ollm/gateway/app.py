@@ -129,6 +129,8 @@ class App:
             call.dialect = "anthropic"
         if path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
             self._places.check()
+        if self._gateway.tokens is not None:
+            call.issued = await self._gateway.tokens.identify(call.scope)
         methods = ROUTES.get(path)
         if methods is None or method not in methods:
             self._refuse_on_purpose(call, method, path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
+from ollm.gateway.tokens import Issued
 from ollm.serving.exchange import WHOLE
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
 from ollm.values.identity import Role
@@ -22,7 +23,7 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "roles", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "issued", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
@@ -34,6 +35,7 @@ class Call:
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
         self.dialect = "openai"  # whose error objects this client reads
+        self.issued: Issued | None = None  # whose token it showed, where it showed a valid one in place of a key
         self.roles: frozenset[Role] = frozenset()  # that the route serves; none until it is known
 
     async def body(self, limit: int) -> bytes:

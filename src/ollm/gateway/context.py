@@ -9,6 +9,7 @@ from ollm.config.settings import ModelSettings, Settings
 from ollm.gateway.accounts import Accounts
 from ollm.gateway.applied import Applied
 from ollm.gateway.running import Running
+from ollm.gateway.tokens import Tokens
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.store.reports import Reports
@@ -38,6 +39,7 @@ class Gateway(Hidden, frozen=True):
     reports: Reports  # of what was used
     board: Board  # what became of the requests so far: breakers, load, speed
     names: Mapping[str, str]  # every name that a model is asked for by → its own
+    tokens: Tokens | None = None  # of the issuers that the configuration names; None where it names none
     running: Running = msgspec.field(default_factory=Running)
     random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them

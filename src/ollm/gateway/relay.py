@@ -9,6 +9,7 @@ from ollm.errors import ApiError, OllmError, RuleBlocked, SealError, StoreError,
 from ollm.gateway.call import EVENT_STREAM, Call, Headers
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
+from ollm.gateway.receipt_keys import told
 from ollm.gateway.rules import blocked, note_stream, screened_answer, screened_stream
 from ollm.gateway.settle import settle
 from ollm.gateway.signatures import note_signature
@@ -37,6 +38,8 @@ def receipt_headers(exchange: Exchange) -> Headers:
         headers.append((b"x-ollm-execution", str(exchange.level).encode()))
     if exchange.attempts:
         headers.append((b"x-ollm-attempts", str(exchange.attempts).encode()))
+    if exchange.caller.told:
+        headers.append(told(exchange.caller.secret.expose()))
     return headers
 
 

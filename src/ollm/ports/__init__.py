@@ -7,7 +7,7 @@ import msgspec
 
 from ollm.traffic.charges import Charge
 from ollm.values.ledger import Entry, Intent
-from ollm.values.standing import Credential
+from ollm.values.standing import Credential, Place
 
 
 class Clock(Protocol):
@@ -58,6 +58,12 @@ class Keys(Protocol):
 # `end_ms` (Unix milliseconds, full hours): micro-units of currency. Never asked on a request's path but once for a window. Raises StoreError.
 class Spending(Protocol):
     async def spent(self, scope: str, start_ms: int, end_ms: int) -> int: ...
+
+
+# `place` is synchronous and touches memory only, as `Keys.lookup` does. None for a project that is unknown, archived, or of an organisation
+# that is.
+class Projects(Protocol):
+    def place(self, project_id: str) -> Place | None: ...
 
 
 # Sessions are immutable: storing the same id twice is no error and changes nothing.

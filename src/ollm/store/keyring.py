@@ -20,7 +20,7 @@ from ollm.store.subjects import TABLES, Subject, is_authentic, subject_of
 from ollm.values.identity import Organisation, Project, Role, ServiceAccount, User
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from ollm.values.standing import Credential, Standing, standing_of
+from ollm.values.standing import Credential, Place, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
 ANSWER_SECONDS = 0.5  # for one poll
@@ -64,6 +64,7 @@ class SqlKeys:
         self._poller: asyncio.Task[None] | None = None
         self._watch = watch
         self._projects: Mapping[str, tuple[str, ...]] = {}
+        self._places: Mapping[str, Place] = {}
         self.rejected: tuple[str, ...] = ()
 
     def lookup(self, key_id: str) -> Credential | None:
@@ -72,6 +73,10 @@ class SqlKeys:
     def projects_of(self, org_id: str) -> tuple[str, ...]:
         """The projects of an organisation, archived ones too."""
         return self._projects.get(org_id, ())
+
+    def place(self, project_id: str) -> Place | None:
+        """A project and what stands above its callers; None where it, or its organisation, is archived or was never there."""
+        return self._places.get(project_id)
 
     async def start(self) -> None:
         """Read all rows, then watch for changes by other processes. Raises: StoreError."""
@@ -135,6 +140,7 @@ class SqlKeys:
         self._projects = {
             org_id: tuple(project.project_id for project in above.projects.values() if project.org_id == org_id) for org_id in above.organisations
         }
+        self._places = {name: place for name in above.projects if (place := above.place(name)) is not None}
         known = self._credentials
         keys = {}
         for row in found.keys:
@@ -157,7 +163,7 @@ class SqlKeys:
             except StoreError:
                 self._misses += 1
                 if self._misses >= MAX_MISSES:
-                    self._credentials, self._generation = {}, -1
+                    self._credentials, self._places, self._generation = {}, {}, -1
 
     def _read(self) -> tuple[int, "_Rows"]:
         try:
@@ -214,16 +220,23 @@ class _Above(NamedTuple):
 
     def standing(self, row: KeyRow) -> Standing | None:
         """What the key may do; None when its project, its organisation or its owner is gone or was never there."""
-        project = self.projects.get(row.project_id)
-        organisation = self.organisations.get(project.org_id) if project is not None else None
-        if project is None or organisation is None or project.archived_at is not None or organisation.archived_at is not None:
+        place = self.place(row.project_id)
+        if place is None:
             return None
         if row.owner is not None:
             owner = self.accounts.get(row.owner) or self.users.get(row.owner)
             if owner is None or owner.removed_at is not None:
                 return None
-        above = {organisation.org_id: organisation.terms, project.project_id: project.terms, row.key_id: row.terms}
-        return standing_of(row.key_id, Role(row.role), Level(row.require), above, project_id=project.project_id, org_id=organisation.org_id)
+        above = {**place.above, row.key_id: row.terms}
+        return standing_of(row.key_id, Role(row.role), Level(row.require), above, project_id=place.project_id, org_id=place.org_id)
+
+    def place(self, project_id: str) -> Place | None:
+        """The project; None when it, or its organisation, is gone or was never there."""
+        project = self.projects.get(project_id)
+        organisation = self.organisations.get(project.org_id) if project is not None else None
+        if project is None or organisation is None or project.archived_at is not None or organisation.archived_at is not None:
+            return None
+        return Place(project_id, organisation.org_id, {organisation.org_id: organisation.terms, project_id: project.terms})
 
 
 def _all(connection: Connection, kind: type[Subject]) -> list[Subject]:

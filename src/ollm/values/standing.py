@@ -42,6 +42,14 @@ class Standing(msgspec.Struct, frozen=True):
         return all(any(found in network for network in allowed) for allowed in self.networks)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A project that isn't archived, and what stands above its callers: id → terms, the organisation's first."""
+
+    project_id: str
+    org_id: str
+    above: Mapping[str, Terms]
+
+
 class Credential(msgspec.Struct, frozen=True):
     """A key's row, and what it may do. `standing` is None where something above it is gone: its project, its owner."""
 

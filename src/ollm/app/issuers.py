@@ -1,0 +1,16 @@
+"""The issuers that the configuration names, with where their keys come from."""
+
+from ollm.config.load import Loaded
+from ollm.gateway.tokens import Issuer
+from ollm.net.key_set import IssuerKeys, from_file, from_url
+from ollm.ports import Clock, Fetch
+
+
+def issuers_of(loaded: Loaded, fetch: Fetch, clock: Clock) -> dict[str, Issuer]:
+    """By name. Their keys are looked for when the first token asks for them."""
+    found = {}
+    for name, settings in loaded.settings.issuers.items():
+        kind, _, path = settings.jwks.partition(":")
+        read = from_file(loaded.path(path)) if kind == "file" else from_url(settings.jwks, fetch)
+        found[name] = Issuer(name, settings, IssuerKeys(read, clock, stale=settings.stale_hours * 3600.0))
+    return found
