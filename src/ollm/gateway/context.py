@@ -1,11 +1,11 @@
 """Everything that the request path is given: made once by the composition root, never reached for."""
 
-import random
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from ollm.config.settings import ModelSettings, Settings
+from ollm.net.spread import lot
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.traffic.health import Board, Seen
@@ -32,7 +32,7 @@ class Gateway(Hidden, frozen=True):
     started_at: int
     board: Board  # what became of the requests so far: breakers, load, speed
     names: Mapping[str, str]  # every name that a model is asked for by → its own
-    random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
+    random: Callable[[], float] = lot  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams
 
