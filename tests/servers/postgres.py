@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 import pytest
 
-MISSING = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+MISSING = "PostgreSQL is not installed: make servers brings it"
 USER = "ollm"
 _SECONDS = 30.0  # for it to start or stop
 _numbers = itertools.count(1)

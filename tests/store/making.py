@@ -113,7 +113,7 @@ class File:
         self.place: Place = folder / "ollm.db"
 
     def open(self, **options: Any) -> Store:
-        return open_store(self.place, **({"row_key": ROW_KEY} | options))
+        return open_store(self.place, **{"row_key": ROW_KEY, **options})
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         with raw(self.folder) as connection:
@@ -133,7 +133,7 @@ class OnServer:
         self.server = server
 
     def open(self, **options: Any) -> Store:
-        return open_store(self.place, **({"row_key": ROW_KEY, "folder": self.folder} | options))
+        return open_store(self.place, **{"row_key": ROW_KEY, "folder": self.folder, **options})
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         spelled = statement.replace("zeroblob(32)", "decode(repeat('00', 32), 'hex')")  # the one thing that tests say in SQLite's words

@@ -1,5 +1,7 @@
 """A batch as parameters: what goes in, and what is refused before the server sees it."""
 
+from typing import Any
+
 import pytest
 
 from ollm.errors import StoreError
@@ -47,7 +49,7 @@ def test_columns_are_arrays_and_receipts_one_string_of_bytes() -> None:
         *({"usage": Usage(images=True)}, {"usage": Usage(tier="gold")}, {"model": "\ud800"}),  # type: ignore[arg-type]
     ],
 )
-def test_what_no_column_may_hold_is_refused_unquoted(changed: dict[str, object]) -> None:
+def test_what_no_column_may_hold_is_refused_unquoted(changed: dict[str, Any]) -> None:
     with pytest.raises(StoreError, match="isn't one its column may hold") as refused:
         judge(entry(**changed))
     assert CANARY not in str(refused.value)

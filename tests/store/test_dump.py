@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ollm.errors import StoreError
-from ollm.store import dump as module
 from ollm.store.dump import TABLES, Backup, backup, in_batches
 from ollm.store.keys import NewKey
+from ollm.store.migrate import REVISIONS
 from tests.store.making import PEPPER, Database, entry
 
 
@@ -67,7 +67,7 @@ def lines(*texts: str) -> bytes:
     return "".join(f"{text}\n" for text in texts).encode()
 
 
-HEAD = f'{{"ollm":"backup","format":1,"revision":"{module.REVISIONS[-1]}"}}'
+HEAD = f'{{"ollm":"backup","format":1,"revision":"{REVISIONS[-1]}"}}'
 
 
 @pytest.mark.parametrize(

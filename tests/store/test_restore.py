@@ -27,11 +27,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     folder = tmp_path / "target"
     folder.mkdir()
     if request.param == "sqlite":
-        yield lambda **options: open_store(folder / "ollm.db", **({"row_key": ROW_KEY} | options))
+        yield lambda **options: open_store(folder / "ollm.db", **{"row_key": ROW_KEY, **options})
         return
     server: Postgres = request.getfixturevalue("postgres")
     place = place_on(server, server.database(request.getfixturevalue("template")))
-    yield lambda **options: open_store(place, **({"row_key": ROW_KEY, "folder": folder} | options))
+    yield lambda **options: open_store(place, **{"row_key": ROW_KEY, "folder": folder, **options})
 
 
 async def filled(database: Database, file: Path) -> tuple[str, list[Any], str]:

@@ -22,7 +22,7 @@ class TrustRefusal(Exception):
 
 
 def held(gateway: Gateway, ticket: Ticket, name: str) -> Route | None:
-    """The session that upstream `name` has now, where neither the caller names any nor rules judge it: what `attested` would give, at once."""
+    """The session that upstream `name` has now, which neither the caller nor a rule chooses: what `attested` would give, without waiting."""
     return None if ticket.demand.session_ids or ticket.rules.on_routes else gateway.keepers[name].held()
 
 

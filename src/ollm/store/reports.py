@@ -15,7 +15,7 @@ from ollm.errors import StoreError
 from ollm.store.database import is_postgresql, store_error, total
 from ollm.store.partitions import first_id
 from ollm.store.schema import NAMED, NONE, key_uses, ledger, names, rolled, rollups
-from ollm.store.sums import FIGURES, LABELS, figures, folded, labels, start_of
+from ollm.store.sums import FIGURES, figures, folded, labels, start_of
 
 Bucket = Literal["1m", "1h", "1d"]
 Label = Literal["project", "key", "model", "upstream", "endpoint", "level", "tier"]
@@ -23,6 +23,7 @@ SECONDS: dict[Bucket, int] = {"1m": 60, "1h": 3600, "1d": 86_400}
 MOST_BUCKETS = 1440  # of one page
 MOST_MINUTES = 1440  # of one question by the minute: a day
 _SLACK_MS = 3_600_000  # a request's id and its start are of the same moment, give or take; an hour covers clocks that are set in between
+_NAMES_AT_ONCE = 1000  # parameters of one statement
 T = TypeVar("T")
 
 
@@ -149,12 +150,13 @@ def _usage(connection: Connection, question: Question, end: int) -> list[Sums]:
     wanted = [_filter(name, given) for name, given in question.filters.items()]
     parts = [_entries(question, end)]
     if question.bucket != "1m":
-        columns = [rollups.c.start, *(rollups.c[name] for name in question.group_by), *(rollups.c[name] for name in FIGURES)]
+        groups = [rollups.c.start, *(rollups.c[name] for name in question.group_by)]
         span = (rollups.c.width == width, rollups.c.start >= question.start, rollups.c.start < end)
-        parts.append(select(*columns).where(*span, *(each(rollups) for each in wanted)))
+        sums = (folded(rollups.c[name], name).label(name) for name in FIGURES)
+        parts.append(select(*groups, *sums).where(*span, *(each(rollups) for each in wanted)).group_by(*groups))
     both = union_all(*parts).subquery()
-    groups = [both.c.start, *(both.c[name] for name in question.group_by)]
-    summed = select(*groups, *(folded(both.c[name], name).label(name) for name in FIGURES)).group_by(*groups)
+    keys = [both.c.start, *(both.c[name] for name in question.group_by)]
+    summed = select(*keys, *(folded(both.c[name], name).label(name) for name in FIGURES)).group_by(*keys)
     return _told(connection, summed, question.group_by)
 
 
@@ -187,20 +189,25 @@ def _filter(name: Label, given: Sequence[str]) -> Callable[[Any], ColumnElement[
 
 def _told(connection: Connection, summed: Select[Any], group_by: tuple[Label, ...]) -> list[Sums]:
     """Rows with names in place of numbers, in the order of time, most requests first."""
-    rows = connection.execute(summed).mappings().all()
-    numbers = {row[name] for row in rows for name in group_by if name in NAMED}
+    rows = [tuple(row) for row in connection.execute(summed)]
+    numbers = {row[at] for row in rows for at, name in enumerate(group_by, 1) if name in NAMED}
+    known = _names_of(connection, numbers)
+    width = len(group_by) + 1
+    told = []
+    for row in rows:
+        words = [known.get(value) if name in NAMED else None if value == NONE else value for name, value in zip(group_by, row[1:], strict=False)]
+        told.append(Sums(start=row[0], **dict(zip(group_by, words, strict=True)), **dict(zip(FIGURES, row[width:], strict=True))))
+    told.sort(key=lambda sums: (sums.start, -sums.requests, *(getattr(sums, name) or "" for name in group_by)))
+    return told
+
+
+def _names_of(connection: Connection, numbers: set[int]) -> dict[int, str]:
     known: dict[int, str] = {}
-    if numbers:
-        known = {row.number: row.name for row in connection.execute(select(names.c.number, names.c.name).where(names.c.number.in_(numbers)))}
-    told = [{name: _word(name, value, known) for name, value in row.items()} for row in rows]
-    told.sort(key=lambda row: (row["start"], -row["requests"], *(row[name] or "" for name in group_by)))
-    return [Sums(**row) for row in told]
-
-
-def _word(name: str, value: Any, known: Mapping[int, str]) -> Any:
-    if name in NAMED:
-        return known.get(value)
-    return None if name in LABELS and value == NONE else value
+    wanted = sorted(numbers)
+    for at in range(0, len(wanted), _NAMES_AT_ONCE):
+        query = select(names.c.number, names.c.name).where(names.c.number.in_(wanted[at : at + _NAMES_AT_ONCE]))
+        known.update({row.number: row.name for row in connection.execute(query)})
+    return known
 
 
 def _spent(connection: Connection, scope: Scope, start: int, end: int) -> int:

@@ -11,16 +11,17 @@ of them have ended, and what they wrote is seen. Nobody waits for that, and the 
 would do as well, until a dump is restored on another server, where ids begin anew.)
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, case, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from ollm.store.database import inserting, is_postgresql, store_error, writing
 from ollm.store.schema import WIDTHS, key_uses, ledger, rolled, rollups
 from ollm.store.sums import added, figures, labels, start_of
 
-BATCH = 10_000  # entries: read in some 30 ms, and a run of the gateway's loop waits for none of it
+# Entries of one transaction. On SQLite nothing else is written meanwhile, so it is short (some 10 ms); on PostgreSQL nobody waits for it.
+BATCH_ON_SQLITE, BATCH_ON_POSTGRESQL = 500, 20_000
 
 
 class Barrier(NamedTuple):
@@ -33,9 +34,9 @@ class Barrier(NamedTuple):
 class Roller:
     """Adds entries to the roll-ups, batch by batch. Used from one thread at a time; any number of processes may have one."""
 
-    def __init__(self, engine: Engine, *, batch: int = BATCH) -> None:
+    def __init__(self, engine: Engine, *, batch: int | None = None) -> None:
         self._engine = engine
-        self._batch = batch
+        self._batch = batch or (BATCH_ON_POSTGRESQL if is_postgresql(engine) else BATCH_ON_SQLITE)
         self._barrier: Barrier | None = None
 
     def run(self, *, batches: int = 1000) -> int:
@@ -55,19 +56,16 @@ class Roller:
         with self._engine.begin() as connection:
             done = _rolled(connection)
             whole = self._whole(connection, done)
-        if whole <= done:
-            return 0
-        with self._engine.begin() as connection:
+            if whole <= done:
+                return 0
             end = _end(connection, done, whole, self._batch)
-            sums = {width: _sums(connection, width, done, end) for width in WIDTHS}
-            uses = _uses(connection, done, end)
         with writing(self._engine).begin() as connection:
             if not _move(connection, done, end):
                 return 0  # another process has added them
-            for rows in sums.values():
-                _add(connection, rows)
-            _use(connection, uses)
-        return sum(row["requests"] for row in sums[WIDTHS[0]])
+            for width in WIDTHS:
+                _add(connection, width, done, end)
+            _use(connection, done, end)
+            return int(connection.execute(select(func.count()).select_from(ledger).where(*_between(done, end))).scalar_one())
 
     def _whole(self, connection: Connection, done: int) -> int:
         """The number up to which no entry comes any more."""
@@ -98,20 +96,8 @@ def _end(connection: Connection, done: int, whole: int, batch: int) -> int:
     return int(connection.execute(query).scalar() or whole)
 
 
-def _sums(connection: Connection, width: int, done: int, end: int) -> list[dict[str, Any]]:
-    start, named = start_of(width), labels()
-    query = (
-        select(start.label("start"), *(column.label(name) for name, column in (named | figures()).items()))
-        .where(ledger.c.entry > done, ledger.c.entry <= end)
-        .group_by(start, *named.values())
-    )
-    return [{"width": width, **row} for row in connection.execute(query).mappings()]
-
-
-def _uses(connection: Connection, done: int, end: int) -> list[dict[str, Any]]:
-    last = func.max(ledger.c.started_ms).label("last_ms")
-    query = select(ledger.c.key, last).where(ledger.c.entry > done, ledger.c.entry <= end).group_by(ledger.c.key)
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _between(done: int, end: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return ledger.c.entry > done, ledger.c.entry <= end
 
 
 def _move(connection: Connection, done: int, end: int) -> bool:
@@ -120,14 +106,17 @@ def _move(connection: Connection, done: int, end: int) -> bool:
     return moved.rowcount == 1
 
 
-def _add(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        adding = inserting(connection, rollups)
-        connection.execute(adding.on_conflict_do_update(index_elements=list(rollups.primary_key.columns), set_=added(adding.excluded)), rows)
+def _add(connection: Connection, width: int, done: int, end: int) -> None:
+    """Add the entries' sums, within the database: nothing of them passes through this process."""
+    start, named = start_of(width), labels()
+    columns = {"width": literal(width), "start": start} | named | figures()
+    sums = select(*(column.label(name) for name, column in columns.items())).where(*_between(done, end)).group_by(start, *named.values())
+    adding = inserting(connection, rollups).from_select(list(columns), sums)
+    connection.execute(adding.on_conflict_do_update(index_elements=list(rollups.primary_key.columns), set_=added(adding.excluded)))
 
 
-def _use(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        using = inserting(connection, key_uses)
-        later = case((using.excluded.last_ms > key_uses.c.last_ms, using.excluded.last_ms), else_=key_uses.c.last_ms)
-        connection.execute(using.on_conflict_do_update(index_elements=[key_uses.c.key], set_={"last_ms": later}), rows)
+def _use(connection: Connection, done: int, end: int) -> None:
+    last = select(ledger.c.key, func.max(ledger.c.started_ms)).where(*_between(done, end)).group_by(ledger.c.key)
+    using = inserting(connection, key_uses).from_select(["key", "last_ms"], last)
+    later = case((using.excluded.last_ms > key_uses.c.last_ms, using.excluded.last_ms), else_=key_uses.c.last_ms)
+    connection.execute(using.on_conflict_do_update(index_elements=[key_uses.c.key], set_={"last_ms": later}))

@@ -212,3 +212,25 @@ async def test_more_than_can_be_owed_is_not_granted(server: CounterServer, local
     await local.counters.settle("r1", took(charges), NOW_MS)
     with pytest.raises(CountersAway):
         await local.counters.reserve(asked("r2", charges), NOW_MS)
+
+
+async def test_a_doubtful_reserve_is_taken_back_though_no_more_can_be_owed(
+    server: CounterServer, local: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = await local.settled_in()
+    charges = made(limit=TEN)
+    monkeypatch.setattr("ollm.store.counters.fallback._MAX_OWED", 0)
+    local.shared._timeout = 0.2
+    server.pause()
+    try:
+        with pytest.raises(CountersAway):
+            await counters.reserve(asked("r1", charges), NOW_MS)
+    finally:
+        server.go_on()
+    assert counters.owed == 1
+    local.shared._timeout = 5.0
+    await asyncio.sleep(0.1)
+    local.seconds.now += 5
+    await counters.renew("w")
+    assert counters.owed == 0
+    assert await counters.read([charges[0].name]) == [Reading(0, 0)]

@@ -166,15 +166,15 @@ class FallbackCounters:
 
     async def _without(self, asked: Asked, now_ms: int, problem: CountersAway, *, doubt: bool) -> Granted | Refused | Unloaded:
         """What the rules say where the store doesn't grant because of `problem`."""
-        answer = await self._locally(asked, now_ms) if self._rules.when_away == "local" else None
+        if doubt:
+            self._owed[asked.request_id] = _Ending(None, now_ms, "")  # to be taken back there
+        if self._rules.when_away == "refuse":
+            raise problem
+        answer = await self._locally(asked, now_ms)
         if isinstance(answer, Granted):
+            self._owed.pop(asked.request_id, None)  # it goes on: what may be held there stays held
             if not self._away:  # it is only too young: it can hold what it doesn't grant
                 await self._adopt(self._held[asked.request_id])
-            return answer
-        if doubt:
-            self._owed[asked.request_id] = _Ending(None, now_ms, "")
-        if answer is None:
-            raise problem
         return answer
 
     async def _adopt(self, held: _Held) -> None:
