@@ -124,7 +124,10 @@ async def test_a_credential_that_was_rotated_is_used(play: Play, tmp_path: Path)
     [
         ({"models": {"demo": {"upstreams": ["nobody"]}}}, "which is not configured"),
         ({"gateway": {"listen": "127.0.0.1:1"}}, "gateway.listen"),
-        ({"exceptions": [{"name": "old", "project": "proj_default", "level": "zdr", "until": "2020-01-01T00:00:00Z", "reason": "for the test"}]}, "ended"),
+        (
+            {"exceptions": [{"name": "old", "project": "proj_default", "level": "zdr", "until": "2020-01-01T00:00:00Z", "reason": "for the test"}]},
+            "ended",
+        ),
     ],
     ids=str,
 )

@@ -140,9 +140,9 @@ class Assembly:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for generation, after in zip(self._generations, [*self._generations[1:], None], strict=True):
-            await close(generation, after)
-        self._generations = []
+        while self._generations:
+            oldest = self._generations.pop(0)
+            await close(oldest, self._generations[0] if self._generations else None)
         if self._accounts is not None:
             await self._accounts.close()
         if self._counters is not None:
