@@ -34,6 +34,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     listen: str = "127.0.0.1:8400"
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes; more than one share the store and the counters
     data_dir: str = "state"  # relative to the configuration file
     floor: Level = Level.TEE  # no request is served below it, whatever its key says
     currency: str = "USD"  # of all prices, costs and budgets: three letters
