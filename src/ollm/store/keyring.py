@@ -79,7 +79,7 @@ class SqlKeys:
     @property
     def blind(self) -> bool:
         """Whether the database could not be read for so long that nobody is admitted."""
-        return self._misses >= MAX_MISSES
+        return self._misses >= self._watch.misses
 
     def projects_of(self, org_id: str) -> tuple[str, ...]:
         """The projects of an organisation, archived ones too."""
