@@ -141,11 +141,12 @@ async def test_tampering_under_a_running_gateway_is_noticed(database: Database, 
 async def test_keys_that_can_not_be_checked_any_more_are_not_trusted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "POLL_SECONDS", 0.005)
     async with database.open() as store:
+        monkeypatch.setattr(type(store.keys._watch), "misses", 5)
         text, _ = await created(store)
         database.run("ALTER TABLE installation RENAME TO gone")
-        await eventually(lambda: not let_in(store, text))
+        await eventually(lambda: not let_in(store, text), seconds=5)
         database.run("ALTER TABLE gone RENAME TO installation")
-        await eventually(lambda: let_in(store, text))
+        await eventually(lambda: let_in(store, text), seconds=5)
 
 
 async def test_many_changes_at_once_are_all_there(store: Store) -> None:

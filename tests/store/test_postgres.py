@@ -128,6 +128,7 @@ class TestOnAServer:
         server = own_postgres()
         async with open_store(place_on(server, server.database()), row_key=ROW_KEY, role="admin") as store:
             key, _ = await store.keys.create(NewKey(name="app", created_at=1), pepper=PEPPER)
+            monkeypatch.setattr(type(store.keys._watch), "misses", 20)
             server.stop()
             assert authenticate(key, store.keys, PEPPER, 2) is not None  # for a moment
             await eventually(lambda: authenticate(key, store.keys, PEPPER, 2) is None, seconds=10)

@@ -52,7 +52,7 @@ async def _table(columns: Sequence[str], pages: AsyncIterator[Sequence[Mapping[s
         yield csv_lines([columns])
     async for page in pages:
         if form == "csv":
-            yield csv_lines([[_cell(row[name]) for name in columns] for row in page])
+            yield csv_lines([[cell(row[name]) for name in columns] for row in page])
         else:
             yield b"".join(_encode({name: row[name] for name in columns}) + b"\n" for row in page)
 
@@ -64,7 +64,8 @@ def csv_lines(rows: Sequence[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """`value` as a spreadsheet shows it, and doesn't calculate it."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return _encode(value).decode() if isinstance(value, dict) else value

@@ -49,12 +49,14 @@ class Span:
         self.width = width
         start, end = query.needed("start_time"), query.integer("end_time")
         limit = query.integer("limit", least=1, most=most) or usual
+        if end is not None and start >= end:
+            raise invalid("start_time", "start_time must be before end_time.")
         start, last = start // width * width, -(-(now + 1 if end is None else end) // width) * width
         page = query.one("page")
         if page is not None:
             start = _page_start(page, start, last, width)
         if start >= last:
-            raise invalid("start_time", "start_time must be before end_time.")
+            raise invalid("start_time", "start_time must be before now.")
         self.start = start
         self.end = min(last, start + limit * width)
         self._more = self.end < last

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import random
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 
@@ -17,6 +16,7 @@ from ollm.config.load import Loaded, listen_address
 from ollm.errors import ConfigError, OllmError
 from ollm.gateway.app import App
 from ollm.gateway.context import Gateway
+from ollm.net import spread
 from ollm.serving import last_resort
 from ollm.serving.server import Server
 from ollm.serving.tls import TlsIdentity
@@ -120,7 +120,7 @@ async def _warm(gateway: Gateway, name: str, turns: asyncio.Semaphore) -> None:
     """
     try:
         async with turns:
-            await asyncio.sleep(random.uniform(0.0, _APART_SECONDS))  # noqa: S311 - spreads questions, keeps no secret
+            await asyncio.sleep(spread.between(0.0, _APART_SECONDS))
             await gateway.keepers[name].session(gateway.settings.gateway.timeouts.verify)
     except Exception as problem:  # noqa: BLE001 - a background start-up step; requests meet the same refusal and report it
         log.warning("upstream not verified at start", extra={"upstream": name, "error": type(problem).__name__})

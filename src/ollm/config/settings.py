@@ -156,7 +156,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     owned_by: str = "ollm"
     price: Price | tuple[Price, ...] | str | None = None  # a version, several, or the name of one in [prices]
     context_length: Count | None = None  # tokens of prompt and answer together
-    max_output: Count | None = None  # tokens of an answer
+    max_output: Count | None = None  # tokens of an answer; the limit of one where an API demands that and the client names none
     modalities: str | None = None  # what goes in and what comes out: "text+image->text"
     supported_parameters: tuple[str, ...] = ()  # members of a request that the model heeds
     endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say

@@ -38,7 +38,7 @@ def check_terms(where: str, terms: Terms, settings: Settings) -> None:
     _known(f"{where}.models", "model", terms.models or (), settings.models)
     _known(f"{where}.upstreams", "upstream", terms.upstreams or (), settings.upstreams)
     _known(f"{where}.endpoints", "endpoint", terms.endpoints or (), NAMES)
-    _known(f"{where}.rules", "rule", terms.rules, _rules(settings))
+    _known(f"{where}.rules", "rule", terms.rules, settings.rules)
     _known(f"{where}.limits", "model", (limit.model for limit in terms.limits if limit.model is not None), settings.models)
     for network in terms.networks or ():
         _check_network(f"{where}.networks", network)
@@ -47,11 +47,6 @@ def check_terms(where: str, terms: Terms, settings: Settings) -> None:
     for limit in terms.limits:
         if all(getattr(limit, name) is None for name in _FIGURES):
             raise ConfigError(f"{where}.limits has one that limits nothing", f"give one of {', '.join(_FIGURES)}")
-
-
-def _rules(settings: Settings) -> Collection[str]:
-    """Names of the configuration's content rules."""
-    return getattr(settings, "rules", {})
 
 
 def _known(where: str, kind: str, names: Iterable[str], configured: Collection[str]) -> None:

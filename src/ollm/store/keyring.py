@@ -24,11 +24,15 @@ from ollm.values.standing import Credential, Place, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
 ANSWER_SECONDS = 0.5  # for one poll
-MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
 
 
 class Watch(Protocol):
-    """Reads the counter of changes, within so many seconds. Raises: StoreError."""
+    """Reads the counter of changes, within so many seconds. Raises: StoreError.
+
+    So many `misses` in a row, and nothing is admitted any more: what can't be checked isn't trusted.
+    """
+
+    misses: int
 
     async def generation(self, seconds: float) -> int: ...
 
@@ -37,6 +41,8 @@ class Watch(Protocol):
 
 class FileWatch:
     """The counter in an SQLite database, on a connection of its own, used on the event loop: reading a row of a WAL database waits for nobody."""
+
+    misses = 10
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -167,7 +173,7 @@ class SqlKeys:
                 self._misses = 0
             except StoreError:
                 self._misses += 1
-                if self._misses >= MAX_MISSES:
+                if self._misses >= self._watch.misses:
                     self._credentials, self._places, self._generation = {}, {}, -1
 
     def _read(self) -> tuple[int, "_Rows"]:

@@ -80,6 +80,8 @@ def cut(connection: Connection) -> None:
 class GenerationWatch:
     """Reads the counter of changes of keys, on a connection of its own, which is made again when it is lost."""
 
+    misses = 60  # half a minute: servers restart and fail over, and entries of the ledger wait as long
+
     def __init__(self, server: Server) -> None:
         self._server = server
         self._connection: Connection | None = None
