@@ -29,8 +29,8 @@ BENCH_OLLM := .venv-bench-ollm/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/runtime.txt
 CONFORMANCE := .venv-conformance/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/conformance.txt $(REQ)/dev.txt tests/conformance/package-lock.json)
 TUTORIAL := .venv-tutorial/.ollm-$(call key,$(REQ)/uv.txt $(REQ)/tutorial.txt)
 
-.PHONY: help setup demo test test-fast test-full test-slow coverage check fmt lock bench bench-gate bench-slow soak bench-attest fuzz mutants engine tutorial
-.PHONY: evidence captures conformance conformance-tools docs test-exhaustive
+.PHONY: help setup demo test test-fast test-full test-slow servers coverage check fmt lock bench bench-gate bench-slow soak bench-attest bench-ledger bench-controls fuzz mutants engine tutorial
+.PHONY: detectors evidence captures conformance conformance-tools docs test-exhaustive
 .PHONY: check-format check-lint check-types check-imports check-sizes check-tests check-text check-docs
 
 help:  ## this list
@@ -51,7 +51,20 @@ test-fast: $(DEV)  ## in well under a minute: all that needs no server, with few
 
 test-full: test test-slow  ## everything: the tests of make test, then the slow ones
 
-test-slow: $(DEV) $(NODE)  ## the slow tests alone
+# The tests start these servers for themselves; Debian's start-up is told not to.
+servers:  ## PostgreSQL and a counter server (Valkey or Redis) for the slow tests: root gets Debian's, others are told
+	@missing=""; \
+	command -v valkey-server >/dev/null || command -v redis-server >/dev/null || missing="redis-server"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing $$missing"; \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "not installed: $$missing. The tests that need them are skipped (Debian: apt-get install $$missing)" >&2; \
+	fi
+
+test-slow: $(DEV) $(NODE) servers  ## the slow tests alone
 	$(PY) -m pytest -m slow
 
 test-exhaustive: $(DEV)  ## every byte of signed evidence changed three ways, 50,000 damaged inputs for each parser: half an hour
@@ -86,6 +99,9 @@ bench: $(BENCH) $(BENCH_OLLM)  ## speed beside Envoy and LiteLLM, and what is ad
 	.venv-bench-ollm/bin/python -m bench.run
 	.venv-bench-ollm/bin/python -m bench.latency
 
+bench-controls: $(BENCH) $(BENCH_OLLM)  ## what limits, budgets and rules cost, in microseconds of a request
+	.venv-bench-ollm/bin/python -m bench.controls
+
 bench-gate: $(BENCH) $(BENCH_OLLM)  ## the same five times, interleaved; ends 0 only where the ratios hold
 	.venv-bench-ollm/bin/python -m bench.gate
 
@@ -94,6 +110,9 @@ bench-slow: $(BENCH_OLLM)  ## a healthy client beside 2,000 slow connections of 
 
 soak: $(BENCH_OLLM)  ## half an hour of streams, a fifth of them left; ends 0 only where memory stays flat; MINUTES=3 for less
 	.venv-bench-ollm/bin/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+bench-ledger: $(DEV) servers  ## requests, reports and retention at 10,000,000 rows, on SQLite and PostgreSQL; LEDGER="--rows 100000 --store sqlite" for less
+	$(PY) -m bench.ledger $(LEDGER)
 
 bench-attest: $(DEV)  ## how long each kind of evidence takes to verify, beside the bare cryptography in it
 	$(PY) -m bench.attest
@@ -118,6 +137,9 @@ conformance-tools: $(DEV) $(CONFORMANCE)
 conformance: conformance-tools  ## suites that others wrote, against a real gateway: llm-comply, openai-python's own tests
 	@$(PY) -m tools.conformance --source "$$(echo .venv-conformance/openai-*/)" --steady tests/conformance/node_modules/.bin/steady \
 		--python .venv-conformance/bin/python --document "$$(echo .venv-conformance/lib/python3*/site-packages/llm_comply/specs/openai_chat.json)"
+
+detectors: $(DEV)  ## precision and recall of what finds cards, accounts, numbers of persons and secrets in texts, on made-up ones
+	@$(PY) -m tools.detectors
 
 docs: $(DEV)  ## write the pages that are made from the source
 	$(PY) -m tools.checks_page

@@ -26,6 +26,7 @@ class Workload:
     title: str
     stream: bool
     filler: int  # bytes added to the prompt
+    least_seconds: float = 0.0  # of a measurement: 32 bodies at once must have come through
 
     def body(self) -> bytes:
         text = "Say hello to the world, and tell me something about the ocean. "
@@ -41,7 +42,7 @@ WHOLE = Workload("whole", "small whole chats", stream=False, filler=0)
 STREAM = Workload("stream", f"streams of {CHUNKS} chunks", stream=True, filler=0)
 LARGE = Workload("large", "whole chats with a 64 KiB body", stream=False, filler=64 * 1024)
 MEGABYTE = Workload("megabyte", "whole chats with a 1 MB body", stream=False, filler=1_000_000)
-TEN_MEGABYTES = Workload("10mb", "whole chats with a 10 MB body", stream=False, filler=10_000_000)
+TEN_MEGABYTES = Workload("10mb", "whole chats with a 10 MB body", stream=False, filler=10_000_000, least_seconds=20.0)
 WORKLOADS = (WHOLE, STREAM, LARGE, MEGABYTE, TEN_MEGABYTES)
 
 

@@ -40,7 +40,9 @@ def interleaved(
             if target.slow and number >= slow_rounds:
                 found[target.name].append(None)
                 continue
-            length = max(seconds, SLOW_STREAM_SECONDS if workload.stream else SLOW_SECONDS) if target.slow else seconds
+            length = max(seconds, workload.least_seconds)
+            if target.slow:
+                length = max(length, SLOW_STREAM_SECONDS if workload.stream else SLOW_SECONDS)
             sample = measure(target, workload, sizes[target.name], seconds=length, cores=cores, directory=directory)
             found[target.name].append(sample)
             tell(f"round {number + 1}/{rounds}  {target.name:<34} {sample.rate:>9,.0f} req/s  p99 {sample.p99:>8,.2f} ms")

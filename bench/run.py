@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from bench.load import CONNECTIONS, WHOLE, WORKLOADS, Workload
+from bench.ollm import CONTROLS
 from bench.procs import BenchError, end_on_signals
 from bench.rounds import interleaved
 from bench.stage import NAMES, Stage, staged
@@ -73,7 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--only", type=names_of, default=NAMES, help=f"targets, separated by commas: {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only",
+        type=names_of,
+        default=tuple(name for name in NAMES if name not in CONTROLS),
+        help=f"targets, separated by commas: {', '.join(NAMES)}",
+    )
     parser.add_argument("--loads", type=loads_of, default=WORKLOADS, help=f"of {', '.join(workload.name for workload in WORKLOADS)}")
     options = parser.parse_args(arguments)
     end_on_signals()

@@ -88,9 +88,9 @@ class Stage:
         keyset, digest = parse_keyset(json.loads((self.loaded.path("state") / "keyset.json").read_bytes()))
         return verify_receipt(answer.content, keyset, digest)
 
-    async def new_key(self, *, require: Level = Level.SIMULATED, expires_at: int | None = None) -> str:
+    async def new_key(self, *, require: Level = Level.SIMULATED, expires_at: int | None = None, **said: Any) -> str:
         """Another API key, made by another process's way in: the store opened as administration does."""
-        return await new_key(self.loaded, require=require, expires_at=expires_at)
+        return await new_key(self.loaded, require=require, expires_at=expires_at, **said)
 
     @property
     def under_way(self) -> int:
@@ -163,6 +163,7 @@ def configuration(
     policies: Mapping[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
     routing: Mapping[str, Any] | None = None,
+    issuers: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A configuration of one upstream per machine, under a policy of the same name. `upstream` holds for all of them.
 
@@ -177,6 +178,7 @@ def configuration(
         "gateway": {"listen": "127.0.0.1:0", "floor": "simulated", "durability": "process", "drain_seconds": 1.0, **(gateway or {})},
         "routing": {"backoff": 0.01, **(routing or {})},
         "evidence": evidence or {},
+        "issuers": issuers or {},
         "policies": {**{name: policy_table(machine.policy) for name, machine in machines.items()}, **(policies or {})},
         "upstreams": {name: upstream_table(machine, name, **(upstream or {})) for name, machine in machines.items()},
         "models": models if models is not None else served,
@@ -205,12 +207,17 @@ async def _installation() -> tuple[Path, str]:
     return _template[0]
 
 
+async def installed(folder: Path, tree: Mapping[str, Any]) -> tuple[Loaded, str]:
+    """An installation in `folder` with the configuration `tree`, and a key that accepts every level."""
+    template, api_key = await _installation()
+    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("ollm.toml"), dirs_exist_ok=True)
+    return load(initialise(folder, toml(tree))), api_key
+
+
 @contextlib.asynccontextmanager
 async def opened(folder: Path, tree: Mapping[str, Any]) -> AsyncIterator[Stage]:
     """A gateway with the configuration `tree`, in `folder`, and a client with a key that accepts every level."""
-    template, api_key = await _installation()
-    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("ollm.toml"), dirs_exist_ok=True)
-    loaded = load(initialise(folder, toml(tree)))
+    loaded, api_key = await installed(folder, tree)
     async with running(loaded) as (gateway, server):
         headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers=headers, timeout=30, verify=_NO_TLS) as http:
@@ -262,11 +269,11 @@ class RawClient:
 
 
 @contextlib.asynccontextmanager
-async def asking(stage: Stage, body: bytes, *, sent: int | None = None) -> AsyncIterator[RawClient]:
-    """A client that has sent one chat with `body`, or so far `sent` bytes of it."""
+async def asking(stage: Stage, body: bytes, *, sent: int | None = None, path: str = CHAT) -> AsyncIterator[RawClient]:
+    """A client that has sent one request with `body`, or so far `sent` bytes of it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port, limit=4 * 1024 * 1024)
     try:
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {stage.api_key}\r\ncontent-length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body[:sent])
         await writer.drain()
         yield RawClient(reader, writer)

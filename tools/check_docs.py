@@ -82,7 +82,11 @@ def differences(document: str, kind: str, documented: set[str], existing: set[st
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 _GIVEN_BY_THE_LOADER = {"policies.NAME.name"}
-_LIKE_ANOTHER = {"policies.NAME.service.gateway_tdx"}  # a table whose keys stand in the documents already
+_LIKE_ANOTHER = {  # tables whose keys stand in the documents already
+    "policies.NAME.service.gateway_tdx",
+    "models.NAME.price.above",
+    "models.NAME.price.tiers",
+}
 
 
 def _spelled(value: object) -> str:
@@ -188,13 +192,14 @@ _ERROR_CALLS: dict[str, tuple[int | None, tuple[int, ...]]] = {
     "Untranslatable": (0, (2, 1)),
     "Refusal": (0, (1,)),
     "error_event": (None, (2,)),
+    "Verdict": (0, (2,)),  # of limits and budgets, answered as it is
 }
 
 
 def error_codes(root: Path) -> dict[str, set[int]]:
     """Codes (else types) of every error object that the gateway can answer with, and their statuses, found in the calls that make one."""
     codes: dict[str, set[int]] = {STREAM_CODE: {200}}
-    for folder in ("gateway", "serving", "upstream"):
+    for folder in ("gateway", "serving", "upstream", "traffic"):
         package = root / "src" / "ollm" / folder
         constants = _constants(package)
         for function, (at, positions) in _ERROR_CALLS.items():

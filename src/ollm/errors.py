@@ -6,7 +6,12 @@
     ├── SealError              a sealed body can't be made or opened; carries a code, never bytes
     ├── WireError              a client's or a provider's bytes break the format that was agreed
     │   └── ErrorAnswer        a provider says in the body of a good status that it failed
+    ├── RuleBlocked            a rule about texts found one that it blocks; names the rule, never the text
+    ├── TokenRefused           a caller's token is not one that we accept; names the check, for the log alone
     ├── StoreError             the store can't do what was asked
+    │   ├── NoSuchSubject      there is no project, key, account or person of this id
+    │   ├── ChangeRefused      an administrator's change contradicts what is there
+    │   └── CountersAway       the counters can't be reached, or are not ready yet
     ├── ApiError               an answer to the client in OpenAI's shape
     └── UpstreamError          a provider failed; says in which phase, and whether the prompt may have left
         ├── ChannelRefused     the peer on a new connection is not the one that was verified
@@ -90,6 +95,22 @@ class ErrorAnswer(WireError):
         return self.status or 502
 
 
+class RuleBlocked(OllmError):
+    """A rule about texts blocks what stands in a request or an answer. `rule` is its name in the configuration, TABLE/NAME."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"blocked by rule {rule}")
+        self.rule = rule
+
+
+class TokenRefused(OllmError):
+    """A token of another issuer is refused: `check` names why. It is for the operator's log: callers hear the same of every reason."""
+
+    def __init__(self, check: str) -> None:
+        super().__init__(f"token refused: {check}")
+        self.check = check
+
+
 class StoreError(OllmError):
     """The store can't do what was asked: locked, from another installation, or not writable.
 
@@ -100,6 +121,26 @@ class StoreError(OllmError):
         super().__init__(f"{cause} ({mend})" if mend else cause)
         self.cause = cause
         self.mend = mend
+
+
+class NoSuchSubject(StoreError):
+    """There is no row of this id, or none that is authentic. `kind` is fixed text, such as project."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no such {kind}", f"list the {kind}s to see their ids")
+        self.kind = kind
+
+
+class ChangeRefused(StoreError):
+    """An administrator's change contradicts what is there: what is revoked stays revoked."""
+
+
+class CountersAway(StoreError):
+    """The counters of limits and budgets can't be asked now. `seconds`: when it is worth trying again."""
+
+    def __init__(self, cause: str, seconds: float = 1.0) -> None:
+        super().__init__(cause)
+        self.seconds = seconds
 
 
 class ApiError(OllmError):

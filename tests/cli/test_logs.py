@@ -26,7 +26,7 @@ def fresh_process() -> Iterator[io.StringIO]:
     """Standard error, with the root logger as a new process has it. (pytest puts handlers on it for the time of a test.)"""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    libraries = {name: logging.getLogger(name).level for name in logs.TELLTALES}
+    libraries = {name: logging.getLogger(name).level for name in (*logs.TELLTALES, *logs.SILENT)}
     root.handlers.clear()
     try:
         with patch("sys.stderr", io.StringIO()) as stream:
@@ -89,6 +89,14 @@ def test_libraries_that_print_what_passes_through_them_are_kept_to_warnings() ->
         asyncio.run(work())
     assert SECRET not in written.getvalue()
     assert SECRET.split()[1] not in written.getvalue()
+
+
+def test_libraries_whose_warnings_quote_what_others_said_are_silent() -> None:
+    with fresh_process() as written:
+        logs.configure("debug")
+        logging.getLogger("psycopg").error("error ignored: %s", SECRET)
+        logging.getLogger("psycopg.pool").warning("error ignored: %s", SECRET)
+    assert written.getvalue() == ""
 
 
 def test_an_unknown_level_is_told_and_means_warnings() -> None:

@@ -418,3 +418,44 @@ def test_routing_is_read() -> None:
 def test_one_key_and_several_are_sources_alike() -> None:
     for line, sources in (("", ()), ('api_key = "env:A"', ("env:A",)), ('api_keys = ["env:A", "file:b"]', ("env:A", "file:b"))):
         assert parse((POLICY + UPSTREAM + line).encode()).upstreams["u"].key_sources == sources
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('url = "mysql://h/db"', "store.url is neither sqlite nor postgresql://…"),
+        ('password = "env:P"', "store.password and store.tls_ca are for PostgreSQL, and store.url is sqlite"),
+        ('tls_ca = "ca.pem"', "store.password and store.tls_ca are for PostgreSQL, and store.url is sqlite"),
+        ("retention_days = { ledger = 30, receipts = 31 }", "store.retention_days.receipts is more than store.retention_days.ledger"),
+    ],
+)
+def test_a_store_that_can_not_be_is_refused(text: str, cause: str) -> None:
+    assert refused("[store]\n" + text).cause == cause
+
+
+def test_the_store_is_read() -> None:
+    text = '[store]\nurl = "postgresql://u@h/db"\npassword = "env:P"\nconnections = 2\n[store.retention_days]\nledger = 400\nreceipts = 90\n'
+    store = parse(text.encode()).store
+    assert (store.url, store.password, store.tls, store.connections) == ("postgresql://u@h/db", "env:P", True, 2)
+    assert (store.retention_days.ledger, store.retention_days.receipts) == (400, 90)
+    assert parse(b"").store.retention_days.ledger is None
+
+
+SHARED = '[store]\nurl = "postgresql://ollm@127.0.0.1/ollm"\n[counters]\nbackend = "valkey"\nurl = "redis://127.0.0.1:6379/0"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        ("", "store.url is sqlite, which one process writes"),
+        (SHARED.partition("[counters]")[0], "counters.backend is memory, so that each would count for itself"),
+    ],
+)
+def test_several_workers_share_store_and_counters(more: str, cause: str) -> None:
+    assert cause in refused(f"[gateway]\nworkers = 2\n{more}").cause
+
+
+def test_workers_that_share_both_are_accepted() -> None:
+    assert parse(f"[gateway]\nworkers = 4\n{SHARED}".encode()).gateway.workers == 4
+    assert parse(b"").gateway.workers == 1
+    refused("[gateway]\nworkers = 0\n")

@@ -7,6 +7,7 @@ from ollm.cli.template import CONFIG
 from ollm.config.load import parse
 from ollm.config.settings import (
     CollateralSettings,
+    CountersSettings,
     EvidenceSettings,
     GatewaySettings,
     ModelSettings,
@@ -19,7 +20,8 @@ from ollm.errors import ConfigError
 from ollm.traffic.price import cost_micro
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy, TdxPolicy, TdxReferenceValues
-from ollm.values.usage import Price, Usage
+from ollm.values.price import Price
+from ollm.values.usage import Usage
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "": Settings,
@@ -28,6 +30,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "secrets": SecretSources,
     "evidence": EvidenceSettings,
     "collateral": CollateralSettings,
+    "counters": CountersSettings,
     "policies.p": AttestationPolicy,
     "policies.p.tdx": TdxPolicy,
     "upstreams.u": UpstreamSettings,
@@ -149,4 +152,6 @@ def test_a_phase_may_last_forever() -> None:
 
 def test_the_largest_cost_fits_the_ledger() -> None:
     most = 10**12
-    assert cost_micro(Usage(input_tokens=2**40, output_tokens=2**40), Price(most, most, most)) < 2**63
+    usage = Usage(input_tokens=2**40, output_tokens=2**40, images=2**20, audio_ms=2**32, characters=2**25)
+    cost = cost_micro(usage, Price(most, most, most, per_request=most, per_image=most, per_minute=most, per_million_characters=most))
+    assert cost is not None and 2**60 < cost < 2**63

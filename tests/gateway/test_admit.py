@@ -10,8 +10,10 @@ import pytest
 from ollm.config.settings import GatewaySettings, ModelSettings
 from ollm.gateway.admit import admit
 from ollm.sim.service import SimEnclave, SimOptions
+from ollm.store.keys import parse_key
 from ollm.values.ledger import Status
 from ollm.values.level import Level
+from ollm.values.terms import Terms
 from ollm.wire.endpoints import NAMES
 from ollm.wire.preferences import Preferences
 from ollm.wire.request import parse_json
@@ -31,7 +33,7 @@ async def test_a_model_that_is_not_configured_has_no_receipt_and_no_row(stage: S
 
 async def test_a_key_that_requires_hardware_is_not_served_by_software(stage: Stage) -> None:
     key = await stage.new_key(require=Level.TEE)
-    await eventually(lambda: len(stage.gateway.keys._rows) == 2)  # type: ignore[attr-defined]  # seen within a second
+    await eventually(lambda: len(stage.gateway.keys._credentials) == 2)  # type: ignore[attr-defined]  # seen within a second
     headers = {"authorization": f"Bearer {key}"}
     response = await stage.http.post(CHAT, content=b'{"model":"demo","messages":[]}', headers=headers)
     assert response.status_code == 403
@@ -168,3 +170,25 @@ async def test_asking_who_is_ready_takes_nobodys_turn(shared: Stage) -> None:
     )
     tickets = [admit(gateway, calling(), parse_json(chat_body())) for _ in range(2)]
     assert [ticket.candidates for ticket in tickets] == [("first", "second"), ("second", "first")]
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        (Terms(models=("other",)), "model_not_allowed"),
+        (Terms(endpoints=("embeddings",)), "endpoint_not_allowed"),
+        (Terms(upstreams=()), "provider_not_allowed"),
+        (Terms(require=Level.TEE), "execution_level"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_terms_do_not_allow_is_refused_with_a_receipt(terms: Terms, code: str, shared: Stage) -> None:
+    key = await shared.new_key(terms=terms)
+    parsed = parse_key(key)
+    assert parsed is not None
+    await eventually(lambda: shared.gateway.keys.lookup(parsed[0]) is not None)
+    response = await shared.http.post(CHAT, content=chat_body(), headers={"authorization": f"Bearer {key}"})
+    assert (response.status_code, error_of(response)["code"]) == (403, code)
+    assert response.headers["x-receipt-id"]
+    assert (await shared.entry(response)).status is Status.REFUSED

@@ -15,7 +15,9 @@ from ollm.gateway.call import Call
 from ollm.gateway.places import Places
 from ollm.net.clock import SystemClock
 from ollm.store.keys import parse_key
+from ollm.values.identity import Role
 from ollm.values.level import Level
+from ollm.values.terms import Terms
 from tests.stage import CHAT, Stage, chat_body, error_of, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -161,7 +163,9 @@ async def unused(*_: Any) -> Any:
 
 
 def calling(text: str) -> Call:
-    return Call({"headers": [(b"authorization", f"Bearer {text}".encode())]}, unused, unused, [], 0, Places(9, 1000))
+    call = Call({"headers": [(b"authorization", f"Bearer {text}".encode())]}, unused, unused, [], 0, Places(9, 1000))
+    call.roles = frozenset(Role)
+    return call
 
 
 async def test_a_key_stops_in_the_second_in_which_its_time_is_over(shared: Stage) -> None:
@@ -181,4 +185,20 @@ async def test_a_caller_is_a_key_its_floor_and_a_secret_that_shows_nowhere(share
     assert (caller.key_id, caller.floor) == (key_id_of(text), Level.ZDR)
     parsed = parse_key(text)
     assert parsed is not None and caller.secret.expose() == parsed[1]
-    assert repr(caller).endswith("secret=<sealed>)")
+    assert "secret=<sealed>" in repr(caller)
+    assert text.rpartition("-")[2] not in repr(caller)
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.MEMBER])
+async def test_a_key_that_is_no_members_calls_no_model_and_reads(role: Role, shared: Stage) -> None:
+    headers = ("authorization", f"Bearer {await visible_key(shared, role=role)}")
+    refused = await ask(shared, headers)
+    assert (refused.status_code, error_of(refused)["code"]) == (403, "role_not_allowed")
+    async with httpx2.AsyncClient(base_url=shared.url, timeout=10, headers=[headers]) as http:
+        assert (await http.get("/v1/models")).status_code == 200
+
+
+async def test_a_key_works_from_its_networks_alone(shared: Stage) -> None:
+    for network, status in (("127.0.0.0/8", 200), ("192.0.2.0/24", 403)):
+        text = await visible_key(shared, terms=Terms(networks=(network,)))
+        assert (await ask(shared, ("authorization", f"Bearer {text}"))).status_code == status

@@ -103,7 +103,7 @@ async def test_responses(play: Play) -> None:
     assert play.sent()["store"] is False
     row = await play.row(answer._request_id)
     assert (row.endpoint, row.status) == ("responses", Status.COMPLETED)
-    assert (row.usage.input_tokens, row.usage.cached_tokens, row.usage.output_tokens, row.usage.reasoning_tokens) == (8, 4, 7, 2)
+    assert (row.usage.input_tokens, row.usage.cached_tokens, row.usage.output_tokens, row.usage.reasoning_tokens) == (8, 4, 5, 2)
     async with play.openai.responses.stream(model=MODEL, input=CANARY) as stream:
         kinds = [event.type async for event in stream]
         final = await stream.get_final_response()
@@ -126,7 +126,8 @@ async def test_images(play: Play) -> None:
     made = await play.openai.images.generate(model=MODEL, prompt=CANARY)
     assert made.data is not None and made.data[0].b64_json == PICTURE
     row = await play.row(made._request_id)
-    assert (row.endpoint, row.usage.input_tokens, row.usage.output_tokens) == ("images.generations", 5, 272)
+    assert (row.endpoint, row.usage.input_tokens, row.usage.image_output_tokens) == ("images.generations", 5, 272)
+    assert (row.usage.images, row.usage.output_tokens, row.usage.count_mismatch) == (1, 0, False)
     stream = await play.openai.images.generate(model=MODEL, prompt=CANARY, stream=True, n=2, partial_images=1)
     assert [event.type async for event in stream] == ["image_generation.partial_image"] + ["image_generation.completed"] * 2
     edited = await play.openai.images.edit(model=MODEL, prompt=CANARY, image=[("a.png", b"\x89PNG one"), ("b.png", b"\x89PNG two")])
@@ -140,6 +141,8 @@ async def test_speech(play: Play) -> None:
     receipt = await play.stage.http.get(f"/v1/aci/receipts/{spoken.response.headers['x-receipt-id']}")
     returned = [event for event in receipt.json()["event_log"] if event["type"] == "response.returned"]
     assert returned == [{"type": "response.returned", "body_hash": sha256_of(SPEECH)}]
+    row = await play.stage.entry(spoken.response)
+    assert (row.usage.characters, row.usage.estimated, row.usage.total_tokens, row.cost_micro) == (len(CANARY), True, 0, None)
     async with play.openai.audio.speech.with_streaming_response.create(model=MODEL, input=CANARY, voice="alloy", stream_format="sse") as stream:
         lines = [json.loads(line.removeprefix("data: ")) async for line in stream.iter_lines() if line.startswith("data: ")]
     assert [line["type"] for line in lines] == ["speech.audio.delta", "speech.audio.done"]

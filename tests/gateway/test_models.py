@@ -228,9 +228,9 @@ async def test_filters_look_at_the_route_that_would_serve(socket_dir: Path) -> N
 
 async def test_a_key_that_no_route_reaches_is_told_so(socket_dir: Path) -> None:
     async with play(socket_dir) as stage:
-        known = len(stage.gateway.keys._rows)  # type: ignore[attr-defined]  # seen within a second
+        known = len(stage.gateway.keys._credentials)  # type: ignore[attr-defined]  # seen within a second
         key = await stage.new_key(require=Level.ZDR)
-        await eventually(lambda: len(stage.gateway.keys._rows) > known)  # type: ignore[attr-defined]
+        await eventually(lambda: len(stage.gateway.keys._credentials) > known)  # type: ignore[attr-defined]
         stage.http.headers["authorization"] = f"Bearer {key}"
         found = await entries(stage)
         assert {name: entry["attestation"] and entry["attestation"]["provider"] for name, entry in found.items()} == {

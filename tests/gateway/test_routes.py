@@ -56,6 +56,8 @@ async def test_the_table_holds_these_routes() -> None:
         "/v1/messages/count_tokens": ["POST"],
         "/v1/models": ["GET"],
         "/v1/models/{}": ["GET"],
+        "/v1/key": ["GET"],
+        "/v1/usage": ["GET"],
         "/v1/aci/attestation": ["GET"],
         "/v1/aci/receipts/{}": ["GET"],
         "/v1/aci/sessions": ["GET"],

@@ -4,22 +4,28 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ollm.errors import SealError
+from ollm.gateway import settle as settle_module
 from ollm.receipts.at_rest import open_receipt
 from ollm.sim.service import SimOptions
 from ollm.store.keys import parse_key
 from ollm.upstream.session import VerifiedSession
 from ollm.values.hexes import sha256_of
 from ollm.values.ledger import Entry, Status
+from ollm.values.price import Price, Schedule
+from ollm.values.usage import Usage
+from ollm.wire.endpoints import ENDPOINTS
 from tests.stage import CHAT, Stage, chat_body, staged, stem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRICE_INPUT, PRICE_OUTPUT = 150_000, 600_000  # of "demo", micro-units per million tokens
+PRICE = Price(1_000_000, 2_000_000, tiers={"flex": Schedule(500_000, 1_000_000)})
 BEGINNING = ["request.received", "ollm.config"]
 SENT = ["ollm.execution", "request.forwarded", "upstream.verified"]
 FORWARDED = [*BEGINNING, *SENT]
@@ -77,6 +83,29 @@ async def test_a_price_that_is_not_known_is_no_price_rather_than_nothing(shared:
     entry = await shared.entry(await shared.chat(model="unpriced"))
     assert entry.usage.output_tokens > 0
     assert (entry.cost_micro, entry.price_version) == (None, None)
+
+
+async def test_what_was_used_and_what_it_costs(caplog: pytest.LogCaptureFixture) -> None:
+    def metered(endpoint: str, status: Status = Status.COMPLETED, price: Price | None = PRICE, **seen: Any) -> tuple[Usage, int | None]:
+        nothing = {"usage": None, "tier": None, "answer_bytes": 0, "prompt_bytes": 0, "pieces": 0, "characters": 0, "left": False}
+        exchange: Any = SimpleNamespace(stem="5e", upstream="enclave", endpoint=ENDPOINTS[endpoint], **{**nothing, **seen})
+        return settle_module._metered(exchange, status, price)
+
+    counted = Usage(input_tokens=2, output_tokens=1)
+    assert metered("chat.completions", usage=counted) == (counted, 4)
+    assert metered("chat.completions", usage=counted, price=None) == (counted, None)
+    assert metered("chat.completions", Status.REFUSED) == (Usage(), 0)
+    assert metered("chat.completions", Status.REFUSED, price=None) == (Usage(), None)
+    cut: dict[str, Any] = {"prompt_bytes": 40, "answer_bytes": 9, "pieces": 3, "tier": "flex"}
+    assert metered("chat.completions", Status.CLIENT_GONE, **cut) == (Usage(input_tokens=10, output_tokens=3, estimated=True, tier="flex"), 8)
+    assert metered("images.generations", Status.CLIENT_GONE, left=True, prompt_bytes=40) == (Usage(images=1, estimated=True), None)
+    assert metered("audio.speech", characters=7, prompt_bytes=40) == (Usage(characters=7, estimated=True), None)
+    assert not caplog.records
+    wrong = Usage(input_tokens=2, count_mismatch=True)
+    assert metered("chat.completions", usage=wrong) == (wrong, 2)
+    (record,) = caplog.records
+    assert record.getMessage() == "a provider's counts don't add up"
+    assert (record.__dict__["request_id"], record.__dict__["upstream"]) == ("5e", "enclave")
 
 
 async def test_a_refused_request_costs_nothing(shared: Stage) -> None:

@@ -1,4 +1,4 @@
-"""URLs of stores, and errors that quote nothing."""
+"""Transactions, turns, and errors that quote nothing."""
 
 import sqlite3
 from pathlib import Path
@@ -7,22 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from ollm.errors import StoreError
-from ollm.store.database import connect, database_path, store_error, writing
-from tests.store.making import CANARY
-
-
-def test_urls_name_files() -> None:
-    assert database_path("sqlite:////var/lib/ollm/ollm.db") == Path("/var/lib/ollm/ollm.db")
-    assert database_path("sqlite:///ollm.db") == Path.cwd() / "ollm.db"
-
-
-@pytest.mark.parametrize("url", ["", "ollm.db", "sqlite://", "sqlite:///:memory:", "postgresql://host/db", "mysql://u:secret@h/db"])
-def test_other_urls_are_refused_with_a_mend(url: str) -> None:
-    with pytest.raises(StoreError) as refused:
-        database_path(url)
-    assert "sqlite:////" in refused.value.mend
-    assert "secret" not in str(refused.value)
+from ollm.store.database import connect, has_turn, store_error, take_turn, writing
+from tests.store.making import CANARY, Database
 
 
 def test_errors_tell_the_code_and_never_quote_a_value(tmp_path: Path) -> None:
@@ -57,3 +43,36 @@ def test_writers_hold_the_lock_from_the_beginning(tmp_path: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
         other.close()
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("state", "mend"),
+    [("23514", "may hold"), ("53300", "more connections"), ("57P01", "look at the server"), ("42501", "owner"), ("3D000", "createdb"), ("99999", "")],
+)
+def test_a_servers_errors_are_told_by_their_state(state: str, mend: str) -> None:
+    class Raised(Exception):
+        sqlstate = state
+
+    error = store_error(Raised(CANARY), "storing")
+    assert error.cause == f"storing failed: Raised ({state})"
+    assert mend in error.mend
+    assert CANARY not in str(error)
+
+
+def test_a_server_that_is_not_there_is_said_so() -> None:
+    class Raised(Exception):
+        sqlstate = None
+
+    assert "can't be reached" in store_error(Raised(CANARY), "storing").cause
+
+
+async def test_of_two_that_take_a_turn_one_waits(database: Database) -> None:
+    """On SQLite who writes has the turn; on PostgreSQL whoever holds the lock."""
+    async with database.open(role="admin") as store:
+        with writing(store.engine).begin() as connection:
+            take_turn(connection, "rollups")
+            assert has_turn(connection, "rollups")
+            if database.kind == "postgresql":
+                with writing(store.engine).begin() as other:
+                    assert not has_turn(other, "rollups")
+                    assert has_turn(other, "partitions")

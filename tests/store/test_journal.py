@@ -34,7 +34,7 @@ def test_the_file_is_private_and_readable_by_people(tmp_path: Path) -> None:
     path = tmp_path / "intents"
     assert path.stat().st_mode & 0o777 == 0o600
     head, line = path.read_text().splitlines()
-    assert head == f"ollm-intents 2 {INSTALLATION}"
+    assert head == f"ollm-intents 3 {INSTALLATION}"
     assert line.split()[:7] == [wanted.request_id, wanted.key_id, wanted.project, wanted.model, wanted.upstream, "tee", wanted.session_id]
 
 

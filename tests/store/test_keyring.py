@@ -1,7 +1,7 @@
 """Keys in the database: administration, tampering, and how soon every process knows."""
 
 import asyncio
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,10 +11,15 @@ from ollm.store.keys import NewKey, authenticate
 from ollm.store.sqlite import Store
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from tests.store.conftest import Opener
-from tests.store.making import CANARY, PEPPER, eventually, files_with, raw
+from tests.store.making import CANARY, PEPPER, Database, eventually
 
 NOW = 1_700_000_000
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    async with database.open() as store:
+        yield store
 
 
 async def created(store: Store, name: str = "app", **options: object) -> tuple[str, KeyRow]:
@@ -25,25 +30,25 @@ def let_in(store: Store, text: str, now: int = NOW) -> bool:
     return authenticate(text, store.keys, PEPPER, now) is not None
 
 
-async def test_a_created_key_works_at_once_and_after_a_restart(opener: Opener) -> None:
-    async with opener() as store:
+async def test_a_created_key_works_at_once_and_after_a_restart(database: Database) -> None:
+    async with database.open() as store:
         text, row = await created(store, "Billing EU")
         assert let_in(store, text)
         found = store.keys.lookup(row.key_id)
         assert found is not None
         assert found.row == row
-    async with opener() as store:
+    async with database.open() as store:
         assert let_in(store, text)
         assert await store.keys.list() == [row]
 
 
-async def test_the_secret_is_in_no_file(opener: Opener, tmp_path: Path) -> None:
-    async with opener() as store:
+async def test_the_secret_is_in_no_file(database: Database) -> None:
+    async with database.open() as store:
         text, row = await created(store)
         secret = text.split("-", 3)[3].encode()  # base64url: it may hold a hyphen of its own
-        assert files_with(tmp_path, row.key_id.encode())
-        assert not files_with(tmp_path, secret)
-        assert not files_with(tmp_path, PEPPER)
+        assert database.holds(row.key_id.encode())
+        assert not database.holds(secret)
+        assert not database.holds(PEPPER)
 
 
 async def test_revoked_at_once_and_only_once(store: Store) -> None:
@@ -55,14 +60,14 @@ async def test_revoked_at_once_and_only_once(store: Store) -> None:
 
 async def test_an_expiry_can_only_come_closer(store: Store) -> None:
     text, row = await created(store, expires_at=NOW + 100)
-    assert (await store.keys.expire(row.key_id, NOW + 50)).expires_at == NOW + 50
-    assert (await store.keys.expire(row.key_id, NOW + 80)).expires_at == NOW + 50
+    assert (await store.keys.expire(row.key_id, NOW + 50, NOW)).expires_at == NOW + 50
+    assert (await store.keys.expire(row.key_id, NOW + 80, NOW)).expires_at == NOW + 50
     assert let_in(store, text, NOW + 49)
     assert not let_in(store, text, NOW + 50)
 
 
 async def test_list_is_oldest_first_with_revoked_ones(store: Store) -> None:
-    rows = [(await created(store, name, now=NOW + age))[1] for age, name in enumerate(("c", "a", "b"))]
+    rows = [(await created(store, name, created_at=NOW + age))[1] for age, name in enumerate(("c", "a", "b"))]
     await store.keys.revoke(rows[1].key_id, NOW)
     assert [row.name for row in await store.keys.list()] == ["c", "a", "b"]
 
@@ -71,7 +76,7 @@ async def test_unknown_keys_can_not_be_changed(store: Store) -> None:
     with pytest.raises(StoreError, match="no such key"):
         await store.keys.revoke("abc", NOW)
     with pytest.raises(StoreError, match="no such key"):
-        await store.keys.expire("abc", NOW)
+        await store.keys.expire("abc", NOW, NOW)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, CANARY, "a\nb", "naïve"])
@@ -82,8 +87,8 @@ async def test_a_name_that_is_no_label_is_refused_unquoted(store: Store, name: s
     assert await store.keys.list() == []
 
 
-async def test_other_processes_know_within_a_second(opener: Opener) -> None:
-    async with opener() as gateway, opener(role="admin") as admin:
+async def test_other_processes_know_within_a_second(database: Database) -> None:
+    async with database.open() as gateway, database.open(role="admin") as admin:
         text, row = await created(admin)
         await eventually(lambda: let_in(gateway, text), seconds=1)
         await admin.keys.revoke(row.key_id, NOW)
@@ -107,46 +112,41 @@ async def test_other_processes_know_within_a_second(opener: Opener) -> None:
         "disabled_at, replaces, row_mac FROM api_keys",
     ],
 )
-async def test_a_tampered_row_is_absent_and_reported(opener: Opener, tmp_path: Path, tampering: str) -> None:
-    async with opener(role="admin") as store:
+async def test_a_tampered_row_is_absent_and_reported(database: Database, tampering: str) -> None:
+    async with database.open(role="admin") as store:
         _, row = await created(store, require=Level.ZDR, expires_at=NOW + 10)
         row = await store.keys.revoke(row.key_id, NOW)
-    database = raw(tmp_path)
-    database.execute(tampering)
-    bad = database.execute("SELECT max(key_id) FROM api_keys").fetchone()[0]
-    database.close()
-    async with opener() as store:
+    database.run(tampering)
+    bad = database.run("SELECT max(key_id) FROM api_keys")[0][0]
+    async with database.open() as store:
         assert store.keys.lookup(bad) is None
         assert store.keys.rejected == (bad,)
         assert bad not in [known.key_id for known in await store.keys.list()]
         with pytest.raises(StoreError, match="no such key"):
-            await store.keys.expire(bad, NOW)
+            await store.keys.expire(bad, NOW, NOW)
 
 
-async def test_tampering_under_a_running_gateway_is_noticed(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tampering_under_a_running_gateway_is_noticed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "POLL_SECONDS", 0.01)
-    async with opener() as store:
+    async with database.open() as store:
         text, row = await created(store)
-        database = raw(tmp_path)
-        database.execute("UPDATE api_keys SET require = 'simulated'")
+        database.run("UPDATE api_keys SET require = 'simulated'")
         await eventually(lambda: bool(store.keys.rejected))
         assert not let_in(store, text)
-        database.execute("DELETE FROM api_keys")
+        database.run("DELETE FROM api_keys")
         await eventually(lambda: not store.keys.rejected)
         assert store.keys.lookup(row.key_id) is None
-        database.close()
 
 
-async def test_keys_that_can_not_be_checked_any_more_are_not_trusted(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_that_can_not_be_checked_any_more_are_not_trusted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "POLL_SECONDS", 0.005)
-    async with opener() as store:
+    async with database.open() as store:
+        monkeypatch.setattr(type(store.keys._watch), "misses", 5)
         text, _ = await created(store)
-        database = raw(tmp_path)
-        database.execute("ALTER TABLE installation RENAME TO gone")
-        await eventually(lambda: not let_in(store, text))
-        database.execute("ALTER TABLE gone RENAME TO installation")
-        await eventually(lambda: let_in(store, text))
-        database.close()
+        database.run("ALTER TABLE installation RENAME TO gone")
+        await eventually(lambda: not let_in(store, text), seconds=5)
+        database.run("ALTER TABLE gone RENAME TO installation")
+        await eventually(lambda: let_in(store, text), seconds=5)
 
 
 async def test_many_changes_at_once_are_all_there(store: Store) -> None:

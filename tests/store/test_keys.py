@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
+from ollm.store import keys
 from ollm.store.keys import RANDOM_BYTES, NewKey, authenticate, mint_key, parse_key
 from ollm.store.subjects import authenticated, is_authentic
 from ollm.values.ledger import KeyRow
-from ollm.values.mac import hmac_sha256
 from ollm.values.standing import Credential
 from ollm.values.terms import Terms
 from tests.callers import standing_for
@@ -31,6 +31,8 @@ class Memory:
     def __init__(self, *rows: KeyRow) -> None:
         self.rows = {row.key_id: row for row in rows}
         self.asked: list[str] = []
+
+    blind = False
 
     def lookup(self, key_id: str) -> Credential | None:
         self.asked.append(key_id)
@@ -87,7 +89,7 @@ def test_wrong_secret_unknown_id_and_other_pepper_are_refused() -> None:
 
 def test_unknown_and_malformed_keys_take_the_same_steps_as_wrong_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    digest, compare = hmac_sha256, hmac.compare_digest
+    digest, compare = keys._peppered, hmac.compare_digest
 
     def counted_digest(key: bytes, message: bytes) -> bytes:
         steps.append(len(message))
@@ -97,16 +99,16 @@ def test_unknown_and_malformed_keys_take_the_same_steps_as_wrong_ones(monkeypatc
         steps.append(len(other))
         return compare(one, other)
 
-    monkeypatch.setattr("ollm.store.keys.hmac_sha256", counted_digest)
+    monkeypatch.setattr("ollm.store.keys._peppered", counted_digest)
     monkeypatch.setattr(hmac, "compare_digest", counted_compare)
     text, row = minted()
     wrong, _ = minted(random=RANDOM[:10] + bytes(32))
     taken: list[tuple[int, ...]] = []
-    for tried, keys in ((wrong, Memory(row)), (text, Memory()), ("nonsense", Memory(row))):
+    for tried, rows in ((wrong, Memory(row)), (text, Memory()), ("nonsense", Memory(row))):
         steps.clear()
-        assert authenticate(tried, keys, PEPPER, NOW) is None
+        assert authenticate(tried, rows, PEPPER, NOW) is None
         taken.append(tuple(steps))
-        assert len(keys.asked) == 1
+        assert len(rows.asked) == 1
     assert taken[0][:2] == (32, 32)
     assert len(set(taken)) == 1
 

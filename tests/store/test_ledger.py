@@ -1,6 +1,7 @@
 """The contract of ports.Ledger, and the reports. Nothing here knows what database it runs on."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,13 +10,12 @@ from ollm.ports import Ledger
 from ollm.store.sqlite import Store
 from ollm.values.ledger import Status
 from ollm.values.usage import COUNTS, Usage
-from tests.store.conftest import Opener
-from tests.store.making import START, entry, intent
+from tests.store.making import START, Database, entry, intent
 
 
 @pytest.fixture(params=["full", "process"])
-async def store(request: pytest.FixtureRequest, opener: Opener):  # type: ignore[no-untyped-def]
-    async with opener(durability=request.param) as store:
+async def store(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Store]:
+    async with database.open(durability=request.param) as store:
         yield store
 
 
@@ -94,24 +94,24 @@ async def test_a_caller_that_stops_waiting_does_not_take_the_row_along(store: St
     assert await store.ledger.find(written.request_id) == written
 
 
-async def test_intents_without_an_entry_are_lost_at_the_next_start(opener: Opener) -> None:
+async def test_intents_without_an_entry_are_lost_at_the_next_start(database: Database) -> None:
     dead, done = intent(), intent()
-    async with opener() as store:
+    async with database.open() as store:
         await store.ledger.intend(dead)
         await store.ledger.intend(done)
         await store.ledger.complete(entry(done.request_id))
     for _ in range(2):
-        async with opener() as store:
+        async with database.open() as store:
             rows = {row.request_id: row.status for row in await store.ledger.recent(10)}
             assert rows == {dead.request_id: Status.LOST, done.request_id: Status.COMPLETED}
             assert store.ledger.under_way == 0
 
 
-async def test_a_lost_request_that_completes_after_all_stays_lost(opener: Opener) -> None:
+async def test_a_lost_request_that_completes_after_all_stays_lost(database: Database) -> None:
     dead = intent()
-    async with opener() as store:
+    async with database.open() as store:
         await store.ledger.intend(dead)
-    async with opener() as store:
+    async with database.open() as store:
         await store.ledger.complete(entry(dead.request_id))
         found = await store.ledger.find(dead.request_id)
         assert found is not None
@@ -162,8 +162,8 @@ async def test_pictures_without_tokens_are_unpriced_too(store: Store) -> None:
     assert (await store.ledger.totals())[0].unpriced == 3
 
 
-async def test_administration_reads_and_never_writes(opener: Opener) -> None:
-    async with opener() as gateway, opener(role="admin") as admin:
+async def test_administration_reads_and_never_writes(database: Database) -> None:
+    async with database.open() as gateway, database.open(role="admin") as admin:
         await gateway.ledger.complete(written := entry())
         assert await admin.ledger.find(written.request_id) == written
         with pytest.raises(StoreError, match="isn't open for serving"):

@@ -1,5 +1,7 @@
 """Entries to rows and back; what a lost request's row says."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
 import pytest
 
@@ -9,7 +11,14 @@ from ollm.store.sqlite import Store
 from ollm.values.ledger import Entry, Status
 from ollm.values.level import Level
 from ollm.values.usage import COUNTS, TIERS, Tier, Usage
-from tests.store.making import entry, intent
+from tests.store.making import Database, entry, intent
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    async with database.open() as store:
+        yield store
+
 
 NOTHING_KNOWN = {
     "model": None,

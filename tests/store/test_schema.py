@@ -1,5 +1,6 @@
 """No column of the store can hold content. Proven on the migrated database, column by column."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -11,29 +12,33 @@ from ollm.store import schema
 from ollm.store.sqlite import open_store
 from tests.store.making import CANARY, ROW_KEY, raw, url
 
+SUBJECTS = ("api_keys", "organisations", "projects", "service_accounts", "users", "memberships", "audit")
+LABELS = {(table, "name") for table in SUBJECTS[:5]}  # names that admins give
 # Columns that may hold bytes, and what these are.
 BLOBS = {
     ("installation", "row_key_check"),  # a MAC
     ("api_keys", "mac"),  # a MAC
-    ("api_keys", "row_mac"),  # a MAC
+    *((table, "row_mac") for table in SUBJECTS),  # MACs
+    ("audit", "digest"),  # over the entry and the one before it
     ("receipts", "sealed"),  # encrypted under a key of the caller's
     ("sessions", "document"),  # evidence about a provider's machine
 }
 VALID = {
     "kind": "'key'", "name": "'abc'", "request_id": f"'{'a' * 32}'", "session_id": f"'{'a' * 64}'", "installation_id": f"'{'a' * 32}'",
     "level": "'tee'", "tier": "'flex'", "require": "'tee'", "status": "'completed'", "key_id": "'abc'", "upstream": "'abc'", "version_num": "'0002'",
-    "row_key_check": "zeroblob(32)", "mac": "zeroblob(32)", "row_mac": "zeroblob(32)", "sealed": "zeroblob(9)", "document": "zeroblob(9)",
+    "row_key_check": "zeroblob(32)", "mac": "zeroblob(32)", "row_mac": "zeroblob(32)", "sealed": "zeroblob(9)",
+    "role": "'member'", "action": "'project.created'", "terms": "'{}'", "detail": "'{}'", "digest": "zeroblob(32)", "org_id": "'org_a'",
+    "document": "zeroblob(9)",
 }  # fmt: skip
-NUMBERS = {"streamed": "0", "estimated": "0", "count_mismatch": "0", "one": "1"}
+NUMBERS = {"streamed": "0", "estimated": "0", "count_mismatch": "0", "one": "1", "width": "3600"}
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    engine_owner = open_store(url(tmp_path), row_key=ROW_KEY, role="admin")
-    engine_owner._engine.dispose()
-    engine_owner.keys._watch.close()
+    asyncio.run(open_store(url(tmp_path), row_key=ROW_KEY, role="admin").close())
     connection = raw(tmp_path)
     connection.execute("DELETE FROM installation")
+    connection.execute("DELETE FROM rolled")
     connection.execute("DELETE FROM alembic_version")
     yield connection
     connection.close()
@@ -69,17 +74,17 @@ def test_only_numbers_bounded_texts_and_known_blobs(database: sqlite3.Connection
 
 def test_every_text_column_has_a_check_on_characters_and_length_or_a_list(database: sqlite3.Connection) -> None:
     texts = [(table, column) for table, column, kind in columns(database) if kind == "TEXT"]
-    assert len(texts) == 13
+    assert len(texts) == 41
     for table, column in texts:
         (sql,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
         bounded = re.search(rf"CHECK \(length\({column}\) BETWEEN \d+ AND (\d+) AND trim\({column}, '[ -~]+'\) = ''\)", sql)
         listed = re.search(rf"CHECK \({column} IN \('[a-z_', ]+'\)\)", sql)
-        assert listed or (bounded and int(bounded[1]) <= 128), (table, column)
+        assert listed or (bounded and int(bounded[1]) <= (schema.MAX_TERMS if column in ("terms", "detail") else 128)), (table, column)
 
 
 def test_no_text_column_takes_content(database: sqlite3.Connection) -> None:
     for table, column, kind in columns(database):
-        if kind != "TEXT" or (table, column) == ("api_keys", "name"):
+        if kind != "TEXT" or (table, column) in LABELS:
             continue
         insert(database, table, column, VALID.get(column, "5"))  # the row is fine but for what comes next
         for content in (CANARY, "x\x00" + CANARY, "ä", "a b", ""):
@@ -88,11 +93,19 @@ def test_no_text_column_takes_content(database: sqlite3.Connection) -> None:
                 insert(database, table, column, literal)
 
 
-def test_names_of_keys_are_labels_of_64_plain_characters(database: sqlite3.Connection) -> None:
-    insert(database, "api_keys", "name", "'Billing EU 2'")
+@pytest.mark.parametrize("table", sorted(table for table, _ in LABELS))
+def test_names_that_admins_give_are_labels_of_64_plain_characters(database: sqlite3.Connection, table: str) -> None:
+    insert(database, table, "name", "'Billing EU 2'")
     for name in (CANARY, "a\nb", "a" * 65, "ä"):
         with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint"):
-            insert(database, "api_keys", "name", f"CAST(x'{name.encode().hex()}' AS TEXT)")
+            insert(database, table, "name", f"CAST(x'{name.encode().hex()}' AS TEXT)")
+
+
+def test_terms_have_no_room_for_sentences(database: sqlite3.Connection) -> None:
+    insert(database, "projects", "terms", """'{"models":["small"],"limits":[{"requests_per_minute":3}]}'""")
+    for terms in ('{"a": "b c"}', "{\\u0041}", "{'a'}", "{" + "x" * schema.MAX_TERMS + "}"):
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint"):
+            insert(database, "projects", "terms", f"CAST(x'{terms.encode().hex()}' AS TEXT)")
 
 
 def test_kinds_of_names_have_their_own_characters_and_lengths(database: sqlite3.Connection) -> None:
@@ -128,6 +141,7 @@ def test_ledger_sessions_and_names_are_never_changed(database: sqlite3.Connectio
     for statement in (
         "UPDATE ledger SET cost_micro = 0",
         "DELETE FROM ledger",
+        "DELETE FROM receipts",
         "UPDATE receipts SET sealed = x'01'",
         "UPDATE sessions SET expires_at = 2",
         "UPDATE names SET name = 'other'",

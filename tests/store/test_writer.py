@@ -19,7 +19,7 @@ from tests.store.making import entry, eventually, intent, raw
 
 def writer_of(store: Store) -> Writer:
     writer = store.ledger._writer
-    assert writer is not None
+    assert isinstance(writer, Writer)
     return writer
 
 

@@ -13,10 +13,10 @@ import pytest
 from rich.pretty import pretty_repr
 
 from ollm.errors import ApiError, OllmError
-from ollm.gateway.admit import PolicyRefusal
 from ollm.gateway.attested import TrustRefusal
 from ollm.gateway.call import Call
 from ollm.gateway.exchange import Exchange
+from ollm.gateway.refusal import PolicyRefusal
 from ollm.gateway.relay import relay
 from ollm.sim.service import SimEnclave, SimOptions
 from ollm.upstream.answer import Answer, SealedRequest
@@ -63,7 +63,7 @@ async def test_objects_that_hold_content_do_not_show_it(tmp_path: Path, monkeypa
     async def watched_relay(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
         held = (exchange, call, request, answer, exchange.caller, exchange.caller.secret, exchange.session, exchange.gateway, exchange.intent())
         row = exchange.gateway.keys.lookup(exchange.caller.key_id)
-        met.update({type(thing): thing for thing in (*held, row, request.preferences)})
+        met.update({type(thing): thing for thing in (*held, row, row.row if row is not None else None, request.preferences)})
         await relay(exchange, call, request, answer)
         entry = await exchange.gateway.ledger.find(exchange.stem)
         met[type(entry)] = entry

@@ -53,7 +53,8 @@ def test_configuration_keys_and_defaults() -> None:
 
 def test_nested_configuration_keys_are_named() -> None:
     keys = dict(docs.config_keys())
-    assert keys["models.NAME.price.input"] == "required"
+    assert keys["models.NAME.price.input"] == "absent"
+    assert keys["models.NAME.upstreams"] == "required"
     assert keys["policies.NAME.tdx.reference_values[].compose_hashes"] == "`[]`"
     assert keys["policies.NAME.tdx.simulated_root_sha256"] == "absent"
     assert "policies.NAME.name" not in keys

@@ -7,7 +7,7 @@ import pytest
 from ollm.traffic.routes import affordable, candidates, demand, preferred
 from ollm.values.hexes import Hex32
 from ollm.values.level import Level, strictest
-from ollm.values.usage import Price
+from ollm.values.price import Price
 from ollm.wire.preferences import MaxPrice, Preferences
 
 AB, CD = Hex32("ab" * 32), Hex32("cd" * 32)
@@ -80,4 +80,6 @@ def test_what_the_caller_prefers_is_left(preferences: Preferences, left: list[st
 
 def test_a_price_that_nobody_knows_is_too_high() -> None:
     assert not affordable(MaxPrice(), None)
+    assert not affordable(MaxPrice(prompt=1), Price(output=1))
+    assert affordable(MaxPrice(completion=1), Price(output=1))
     assert preferred(NAMES, Preferences(max_price=MaxPrice(prompt=10**12)), NAMES, None) == []

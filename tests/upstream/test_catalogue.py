@@ -91,7 +91,7 @@ async def test_tinfoil(tmp_path: Path) -> None:
         told = await catalogue_of(loaded(tmp_path, server, "tinfoil"), "theirs")
         assert told.offers == (
             Offer("llama-made-up", context=128000, input=1_750_000, output=2_750_000, cached=350_000),
-            Offer("search-made-up", input=0, output=0),
+            Offer("search-made-up", input=0, output=0, per_request=10_000),
         )
         assert told.reached(told.offers[1])
 

@@ -19,10 +19,10 @@ NUMBERS = {
 }  # fmt: skip
 UNREADABLE = {"receipt", "mac", "row_mac"}  # sealed to the caller's key, or an HMAC
 
-INTENT = {"request_id", "key_id", "model", "upstream", "level", "session_id", "started_ms", "project"}
+INTENT = {"request_id", "key_id", "model", "upstream", "level", "session_id", "started_ms", "project", "reserved_micro"}
 ENTRY = INTENT | {
     "endpoint", "status", "http_status", "streamed", "usage", "cost_micro", "price_version", "verify_us", "headers_us", "first_us", "total_us",
-    "receipt", "reserved_micro",
+    "receipt",
 }  # fmt: skip
 KEY_ROW = {
     "key_id", "name", "mac", "require", "created_at", "expires_at", "revoked_at", "row_mac", "project_id", "owner", "role", "terms", "disabled_at",
@@ -67,7 +67,7 @@ def test_a_key_row_never_shows_its_macs() -> None:
     row = key_row()
     shown = [repr(row), str(row), f"{row}", repr([row]), pretty_repr(row), pretty_repr({"row": row})]
     assert all("ci" in text and "canary" not in text for text in shown)
-    assert repr(row) == "KeyRow('kkkkkkkkkkkkkkkk', 'ci', require='tee', mac=<hidden>)"
+    assert repr(row) == "KeyRow('kkkkkkkkkkkkkkkk', 'ci', require='tee', role='member', mac=<hidden>)"
 
 
 def test_rows_do_not_change() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from ollm.values.identity import Role
+from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from ollm.values.standing import standing_of
+from ollm.values.standing import Credential, standing_of
 from ollm.values.terms import NO_TERMS, Terms
 
 IDS = {"project_id": "proj_default", "org_id": "org_default"}
@@ -38,3 +39,15 @@ def test_all_terms_hold_together() -> None:
 def test_networks_of_all_terms_have_to_hold_the_address(address: str, reachable: bool) -> None:
     above = {"org": Terms(networks=("10.0.0.0/8", "2001:db8::/32")), "key": Terms(networks=("10.1.0.0/16",))}
     assert standing_of("key", Role.MEMBER, Level.TEE, above, **IDS).reachable_from(address) is reachable
+
+
+@pytest.mark.parametrize(
+    ("row", "stands"),
+    [({}, True), ({"expires_at": 101}, True), ({"expires_at": 100}, False), ({"revoked_at": 200}, False), ({"disabled_at": 50}, False)],
+)
+def test_a_credential_stands_until_one_of_its_ends(row: dict[str, int], stands: bool) -> None:
+    ends: dict[str, int | None] = {"expires_at": None, "revoked_at": None, **row}
+    kept = KeyRow(key_id="k" * 16, name="test", mac=b"", require="tee", created_at=1, row_mac=b"", **ends)  # type: ignore[arg-type]  # by name
+    found = standing_of("k" * 16, Role.MEMBER, Level.TEE, {}, **IDS)
+    assert (Credential(kept, found).standing_at(100) is found) is stands
+    assert Credential(kept, None).standing_at(100) is None

@@ -282,3 +282,23 @@ def test_a_stream_is_named_by_its_first_event_that_has_a_name() -> None:
     assert stream.provider_id is None
     stream.feed(sse({"choices": []}, {"id": 7, "choices": []}, chunk(), {**chunk(), "id": "prov-2"}, b"[DONE]"))
     assert stream.provider_id == "prov-1"
+
+
+# The tier that served
+
+
+def test_the_tier_of_a_stream_is_that_of_its_counts_and_known_before_them() -> None:
+    stream = rewriter()
+    stream.feed(sse({**chunk(), "service_tier": "priority"}))
+    assert (stream.tier, stream.usage) == ("priority", None)
+    stream.feed(sse({**chunk(), "choices": [], "usage": {"prompt_tokens": 1}}))
+    assert stream.usage == Usage(input_tokens=1, tier="priority")
+    stream.feed(sse({**chunk(), "choices": [], "service_tier": "flex", "usage": {"prompt_tokens": 2}}))
+    assert stream.usage == Usage(input_tokens=2, tier="flex")
+
+
+@pytest.mark.parametrize("word", [None, 7, "auto"])
+def test_a_stream_that_names_no_tier_has_none(word: object) -> None:
+    stream = rewriter()
+    stream.feed(sse({**chunk(), "service_tier": word}, {**chunk(), "choices": [], "usage": {"prompt_tokens": 1}}))
+    assert stream.usage == Usage(input_tokens=1)

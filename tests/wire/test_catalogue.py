@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,30 @@ def test_what_is_absent_is_unknown_and_what_is_unknown_to_us_is_passed_over() ->
     assert one(TOKEN, {"id": "m", "pricing": None}) == Offer("m")
     assert one(TOKEN, {"id": "m", "pricing": "free"}) == Offer("m")
     assert one(Form(), {"id": "m", "pricing": {"prompt": "1"}}) == Offer("m")
+
+
+ALL = Rates("token", "prompt", "completion", "read", more=(("cache_write", "write"), ("reasoning", "thought")), fees=(("per_request", "request"),))
+
+
+@pytest.mark.parametrize(
+    ("unit", "listed", "more", "fee"),
+    [
+        ("token", '"0.00000375"', 3_750_000, 4),  # per token; for a request to the nearest millionth
+        ("million", "3.75", 3_750_000, 3_750_000),
+        ("micro", '"3750000"', 3_750_000, 3_750_000),
+        ("scaled", '{"amount":375,"scale":8,"currency":"USD"}', 3_750_000, 4),
+        ("token", '"0"', None, None),  # none of its own
+        ("token", '"-1"', None, None),
+        ("million", "null", None, None),
+    ],
+)
+def test_rates_beside_the_three_are_exact_and_a_zero_is_none_of_its_own(unit: Unit, listed: str, more: int | None, fee: int | None) -> None:
+    form = Form(rates=(msgspec.structs.replace(ALL, unit=unit),))
+    entry = f'{{"id":"m","prompt":0,"write":{listed},"thought":{listed},"request":{listed}}}'
+    (offer,) = read(form, b'{"data":[' + entry.encode() + b"]}").offers
+    assert (offer.cache_write, offer.reasoning) == (more, more)
+    assert offer.per_request == fee
+    assert offer.rates()["cache_write"] == more
 
 
 def test_the_first_form_of_prices_that_is_there_counts() -> None:

@@ -124,3 +124,18 @@ def test_a_stream_of_sound_is_asked_for_by_its_format() -> None:
     assert parse_json(b'{"model":"m","input":"x","stream_format":"sse"}', speech).stream
     assert not parse_json(b'{"model":"m","input":"x","stream_format":"audio"}', speech).stream
     assert not parse_json(b'{"model":"m","input":"x","stream":true}', ENDPOINTS["embeddings"]).stream
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text", "characters"),
+    [
+        ("audio.speech", '"sån"', 3),
+        ("audio.speech", '"\\ud83d\\ude00"', 1),
+        ("audio.speech", "7", 0),
+        ("audio.speech", "null", 0),
+        ("embeddings", '"sån"', 0),
+    ],
+)
+def test_what_is_spoken_is_counted_in_characters(endpoint: str, text: str, characters: int) -> None:
+    assert parse_json(f'{{"model":"m","input":{text}}}'.encode(), ENDPOINTS[endpoint]).characters == characters
+    assert parse_json(b'{"model":"m"}', ENDPOINTS[endpoint]).characters == 0

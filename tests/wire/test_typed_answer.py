@@ -42,7 +42,7 @@ def test_a_response_gets_our_id_and_model_in_all_events_that_have_it() -> None:
     assert {(event["response"]["id"], event["response"]["model"]) for event in events if "response" in event} == {("ours-1", "demo")}
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert (seen.done, seen.failed, seen.provider_id) == (True, False, "resp_theirs")
-    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=7, reasoning_tokens=2)
+    assert seen.usage == Usage(input_tokens=8, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
     assert seen.content_events == 11
     assert out.startswith(b"event: response.created\n")
 
@@ -86,7 +86,7 @@ def test_the_end_of_several_pictures_is_that_of_the_body() -> None:
     assert [event["type"] for event in documents(first)] == ["image_generation.partial_image", "image_generation.completed"]
     assert [event["type"] for event in documents(seen.close())] == ["image_generation.completed"]
     assert seen.done
-    assert seen.usage == Usage(input_tokens=5, output_tokens=272)
+    assert seen.usage == Usage(input_tokens=5, image_output_tokens=272, images=2)
 
 
 def test_the_count_of_a_message_that_was_cut_is_an_estimate() -> None:
@@ -182,3 +182,34 @@ def test_noise_raises_nothing_else(noise: bytes) -> None:
         seen.feed(b"data: " + noise + b"\n\n")
     except WireError:
         pass
+
+
+def test_a_message_that_is_cut_is_an_estimate_of_the_tier_that_served() -> None:
+    seen = rewriter("messages")
+    usage = {"input_tokens": 5, "output_tokens": 1, "service_tier": "priority"}
+    seen.feed(data_event({"type": "message_start", "message": {"id": "x", "usage": usage}}))
+    for _ in range(3):
+        seen.feed(data_event({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}))
+    assert seen.usage == Usage(input_tokens=5, output_tokens=3, estimated=True, tier="priority")
+    assert seen.tier == "priority"
+
+
+def test_the_tier_of_a_response_is_known_before_its_counts() -> None:
+    seen = rewriter("responses")
+    seen.feed(data_event({"type": "response.created", "response": {"id": "x", "service_tier": "flex", "usage": None}}))
+    assert (seen.tier, seen.usage) == ("flex", None)
+    seen.feed(data_event({"type": "response.completed", "response": {"id": "x", "usage": {"input_tokens": 2}}}))
+    assert seen.usage == Usage(input_tokens=2, tier="flex")
+
+
+def test_counts_that_are_none_change_nothing() -> None:
+    seen = rewriter("audio.transcriptions")
+    seen.feed(data_event({"type": "transcript.text.delta", "delta": "x", "usage": []}))
+    seen.feed(data_event({"type": "transcript.text.delta", "delta": "x", "usage": {}}))
+    assert seen.usage is None
+    seen.feed(data_event({"type": "transcript.text.done", "text": "x", "usage": {"type": "duration", "seconds": 2}}))
+    assert seen.usage == Usage(audio_ms=2000)
+
+
+def data_event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"

@@ -1,169 +1,34 @@
-"""Composition root: from a configuration to a gateway with everything it needs, and back to nothing."""
+"""Composition root: from a configuration to the ways to its upstreams, verified or not."""
 
-import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ollm.app.collateral import Collateral, collateral_of, trust_root
-from ollm.app.identity import gateway_keyset
-from ollm.config.adapters import ADAPTERS
-from ollm.config.load import Loaded, key_bytes
+from ollm.app.installation import data_directory as data_directory
+from ollm.app.installation import kept_of as kept_of
+from ollm.app.installation import level_of as level_of
+from ollm.app.installation import place_of_store as place_of_store
+from ollm.app.installation import store_of as store_of
+from ollm.config.load import Loaded
 from ollm.config.settings import UpstreamSettings
 from ollm.errors import ConfigError, UpstreamError, WireError
-from ollm.gateway.context import Gateway, names_of
 from ollm.net.clock import SystemClock
 from ollm.net.collateral import PcsCollateral
 from ollm.net.collateral.endorser import MachineEndorser
-from ollm.net.dstack import DstackAgent
 from ollm.net.fetch import HttpFetch
 from ollm.net.pool import Pool
-from ollm.net.signer import Ed25519Signer
-from ollm.ports import Clock, QuoteSource
-from ollm.receipts.report import Provenance
-from ollm.serving.attestation import AttestationService
-from ollm.store.sqlite import Role, Store, open_store
-from ollm.traffic.health import Board
+from ollm.ports import Clock
 from ollm.upstream.asking import Asking, asking, origin_of
 from ollm.upstream.credentials import Credentials
-from ollm.upstream.fleet import Fleet
-from ollm.upstream.keeper import Held, Keeper, OpenRoute
+from ollm.upstream.keeper import OpenRoute
 from ollm.upstream.provider import Provider, Tools
 from ollm.upstream.registry import MACHINES, OPEN, PROVIDERS
 from ollm.upstream.session import UnattestedRoute, VerifiedSession, establish
-from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
 from ollm.values.secret import Sealed
-
-_MACHINES_AT_ONCE = 2  # of one upstream, verified at the same time
-
-
-def data_directory(loaded: Loaded) -> Path:
-    """The directory for state, made if absent, readable by its owner alone. Raises: ConfigError."""
-    path = loaded.path(loaded.settings.gateway.data_dir)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(path, 0o700)
-    except OSError as problem:
-        raise ConfigError(f"can't use data directory {path}: {problem.strerror}", "set gateway.data_dir to a directory of ours") from None
-    return path
-
-
-def store_of(loaded: Loaded, *, role: Role) -> Store:
-    """The store of this installation; `role` is gateway (the one writer of the ledger) or admin. Raises: ConfigError, StoreError."""
-    source = loaded.settings.secrets.row_key
-    row_key = key_bytes(loaded.secret(source), source)
-    url = f"sqlite:///{data_directory(loaded) / 'ollm.db'}"
-    return open_store(url, row_key=row_key, durability=loaded.settings.gateway.durability, role=role)
-
-
-class Assembly:
-    """`async with Assembly(loaded) as gateway:` opens the store, makes the keepers and closes all of it again."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
-        self._store = store_of(loaded, role="gateway")
-        self._fetch = HttpFetch()
-        self._collateral: Collateral | None = None
-        self._agent: DstackAgent | None = None
-        self._gateway: Gateway | None = None
-
-    async def __aenter__(self) -> Gateway:
-        try:
-            return await self._assemble()
-        except BaseException:  # nobody calls __aexit__ then
-            await self._close()
-            raise
-
-    async def _assemble(self) -> Gateway:
-        loaded, settings = self._loaded, self._loaded.settings
-        await self._store.start()
-        newest = await self._store.ledger.recent(1)
-        clock = SystemClock(newest_seen=newest[0].started_ms // 1000 if newest else 0)
-        signer = Ed25519Signer(_key(loaded, settings.secrets.receipt_key))
-        keyset = gateway_keyset(loaded, signer, data_directory(loaded), clock)
-        evidence = settings.evidence
-        attestation = AttestationService(
-            keyset,
-            self._quote_source(),
-            serving="aggregator",
-            provenance=Provenance(evidence.repo_url, evidence.repo_commit, evidence.image_digest),
-            e2ee_versions=(),
-            tee_type="tdx",
-            extra={"config_digest": loaded.digest},
-        )
-        collateral = self._collateral = Collateral(loaded, self._fetch, clock, read_only=False)
-        self._gateway = Gateway(
-            settings=settings,
-            config_digest=loaded.digest,
-            keyset_digest=keyset.digest(),
-            pepper=_key(loaded, settings.secrets.pepper),
-            clock=clock,
-            signer=signer,
-            keys=self._store.keys,
-            ledger=self._store.ledger,
-            sessions=self._store.sessions,
-            attestation=attestation,
-            keepers={name: self._keeper(name, collateral, clock) for name in settings.upstreams},
-            levels={name: level_of(loaded, name) for name in settings.upstreams},
-            speaks={name: ADAPTERS[upstream.adapter].speaks for name, upstream in settings.upstreams.items()},
-            started_at=clock.now(),
-            board=Board(settings.routing.breaker),
-            names=names_of(settings.models),
-        )
-        return self._gateway
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._close()
-
-    async def _close(self) -> None:
-        if self._gateway is not None:
-            for keeper in self._gateway.keepers.values():
-                await keeper.close()
-        if self._collateral is not None:
-            await self._collateral.close()
-        await self._fetch.close()
-        if self._agent is not None:
-            await self._agent.close()
-        await self._store.close()
-
-    def _quote_source(self) -> QuoteSource | None:
-        source = self._loaded.settings.evidence.quote_source
-        if source == "none":
-            return None
-        kind, _, path = source.partition(":")
-        if kind != "dstack" or not path:
-            raise ConfigError(f"evidence.quote_source {source!r} is unknown", "use none or dstack:PATH")
-        self._agent = DstackAgent(self._loaded.path(path))
-        return self._agent
-
-    def _keeper(self, name: str, collateral: Collateral, clock: SystemClock) -> Held:
-        if not ADAPTERS[self._loaded.settings.upstreams[name].adapter].evidence:
-            return open_route(self._loaded, name)
-        upstream = self._loaded.settings.upstreams[name]
-
-        def kept(url: str) -> Keeper:
-            return Keeper(name, _in_turn(_verifier(self._loaded, name, collateral, clock, url), turns), clock, self._store.sessions)
-
-        turns = asyncio.Semaphore(_MACHINES_AT_ONCE)
-        if upstream.max_machines is None:
-            return kept(upstream.url)
-        return Fleet(name, upstream.url, MACHINES[upstream.adapter](upstream, collateral.fetch).urls, kept)
-
-
-def _key(loaded: Loaded, source: str) -> bytes:
-    return key_bytes(loaded.secret(source), source)
-
-
-def level_of(loaded: Loaded, name: str) -> Level:
-    """What a route over upstream `name` is worth: what its policy's acceptance is worth, or zdr where it has no evidence."""
-    policy = loaded.settings.upstreams[name].policy
-    return Level.ZDR if policy is None else loaded.settings.policies[policy].level
 
 
 class Verification(NamedTuple):
@@ -198,7 +63,7 @@ def _at(upstream: UpstreamSettings, url: str | None) -> UpstreamSettings:
     return upstream if url is None else msgspec.structs.replace(upstream, url=url)
 
 
-def _verifier(
+def verifier(
     loaded: Loaded, name: str, collateral: Collateral, clock: Clock, url: str | None = None
 ) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
     """What verifies upstream `name`, or its machine at `url`, anew at each call. Raises: ConfigError."""
@@ -210,18 +75,6 @@ def _verifier(
         return establish(name, upstream, policy, provider, endorser, clock=clock, trust_root=root, timeouts=timeouts, credentials=keys)
 
     return verify
-
-
-def _in_turn(
-    verify: Callable[[], Coroutine[Any, Any, VerifiedSession]], turns: asyncio.Semaphore
-) -> Callable[[], Coroutine[Any, Any, VerifiedSession]]:
-    """`verify`, with no more of them at once than `turns` allows: each takes a good part of a second of a core."""
-
-    async def verified() -> VerifiedSession:
-        async with turns:
-            return await verify()
-
-    return verified
 
 
 async def machine_urls(loaded: Loaded, name: str, collateral: Collateral) -> tuple[str, ...]:
@@ -267,7 +120,7 @@ async def provider_session(
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         used = collateral if collateral is not None else await stack.enter_async_context(collateral_of(loaded, clock))
-        session = await _verifier(loaded, name, used, clock, url)()
+        session = await verifier(loaded, name, used, clock, url)()
         try:
             yield session
         finally:

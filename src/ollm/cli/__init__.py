@@ -4,12 +4,14 @@ import os
 
 import typer
 
-from ollm.cli import collateral, keys, logs, policy, sim, verify
+from ollm.cli import accounts, audit, collateral, db, keys, logs, policy, projects, rules, sim, users, verify
+from ollm.cli.apply import admin, apply
 from ollm.cli.catalogue import catalogue
 from ollm.cli.demo import demo
 from ollm.cli.doctor import doctor
 from ollm.cli.models import models
 from ollm.cli.serve import init, serve
+from ollm.cli.usage import usage
 
 app = typer.Typer(
     name="ollm",
@@ -21,12 +23,21 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(init)
 app.command()(serve)
+app.command()(admin)
+app.command()(apply)
+app.command()(usage)
 app.command()(models)
 app.command()(catalogue)
 app.command()(doctor)
 app.add_typer(keys.app, name="keys")
+app.add_typer(projects.app, name="projects")
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(users.app, name="users")
+app.add_typer(audit.app, name="audit")
+app.add_typer(db.app, name="db")
 app.add_typer(verify.app, name="verify")
 app.add_typer(policy.app, name="policy")
+app.add_typer(rules.app, name="rules")
 app.add_typer(collateral.app, name="collateral")
 app.add_typer(sim.app, name="sim")
 

@@ -17,6 +17,7 @@ from ollm.net.clock import SystemClock
 from ollm.traffic.price import differences
 from ollm.upstream.catalogue import Catalogue
 from ollm.upstream.session import Unverified
+from ollm.values.price import Price, price_at
 from ollm.wire.catalogue import Offer
 
 
@@ -70,13 +71,20 @@ def configured(loaded: Loaded, upstream: str, offer: Offer) -> dict[str, ModelSe
 
 def differing(model: ModelSettings, offer: Offer) -> tuple[str, ...]:
     """The rates in which the configured price isn't the listed one."""
-    return () if model.price is None else differences(model.price, offer)
+    price = price_now(model)
+    return () if price is None else differences(price, offer)
+
+
+def price_now(model: ModelSettings) -> Price | None:
+    """The version of its price that holds now."""
+    return price_at(model.prices, SystemClock().now_ms())
 
 
 def prices(offer: Offer) -> dict[str, str | None]:
     """The prices of `offer`, per million tokens; None where none is known."""
-    rates = {"input": offer.input, "cached": offer.cached, "output": offer.output}
-    return {name: None if rate is None else amount(rate) for name, rate in rates.items()}
+    listed = offer.rates()
+    always = {name: None if listed[name] is None else amount(listed[name] or 0) for name in ("input", "cached", "output")}
+    return always | {name: amount(rate) for name, rate in listed.items() if rate is not None}
 
 
 def _row(loaded: Loaded, upstream: str, told: Catalogue, offer: Offer) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def _row(loaded: Loaded, upstream: str, told: Catalogue, offer: Offer) -> dict[s
         "context_length": offer.context,
         "price": prices(offer),
         "reached": told.reached(offer),
-        "configured": {name: {"priced": model.price is not None, "price_differs": list(differing(model, offer))} for name, model in found.items()},
+        "configured": {name: {"priced": bool(model.prices), "price_differs": list(differing(model, offer))} for name, model in found.items()},
     }
 
 
@@ -130,5 +138,6 @@ def _entry(upstream: str, offer: Offer, version: str) -> Iterator[str]:
     if offer.input is None or offer.output is None:
         yield "# no price is listed: cost is recorded as unknown"
         return
-    cached = "" if offer.cached is None else f"cached = {offer.cached}, "
-    yield f"price = {{ input = {offer.input}, output = {offer.output}, {cached}version = {json.dumps(version)} }}"
+    listed = {name: rate for name, rate in offer.rates().items() if rate is not None}
+    rates = "".join(f"{name} = {rate}, " for name, rate in listed.items())
+    yield f"price = {{ {rates}version = {json.dumps(version)} }}"

@@ -117,7 +117,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "model": entry.model,
         "upstream": f"{entry.upstream} ({entry.level})",
         "status": f"{entry.status}, HTTP {entry.http_status}",
-        "tokens": f"{usage.input_tokens} in, {usage.cached_tokens} cached, {usage.output_tokens} out",
+        "tokens": f"{usage.prompt_tokens - usage.cached_tokens} in, {usage.cached_tokens} cached, {usage.completion_tokens} out",
         "cost": f"{entry.cost_micro} micro-units (prices: {entry.price_version})",
         "latency": f"first byte {entry.first_us / 1000:.1f} ms, total {entry.total_us / 1000:.1f} ms",
     }

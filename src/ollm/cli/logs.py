@@ -12,6 +12,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # what every record has; the rest are its fields
 # Libraries whose lower levels print what passes through them: URLs and headers of others, rows and parameters.
 TELLTALES = ("httpcore2", "httpx2", "sqlalchemy")
+SILENT = ("psycopg",)  # its warnings hold the server's texts, which quote rows; what fails is told by whoever asked for it
 # Every key of an AMD chip is certified under serial number 0, which RFC 5280 forbids: nothing that an operator could mend.
 AMD_SERIAL = "Parsed a serial number which wasn't positive"
 
@@ -41,6 +42,8 @@ def configure(level: str | None) -> None:
     logging.basicConfig(level=wanted if wanted is not None else logging.WARNING, handlers=[handler])
     for name in TELLTALES:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message=AMD_SERIAL, category=CryptographyDeprecationWarning)
     if wanted is None:
         logging.getLogger("ollm.cli").warning("OLLM_LOG is none of debug, info, warning, error; warnings are logged")

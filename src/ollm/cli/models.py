@@ -9,7 +9,7 @@ import typer
 from ollm.app.build import level_of, machine_urls
 from ollm.app.catalogue import route_to
 from ollm.app.collateral import Collateral, collateral_of
-from ollm.cli.catalogue import differing, prices
+from ollm.cli.catalogue import differing, price_now, prices
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line, run
 from ollm.cli.output import amount, emit, quiet, say, show_table
 from ollm.cli.running import KeyOption, states_of
@@ -19,7 +19,7 @@ from ollm.errors import ChannelRefused, ConfigError, UpstreamError, WireError
 from ollm.net.clock import SystemClock
 from ollm.upstream.catalogue import Catalogue
 from ollm.upstream.session import Unverified, VerifiedSession
-from ollm.values.usage import Price
+from ollm.values.price import RATES, Price
 
 _Found: TypeAlias = tuple[dict[str, Any], Catalogue | str]
 _AT_ONCE = 4  # verifications at the same time
@@ -63,7 +63,7 @@ def _rows(loaded: Loaded, *, listed: bool) -> list[dict[str, Any]]:
             "upstream": upstream,
             "provider": loaded.settings.upstreams[upstream].adapter,
             "level": str(level_of(loaded, upstream)),
-            "price": _price(model.price),
+            "price": _price(price_now(model)),
             **state,
             **(_listed(name, model, told) if listed else {}),
         }
@@ -125,8 +125,7 @@ def _listed(name: str, model: ModelSettings, told: Catalogue | str) -> dict[str,
 def _price(price: Price | None) -> dict[str, str] | None:
     if price is None:
         return None
-    cached = {} if price.cached is None else {"cached": amount(price.cached)}
-    return {"input": amount(price.input), **cached, "output": amount(price.output)}
+    return {name: amount(rate) for name in RATES if (rate := getattr(price, name)) is not None}
 
 
 def _shown_price(price: dict[str, str] | None) -> str:

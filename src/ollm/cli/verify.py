@@ -8,7 +8,7 @@ import typer
 from ollm.app import recording
 from ollm.app.build import endorser_of, provider_session
 from ollm.app.collateral import trust_root
-from ollm.cli import evidence
+from ollm.cli import audit, evidence
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, moment, one_line, run, time_of
 from ollm.cli.output import REFUSED, appraisal_document, check_document, emit, fail, quiet, say, show_appraisal, show_checks
 from ollm.client.verify import GatewayVerdict, appraise_session, check_receipt, keyset_of_report, session_id_of, verify_gateway
@@ -25,10 +25,11 @@ from ollm.values.policy import AttestationPolicy
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Verify a provider's machine, the gateway itself, a receipt or a session. Exit code 0: trusted, 1: refused, 2: could not be judged.",
+    help="Verify a provider's machine, the gateway, a receipt, a session or the audit log. Exit code 0: trusted, 1: refused, 2: could not be judged.",
 )
 
 app.command()(evidence.evidence)
+app.command("audit")(audit.verify_audit)
 
 GatewayOption = Annotated[str, typer.Option("--gateway", help="Base URL of the gateway, without /v1.")]
 PolicyOption = Annotated[str | None, typer.Option("--policy", help="Name of the policy in the configuration to judge under.")]

@@ -4,22 +4,27 @@ import ipaddress
 import os
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from cryptography import x509
 
-from ollm.config import policy_rules
+from ollm.config import policy_rules, price_rules
 from ollm.config.adapters import ADAPTERS, Traits
+from ollm.config.counters import check_counters
+from ollm.config.issuers import check_issuers
 from ollm.config.policy_file import REFERENCE, policy_of, toml_table
-from ollm.config.settings import CollateralSettings, ModelSettings, Settings, UpstreamSettings
+from ollm.config.rules_file import check_references, rules_of
+from ollm.config.settings import CollateralSettings, ModelSettings, Settings, StoreSettings, UpstreamSettings
+from ollm.config.terms_rules import check_administration
 from ollm.errors import ConfigError
 from ollm.values.hexes import Sha256, sha256_of
 from ollm.values.secret import Sealed
 from ollm.wire.endpoints import NAMES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # names end up in ledger columns and metrics labels
-_SHORT = 64  # characters that the ledger's columns for upstreams and price versions hold
+_SHORT = 64  # characters that the ledger's column for upstreams holds
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _FLEET = re.compile(rf"{_LABEL}(?:\.{_LABEL})+\.[a-z][a-z0-9-]*")  # a host below a domain: no address, and no domain of the top level
@@ -60,11 +65,7 @@ def load(path: Path) -> Loaded:
 def parse(data: bytes, directory: Path = Path()) -> Settings:
     """`data` as settings, all references checked; paths of policy files are relative to `directory`. Raises: ConfigError."""
     tree = toml_table(data, "the configuration")
-    tables = tree.get("policies")
-    if isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values()):
-        del tree["policies"]  # each is read on its own: from a file, perhaps, and its errors then name it
-    else:
-        tables = {}
+    tables, rule_tables = _taken(tree, "policies"), _taken(tree, "rules")
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as problem:
@@ -72,10 +73,21 @@ def parse(data: bytes, directory: Path = Path()) -> Settings:
     for name in tables:
         check_name("policy", name)
     policies = {name: policy_of(name, table, directory) for name, table in tables.items()}
+    rules = {name: rules_of(name, table, directory) for name, table in rule_tables.items()}
     upstreams = {name: _placed(upstream) for name, upstream in settings.upstreams.items()}
-    settings = msgspec.structs.replace(settings, policies=policies, upstreams=upstreams)
+    models = price_rules.resolved(settings.models, settings.prices, settings.gateway)
+    settings = msgspec.structs.replace(settings, policies=policies, rules=rules, upstreams=upstreams, models=models)
     _check(settings)
     return settings
+
+
+def _taken(tree: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """The tables of `tree[name]`, taken out of it: each is read on its own, from a file perhaps, and its errors then name it."""
+    tables = tree.get(name)
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        return {}
+    del tree[name]
+    return tables
 
 
 def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
@@ -87,17 +99,52 @@ def _placed(upstream: UpstreamSettings) -> UpstreamSettings:
 
 
 def _check(settings: Settings) -> None:
-    for kind, table in (("upstream", settings.upstreams), ("model", settings.models)):
+    for kind, table in (("upstream", settings.upstreams), ("model", settings.models), ("issuer", settings.issuers), ("price", settings.prices)):
         for name in table:
             check_name(kind, name)
     listen_address(settings.gateway.listen)
+    listen_address(settings.admin.listen, "admin.listen")
+    check_administration(settings)
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
+    _check_store(settings.store)
+    _check_workers(settings)
     for name, policy in settings.policies.items():
         policy_rules.check_installed(f"policies.{name}", policy)
     for name, upstream in settings.upstreams.items():
         _check_upstream(name, upstream, settings)
     _check_models(settings)
+    check_issuers(settings.issuers)
+    check_counters(settings.counters)
+    check_references(settings)
+
+
+def _check_workers(settings: Settings) -> None:
+    """What several workers have to share is not in one of them."""
+    if settings.gateway.workers == 1:
+        return
+    if settings.store.url == "sqlite":
+        raise ConfigError(
+            f"gateway.workers is {settings.gateway.workers}, and store.url is sqlite, which one process writes", "name a PostgreSQL server"
+        )
+    if settings.counters.backend == "memory":
+        raise ConfigError(
+            f"gateway.workers is {settings.gateway.workers}, and counters.backend is memory, so that each would count for itself",
+            'set counters.backend = "valkey"',
+        )
+
+
+def _check_store(store: StoreSettings) -> None:
+    kept = store.retention_days
+    if kept.ledger is not None and kept.receipts is not None and kept.receipts > kept.ledger:
+        raise ConfigError("store.retention_days.receipts is more than store.retention_days.ledger", "receipts go with their entries at the latest")
+    if store.url == "sqlite":
+        if store.password is not None or store.tls_ca is not None:
+            raise ConfigError(
+                "store.password and store.tls_ca are for PostgreSQL, and store.url is sqlite", "remove them, or name the server in store.url"
+            )
+    elif not store.url.startswith("postgresql://"):
+        raise ConfigError("store.url is neither sqlite nor postgresql://…", "write sqlite, or postgresql://user@host:5432/database")
 
 
 def _check_models(settings: Settings) -> None:
@@ -123,19 +170,17 @@ def check_name(kind: str, name: str) -> None:
         raise ConfigError(f"{kind} name {name!r} has characters that a name can't have", "use letters, digits and . _ : / @ -")
 
 
-def listen_address(listen: str) -> tuple[str, int]:
-    """Host and port of `gateway.listen`. Raises: ConfigError."""
+def listen_address(listen: str, field: str = "gateway.listen") -> tuple[str, int]:
+    """Host and port of what `field` says. Raises: ConfigError."""
     host, _, port = listen.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ConfigError(f"gateway.listen {listen!r} is not host:port", 'for example "127.0.0.1:8400"')
+        raise ConfigError(f"{field} {listen!r} is not host:port", 'for example "127.0.0.1:8400"')
     return host.strip("[]"), int(port)
 
 
 def _check_model(name: str, model: ModelSettings, settings: Settings) -> None:
     if not model.upstreams:
         raise ConfigError(f"models.{name}.upstreams is empty", "name at least one upstream")
-    if model.price is not None and not (_NAME.fullmatch(model.price.version) and len(model.price.version) <= _SHORT):
-        raise ConfigError(f"models.{name}.price.version is not a name of at most {_SHORT} characters", "use letters, digits and . _ : / @ -")
     for endpoint in model.endpoints or ():
         if endpoint not in NAMES:
             raise ConfigError(f"models.{name}.endpoints names {endpoint!r}, which is no endpoint", f"one of: {', '.join(sorted(NAMES))}")

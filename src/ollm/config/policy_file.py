@@ -62,7 +62,7 @@ def policy_of(name: str, table: dict[str, Any], directory: Path) -> AttestationP
     """The policy that `[policies.NAME]` stands for; `directory` is the configuration's. Raises: ConfigError."""
     where = f"policies.{name}"
     if "file" in table or "sha256" in table:
-        where, table = _pinned(where, table, directory)
+        where, table = pinned(where, table, directory, explain="ollm policy explain")
     if table.get("reviewed") is False:
         raise _unreviewed(where)
     policy = _policy(where, name, table)
@@ -117,25 +117,25 @@ def _policy(where: str, name: str, table: dict[str, Any]) -> AttestationPolicy:
     return policy
 
 
-def _pinned(where: str, table: dict[str, Any], directory: Path) -> tuple[str, dict[str, Any]]:
-    """Name and content of the file that `table` pins. Raises: ConfigError."""
+def pinned(where: str, table: dict[str, Any], directory: Path, *, explain: str) -> tuple[str, dict[str, Any]]:
+    """Name and content of the file that `table` pins; `explain` is the command that shows what it says. Raises: ConfigError."""
     more = sorted(set(table) - {"file", "sha256"})
     if more:
         raise ConfigError(f"{where} names a file and has {', '.join(more)} beside it", "rules stand in one place: move them into the file")
     if "sha256" not in table:
         table = {**table, "sha256": ""}
-    pinned = converted(table, PolicyFile, where)
-    data = read_limited(directory / pinned.file)
+    named = converted(table, PolicyFile, where)
+    data = read_limited(directory / named.file)
     actual = sha256_of(data).removeprefix("sha256:")
-    review = f'review it (`ollm policy explain {pinned.file}`), then write sha256 = "{actual}"'
-    if not pinned.sha256:
-        raise ConfigError(f"{where} names {pinned.file} without its sha256", review)
-    if pinned.sha256 != actual:
-        raise ConfigError(f"{pinned.file} has SHA-256 {actual}, and {where} pins {pinned.sha256[:64]!a}", review)
-    content = toml_table(data, pinned.file)
+    review = f'review it (`{explain} {named.file}`), then write sha256 = "{actual}"'
+    if not named.sha256:
+        raise ConfigError(f"{where} names {named.file} without its sha256", review)
+    if named.sha256 != actual:
+        raise ConfigError(f"{named.file} has SHA-256 {actual}, and {where} pins {named.sha256[:64]!a}", review)
+    content = toml_table(data, named.file)
     if "file" in content or "sha256" in content:
-        raise ConfigError(f"{pinned.file} names another file", "a policy file holds the rules themselves")
-    return pinned.file, content
+        raise ConfigError(f"{named.file} names another file", "a policy file holds the rules themselves")
+    return named.file, content
 
 
 def _unreviewed(where: str) -> ConfigError:

@@ -6,11 +6,16 @@ import msgspec
 
 from ollm.config.settings import ModelSettings
 from ollm.errors import ApiError
+from ollm.gateway.applied import NOTHING, Applied, route_broken
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
+from ollm.gateway.refusal import PolicyRefusal
+from ollm.gateway.rules import check, refusal
 from ollm.traffic import choice
 from ollm.traffic.choice import Rule
 from ollm.traffic.routes import Demand, candidates, demand, preferred
+from ollm.values.level import Level, strictest
+from ollm.values.price import price_at
 from ollm.values.standing import Standing
 from ollm.wire.dialects import DIALECTS
 from ollm.wire.preferences import NO_PREFERENCES, Preferences
@@ -26,18 +31,10 @@ class Ticket(msgspec.Struct, frozen=True):
     demand: Demand
     candidates: tuple[str, ...]
     ways: Mapping[str, str]  # upstream → the endpoint that it is asked at: the client's own, or another that takes a translation
+    rules: Applied = NOTHING  # that stand above it
 
 
-class PolicyRefusal(Exception):
-    """A configured rule forbids it. Answered with `error`, and recorded in a receipt with `reason`."""
-
-    def __init__(self, error: ApiError, reason: str) -> None:
-        super().__init__(reason)
-        self.error = error
-        self.reason = reason
-
-
-def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferences: Preferences = NO_PREFERENCES) -> Ticket:
+def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferences: Preferences = NO_PREFERENCES, rules: Applied = NOTHING) -> Ticket:
     """Raises: ApiError 404 for a model that is not configured, 400 for an upstream that isn't; PolicyRefusal when no route may serve, or the
     request names what is to be fetched and the policy refuses that."""
     found = gateway.model(request.model)
@@ -48,7 +45,8 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         message = "provider names an upstream that is not configured here; GET /v1/models lists those of each model."
         raise ApiError(400, "invalid_request_error", "invalid_request", message, param="provider")
     _allowed(caller.standing, name, request.endpoint.name)
-    wanted = demand(gateway.settings.gateway.floor, caller.floor, preferences)
+    check(rules, request, name)
+    wanted = demand(_floor(gateway, rules), caller.floor, preferences)
     ways = _ways(gateway, name, model, request.endpoint.name)
     if not ways:
         message = "None of this model's routes answers to this endpoint."
@@ -57,7 +55,10 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         _refuse_remote_urls(request)
     open_to = tuple(ways) if caller.standing.upstreams is None else tuple(up for up in ways if up in caller.standing.upstreams)
     if not open_to:
-        raise _not_allowed("provider_not_allowed", "None of this model's providers is one that this key may use.", "policy: provider not allowed")
+        message = "None of this model's providers is one that this key may use. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "provider_not_allowed", message), "policy: provider not allowed")
+    if rules.on_routes:
+        open_to = _ruled(gateway, rules, open_to)
     names = candidates(open_to, gateway.levels, wanted.floor)
     if not names:
         reason = f"policy: no route of this model reaches level {wanted.floor}"
@@ -65,13 +66,30 @@ def admit(gateway: Gateway, caller: Caller, request: InferenceRequest, preferenc
         raise PolicyRefusal(ApiError(403, "permission_error", "execution_level", message, param="model"), reason)
     if preferences is not NO_PREFERENCES:
         native = [each for each in names if ways[each] == request.endpoint.name]
-        names = preferred(names, preferences, native, model.price)
+        names = preferred(names, preferences, native, price_at(model.prices, gateway.clock.now_ms()))
         if not names:
             message = "No route of this model is left by the request's own preferences. The prompt was not forwarded."
             raise PolicyRefusal(
                 ApiError(412, "invalid_request_error", "preferences_not_met", message, param="provider"), "policy: preferences not met"
             )
-    return Ticket(name, model, wanted, _in_order(gateway, name, model, preferences, names), ways)
+    return Ticket(name, model, wanted, _in_order(gateway, name, model, preferences, names), ways, rules)
+
+
+def _floor(gateway: Gateway, rules: Applied) -> Level:
+    """What configuration and rules require, down to where an exception lets it. What the key and the request require is never lifted."""
+    floor = strictest(gateway.settings.gateway.floor, rules.floor)
+    lifted = rules.lifted
+    return lifted if lifted is not None and floor.satisfies(lifted) else floor
+
+
+def _ruled(gateway: Gateway, rules: Applied, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `names` that could meet the rules about routes. Raises: PolicyRefusal with the rule that the first can't meet."""
+    broken = {name: route_broken(rules, gateway.settings, name) for name in names}
+    left = tuple(name for name in names if broken[name] is None)
+    first = broken[names[0]]
+    if not left and first is not None:
+        raise refusal(first)
+    return left
 
 
 def _refuse_remote_urls(request: InferenceRequest) -> None:
@@ -87,13 +105,11 @@ def _refuse_remote_urls(request: InferenceRequest) -> None:
 def _allowed(standing: Standing, model: str, endpoint: str) -> None:
     """Whether the terms above the key allow model and endpoint. Raises: PolicyRefusal."""
     if standing.models is not None and model not in standing.models:
-        raise _not_allowed("model_not_allowed", "This key may not use this model.", "policy: model not allowed", param="model")
+        message = "This key may not use this model. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "model_not_allowed", message, param="model"), "policy: model not allowed")
     if standing.endpoints is not None and endpoint not in standing.endpoints:
-        raise _not_allowed("endpoint_not_allowed", "This key may not use this endpoint.", "policy: endpoint not allowed")
-
-
-def _not_allowed(code: str, message: str, reason: str, *, param: str | None = None) -> PolicyRefusal:
-    return PolicyRefusal(ApiError(403, "permission_error", code, f"{message} The prompt was not forwarded.", param=param), reason)
+        message = "This key may not use this endpoint. The prompt was not forwarded."
+        raise PolicyRefusal(ApiError(403, "permission_error", "endpoint_not_allowed", message), "policy: endpoint not allowed")
 
 
 def _in_order(gateway: Gateway, name: str, model: ModelSettings, preferences: Preferences, names: list[str]) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """One HTTP call: what came in, what goes out, and whether the client is still there."""
 
 import asyncio
+from collections.abc import Mapping
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
+from ollm.gateway.tokens import Issued
+from ollm.serving.exchange import WHOLE
 from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
 from ollm.values.identity import Role
 
@@ -20,10 +23,11 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "roles", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "issued", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])  # what isn't here wasn't sent; a repeated one must be looked for in the scope
         self._receive = receive
         self._send = send
         self._places = places
@@ -31,6 +35,7 @@ class Call:
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
         self.dialect = "openai"  # whose error objects this client reads
+        self.issued: Issued | None = None  # whose token it showed, where it showed a valid one in place of a key
         self.roles: frozenset[Role] = frozenset()  # that the route serves; none until it is known
 
     async def body(self, limit: int) -> bytes:
@@ -54,8 +59,11 @@ class Call:
     async def respond(self, status: int, body: bytes, headers: Headers, content_type: bytes = b"application/json") -> None:
         """One whole answer."""
         self.started = True
-        length = (b"content-length", str(len(body)).encode())
+        length = (b"content-length", b"%d" % len(body))
         all_headers = [*self._base, (b"content-type", content_type), length, _NO_CACHE, *headers]
+        if WHOLE in self.scope["extensions"]:
+            await self._send({"type": WHOLE, "status": status, "headers": all_headers, "body": body})
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -73,6 +81,10 @@ class Call:
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these with the answer, whatever it is."""
+        self._base = [*self._base, *((name.encode(), value.encode()) for name, value in headers.items())]
 
     def speak(self, dialect: str) -> None:
         """Answer as clients of `dialect` read it."""

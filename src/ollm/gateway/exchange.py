@@ -1,20 +1,21 @@
 """The state of one inference request on its way: what the ledger row and the receipt will say."""
 
-import contextlib
 import hashlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 from ollm.errors import OURS, ChannelRefused, ErrorAnswer, OllmError, SealError, UpstreamError, WireError
+from ollm.gateway.applied import NOTHING, Applied
 from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
 from ollm.traffic.attempts import Plan
+from ollm.traffic.charges import Charge, Load
 from ollm.traffic.health import Attempt
 from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
 from ollm.values.level import Level
-from ollm.values.usage import Usage
+from ollm.values.usage import Tier, Usage
 from ollm.wire.dialects.dialect import Dialect
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.request import InferenceRequest
@@ -28,13 +29,21 @@ class _Place(NamedTuple):
     level: Level | None
 
 
+class Hold(NamedTuple):
+    """What limits and budgets hold for a request while it is under way."""
+
+    charges: tuple[Charge, ...]
+    load: Load  # the most that it can take
+    micro: int | None  # of money, where a budget holds; None where none does
+
+
 class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "dialect", "endpoint", "events", "first_us", "gateway",
-        "headers_us", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "sent_at", "session",
-        "started_ms", "stem", "streamed", "upstream", "usage", "verify_us",
+        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
+        "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "rules",
+        "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
@@ -43,6 +52,7 @@ class Exchange:
         self.caller = caller
         self.stem = stem
         self.begun = begun
+        self.rules = NOTHING  # that stand above it
         self.started_ms = gateway.clock.now_ms()
         self.events: list[Event] = []
         self._kept = 0  # events that stay when an attempt came to nothing
@@ -51,6 +61,7 @@ class Exchange:
         self.attempt: Attempt | None = None  # the one that is under way
         self.on_the_way = False  # bytes of the prompt are about to leave in that attempt, or have left
         self.prompt_bytes = 0  # of the client's text, for an estimate of its tokens
+        self.characters = 0  # of the client's text, where it is spoken
         self.answer_bytes = 0  # that were handed out
         self.returned = hashlib.sha256()  # over the exact bytes of the answer, as they are handed out
         self.model: str | None = None  # its own name
@@ -61,21 +72,25 @@ class Exchange:
         self.session: Route | None = None
         self.dialect: Dialect | None = None  # in which the provider was asked, where it speaks another API
         self.usage: Usage | None = None
+        self.tier: Tier | None = None  # that served, where the answer says so
         self.pieces = 0  # content events handed out: the estimate of output tokens when the provider gave no count
         self.intended = False
+        self.hold: Hold | None = None  # what limits and budgets hold for it, until it is settled
         self.sent_at = 0.0
         self.verify_us = 0
         self.headers_us = 0
         self.first_us = 0
 
-    def received(self, event: Event, request: InferenceRequest) -> None:
+    def received(self, event: Event, request: InferenceRequest, rules: Applied = NOTHING) -> None:
         """Take over what routing and records need. A model name that is not configured is not kept."""
-        self.events = [event, policy(self.gateway.config_digest)]
+        self.events = [event, policy(self.gateway.config_digest, rules.names, rules.digest)]
+        self.rules = rules
         self._kept = 2
         self.streamed = request.stream
         self.model = self.gateway.names.get(request.model)
         self.asked = request.model if self.model is not None else None
         self.prompt_bytes = request.text_bytes
+        self.characters = request.characters
 
     @property
     def attempts(self) -> int:
@@ -106,22 +121,19 @@ class Exchange:
         self.level = session.level
         self.note(execution(str(session.level)))
 
+    def keep(self, *events: Event) -> None:
+        """Record what stays true whatever becomes of the attempts that follow."""
+        self.events.extend(events)
+        self._kept = len(self.events)
+
     def note(self, *events: Event) -> None:
         self.events.extend(events)
 
-    @contextlib.contextmanager
-    def attempting(self, name: str) -> Iterator[None]:
-        """An attempt over upstream `name`: the block is all of it. What the block fails with is its verdict on the route."""
+    def attempting(self, name: str) -> "_Attempting":
+        """An attempt over upstream `name`: `with` it. The block is all of it, and what it fails with is its verdict on the route."""
         gateway = self.gateway
         self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic())
-        try:
-            yield
-        except (UpstreamError, SealError, WireError) as problem:
-            self.failed(problem)
-            raise
-        finally:
-            self.attempt.over(gateway.clock.monotonic())
-            self.attempt = None
+        return _Attempting(self)
 
     def sending(self) -> None:
         """From here on bytes of the prompt may leave."""
@@ -173,8 +185,30 @@ class Exchange:
     def intent(self) -> Intent:
         """The row that survives a kill before the answer is complete."""
         session_id = self.session.session_id if self.session else None
-        return Intent(self.stem, self.caller.key_id, self.model or "", self.upstream or "", str(self.level), session_id, self.started_ms)
+        held, project = self.hold.micro if self.hold else None, self.caller.standing.project_id
+        upstream, level = self.upstream or "", str(self.level)
+        return Intent(self.stem, self.caller.key_id, self.model or "", upstream, level, session_id, self.started_ms, project, held)
 
     def since(self, moment: float) -> int:
         """Microseconds from `moment` (monotonic seconds) to now."""
         return int((self.gateway.clock.monotonic() - moment) * 1_000_000)
+
+
+class _Attempting:
+    """See `Exchange.attempting`. A class, because each request enters one: a generator costs three times as much."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, frames: object) -> None:
+        if isinstance(problem, UpstreamError | SealError | WireError):
+            self._exchange.failed(problem)
+        attempt = self._exchange.attempt
+        if attempt is not None:
+            attempt.over(self._exchange.gateway.clock.monotonic())
+            self._exchange.attempt = None

@@ -22,7 +22,7 @@ from ollm.traffic.routes import candidates
 from ollm.upstream.keeper import State
 from ollm.upstream.session import VerifiedSession
 from ollm.values.level import Level, strictest
-from ollm.values.usage import Price
+from ollm.values.price import RATES, TOKEN_RATES, Price, price_at
 from ollm.wire.dialects import DIALECTS
 from ollm.wire.endpoints import ENDPOINTS
 
@@ -99,7 +99,7 @@ def _entry(gateway: Gateway, caller: Caller, name: str, model: ModelSettings) ->
         "max_output_length": model.max_output,
         "architecture": _architecture(model.modalities),
         "supported_parameters": model.supported_parameters or None,
-        "pricing": _pricing(model.price),
+        "pricing": _pricing(price_at(model.prices, gateway.clock.now_ms())),
     }
     return entry | {member: value for member, value in known.items() if value is not None}
 
@@ -130,20 +130,30 @@ def _architecture(modalities: str | None) -> dict[str, Any] | None:
     return {"modality": modalities, "input_modalities": inputs.split("+"), "output_modalities": outputs.split("+")}
 
 
+# How lists that other clients read name our rates: OpenRouter's form.
+_LISTED = {
+    "input": "prompt",
+    "output": "completion",
+    "cached": "input_cache_read",
+    "cache_write": "input_cache_write",
+    "cache_write_long": "input_cache_write_1h",
+    "reasoning": "internal_reasoning",
+    "audio_input": "audio",
+    "audio_output": "audio_output",
+    "image_input": "image_token",
+}
+
+
 def _pricing(price: Price | None) -> dict[str, str] | None:
     """Per token in units of currency, and the integers that it is made of; all as text, which no reader of JSON rounds."""
     if price is None:
         return None
-    cached = price.input if price.cached is None else price.cached
-    return {
-        "prompt": per_token(price.input),
-        "completion": per_token(price.output),
-        "input_cache_read": per_token(cached),
-        "input_micro_per_million": str(price.input),
-        "output_micro_per_million": str(price.output),
-        "cached_micro_per_million": str(cached),
-        "version": price.version,
-    }
+    rates = {name: rate for name in RATES if (rate := getattr(price, name)) is not None}
+    if "cached" not in rates and price.input is not None:
+        rates["cached"] = price.input
+    told = {_LISTED[name]: per_token(rate) for name, rate in rates.items() if name in _LISTED}
+    told |= {f"{name}_micro_per_million" if name in TOKEN_RATES else f"{name}_micro": str(rate) for name, rate in rates.items()}
+    return told | {"version": price.version}
 
 
 def _route(gateway: Gateway, upstream: str) -> dict[str, Any]:

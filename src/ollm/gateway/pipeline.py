@@ -3,29 +3,44 @@
 caller  = authenticate   401
 request = parse          400          only routing fields are looked at; the rest passes through untouched
 ticket  = admit          403 · 404
+reserve                  400 · 403 · 429    limits and budgets, one step over all of them
 session = attested       503 · 412    nothing of the prompt has left yet
 sealed  = session.seal                only a session has it; only upstream/session.py makes one
 intent  = ledger.intend               survives kill -9 from here on
 answer  = session.send                to the attested key, checked on that very connection; else the next step of the plan
 relay   → client                      content lives in that frame only; an error in place of an answer: the next step of the plan
-settle  = receipt + row               durable before the last byte of the answer
+settle  = receipt + row               durable before the last byte of the answer; then limits and budgets get back what was too much
 """
 
 import asyncio
 
 import msgspec
 
-from ollm.errors import ApiError, ChannelRefused, ErrorAnswer, SealError, UpstreamAnswered, UpstreamError, UpstreamResting, WireError, let_go
-from ollm.gateway.admit import PolicyRefusal, Ticket, admit
-from ollm.gateway.attested import TrustRefusal, attested
+from ollm.errors import (
+    ApiError,
+    ChannelRefused,
+    ErrorAnswer,
+    RuleBlocked,
+    SealError,
+    UpstreamAnswered,
+    UpstreamError,
+    UpstreamResting,
+    WireError,
+    let_go,
+)
+from ollm.gateway.admit import Ticket, admit
+from ollm.gateway.attested import TrustRefusal, attested, held
 from ollm.gateway.authenticate import authenticate
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import failure_of, from_exception, unsealable
-from ollm.gateway.outcomes import client_gone, provider_failed, refuse
+from ollm.gateway.outcomes import client_gone, cut_off, provider_failed, refuse, withhold
 from ollm.gateway.outgoing import Outgoing, Untranslatable, outgoing
+from ollm.gateway.refusal import PolicyRefusal
 from ollm.gateway.relay import relay
+from ollm.gateway.reserve import let_go_of_hold, reserve
+from ollm.gateway.rules import rules_of, screened
 from ollm.receipts.receipt import Event, failed, forwarded, received, sealed, translated, verified
 from ollm.traffic.attempts import Plan
 from ollm.upstream.answer import Answer
@@ -34,7 +49,7 @@ from ollm.values.hexes import sha256_of
 from ollm.values.level import strictest
 from ollm.wire.endpoints import Endpoint
 from ollm.wire.form import boundary_of, parse_form
-from ollm.wire.preferences import Preferences, combined, stated
+from ollm.wire.preferences import STATED, Preferences, combined, stated
 from ollm.wire.request import InferenceRequest, parse_json
 from ollm.wire.retry_after import pause_of
 
@@ -45,15 +60,21 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     call.cancel_on_disconnect()
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
+    gateway.running.enter(call.stem, caller)
     body = await call.body(gateway.settings.gateway.max_body_bytes)
     request, preferences = _parse(gateway, endpoint, call, body)
     exchange = Exchange(gateway, endpoint, caller, call.stem, begun)
-    exchange.received(received(sha256_of(body)), request)
+    rules = rules_of(gateway, caller)
+    exchange.received(received(sha256_of(body)), request, rules)
     try:
-        ticket = admit(gateway, caller, request, preferences)
+        ticket = admit(gateway, caller, request, preferences, rules)
+        request = await screened(exchange, request)
+        await reserve(exchange, call, ticket, request)
         await _forward(exchange, call, ticket, request)
     except (PolicyRefusal, TrustRefusal) as refusal:
         await refuse(exchange, call, refusal)
+    except RuleBlocked as problem:
+        await withhold(exchange, call, problem)
     except ChannelRefused as problem:
         await refuse(exchange, call, TrustRefusal(from_exception(problem), problem.reason, exchange.upstream or ""))
     except (UpstreamError, SealError, WireError) as problem:
@@ -63,8 +84,14 @@ async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
             raise
         await provider_failed(exchange, call, problem)
     except asyncio.CancelledError:
+        if gateway.running.was_cut(call.stem):
+            await cut_off(exchange, call)
+            return
         await client_gone(exchange)
         raise
+    finally:
+        if exchange.hold is not None:
+            await let_go_of_hold(exchange)
 
 
 def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tuple[InferenceRequest, Preferences]:
@@ -76,7 +103,7 @@ def _parse(gateway: Gateway, endpoint: Endpoint, call: Call, body: bytes) -> tup
             request = parse_form(body, call.content_type, endpoint, boundary_of(call.stem), default)
         else:
             request = parse_json(body, endpoint, default)
-        return request, combined(request.preferences, stated(call.scope["headers"]))
+        return request, request.preferences if STATED.isdisjoint(call.fields) else combined(request.preferences, stated(call.scope["headers"]))
     except WireError as problem:
         raise ApiError(400, "invalid_request_error", "invalid_request", problem.reason, param=problem.param) from None
 
@@ -126,9 +153,9 @@ def _plan(exchange: Exchange, ticket: Ticket) -> Plan:
     """The budget of this request. Raises: UpstreamResting when each of its routes is left alone for now."""
     gateway, routing = exchange.gateway, exchange.gateway.settings.routing
     now = gateway.clock.monotonic()
-    due = min(gateway.board.of(ticket.name, name).breaker.due_in(now) for name in ticket.candidates)
-    if due > 0:
-        raise UpstreamResting(due)
+    due = [gateway.board.of(ticket.name, name).breaker.due_in(now) for name in ticket.candidates]
+    if 0.0 not in due:
+        raise UpstreamResting(min(due))
     rules = routing if ticket.model.attempts is None else msgspec.structs.replace(routing, attempts=ticket.model.attempts)
     return Plan(rules, ticket.candidates, gateway.random, ends=exchange.begun + gateway.settings.gateway.timeouts.total)
 
@@ -136,11 +163,11 @@ def _plan(exchange: Exchange, ticket: Ticket) -> Plan:
 async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, out: Outgoing) -> Answer:
     """Send to upstream `name`: a second time only after the machine changed its key, against a new verification. Raises: as `_forward`."""
     keeper = exchange.gateway.keepers[name]
-    problem: UpstreamError = UpstreamError("connect", "never tried")
+    problem: UpstreamError | None = None
     for _ in range(2):
         if not plan.left:
             break
-        session = await exchange.timed_verify(attested(exchange.gateway, ticket, name))
+        session = held(exchange.gateway, ticket, name) or await exchange.timed_verify(attested(exchange.gateway, ticket, name))
         plan.begun(name)
         try:
             answer = await _send(exchange, session, out, name)
@@ -167,7 +194,7 @@ async def _through(exchange: Exchange, ticket: Ticket, plan: Plan, name: str, ou
             problem = ChannelRefused("a key configuration error", "the attested sealing key")
         exchange.not_sent()
         keeper.distrust(session)
-    raise problem
+    raise problem or UpstreamError("connect", "never tried")
 
 
 async def _relayed(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
@@ -205,12 +232,13 @@ async def _send(exchange: Exchange, session: Route, out: Outgoing, name: str) ->
     exchange.headers_us = exchange.since(exchange.sent_at)
     if answer.key_refused:
         return answer
+    if answer.status == 200:
+        session.told(answer, None)
+        return answer
     pause = pause_of(answer.retry_after, answer.retry_after_ms, gateway.clock.now())
     other_key = session.told(answer, pause)
-    if answer.status != 200:
-        answer.close()
-        raise UpstreamAnswered(answer.status, pause, other_key=other_key)
-    return answer
+    answer.close()
+    raise UpstreamAnswered(answer.status, pause, other_key=other_key)
 
 
 def _verification(model_id: str, name: str, session: Route) -> Event:

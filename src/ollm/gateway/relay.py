@@ -5,12 +5,15 @@ import contextlib
 import math
 import re
 
-from ollm.errors import ApiError, OllmError, SealError, StoreError, UpstreamError, WireError
+from ollm.errors import ApiError, OllmError, RuleBlocked, SealError, StoreError, UpstreamError, WireError, let_go
 from ollm.gateway.call import EVENT_STREAM, Call, Headers
 from ollm.gateway.exchange import Exchange
 from ollm.gateway.faults import from_exception
+from ollm.gateway.receipt_keys import told
+from ollm.gateway.rules import blocked, note_stream, screened_answer, screened_stream
 from ollm.gateway.settle import settle
 from ollm.gateway.signatures import note_signature
+from ollm.receipts.receipt import ruled
 from ollm.upstream.answer import Answer
 from ollm.values.ledger import Status
 from ollm.values.usage import Usage
@@ -35,6 +38,8 @@ def receipt_headers(exchange: Exchange) -> Headers:
         headers.append((b"x-ollm-execution", str(exchange.level).encode()))
     if exchange.attempts:
         headers.append((b"x-ollm-attempts", str(exchange.attempts).encode()))
+    if exchange.caller.told:
+        headers.append(told(exchange.caller.secret.expose()))
     return headers
 
 
@@ -62,6 +67,7 @@ async def _whole(exchange: Exchange, call: Call, request: InferenceRequest, answ
     else:
         body, exchange.usage = _rewritten(exchange, request, data)
         kind = _JSON
+    body = await screened_answer(exchange, body, text=request.text)
     _count(exchange, body)
     await settle(exchange, Status.COMPLETED, 200)
     await call.respond(200, body, receipt_headers(exchange), kind)
@@ -104,7 +110,7 @@ async def _file(exchange: Exchange, call: Call, answer: Answer) -> None:
 
 
 async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, answer: Answer) -> None:
-    rewriter = _rewriter(exchange, request)
+    rewriter = screened_stream(exchange, _rewriter(exchange, request))
     problem: OllmError | None = None
     room = exchange.gateway.settings.gateway.max_stream_bytes
     out = b""
@@ -115,18 +121,18 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             if room < 0:
                 raise WireError("the stream is too large")
             out = rewriter.feed(data) if data else rewriter.close()
+            note_stream(exchange, rewriter)
             if not exchange.pieces and rewriter.content_events:
                 answer.began()
-            exchange.usage, exchange.pieces = rewriter.usage, rewriter.content_events
+            exchange.usage, exchange.tier, exchange.pieces = rewriter.usage, rewriter.tier, rewriter.content_events
             if out and not rewriter.ended:
                 await _hand_out(exchange, call, out)
-    except (UpstreamError, SealError, WireError) as broken:
+    except (UpstreamError, SealError, WireError, RuleBlocked) as broken:
         if not call.started:
             raise
         problem = broken
-        exchange.failed(broken)
-        out = _error_event(exchange, from_exception(broken))
-    status = Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
+        out = _broken_off(exchange, broken)
+    status = _status(rewriter, problem)
     if answer.signed and status is Status.COMPLETED:
         try:
             await _signed(exchange, answer, rewriter.provider_id)
@@ -151,6 +157,22 @@ async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
     return data
 
 
+def _status(rewriter: Rewriter, problem: OllmError | None) -> Status:
+    if isinstance(problem, RuleBlocked):
+        return Status.REFUSED
+    return Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED
+
+
+def _broken_off(exchange: Exchange, problem: OllmError) -> bytes:
+    """The event for an answer that ends here, with what is to be remembered of `problem`."""
+    if isinstance(problem, RuleBlocked):
+        let_go(problem)
+        exchange.note(ruled(problem.rule, "block", "answer"))
+        return _error_event(exchange, blocked(problem.rule, "answer"))
+    exchange.failed(problem)
+    return _error_event(exchange, from_exception(problem))
+
+
 def _rewriter(exchange: Exchange, request: InferenceRequest) -> Rewriter:
     id = exchange.answer_id or ""
     if exchange.dialect is not None and isinstance(request, JsonRequest):
@@ -172,8 +194,8 @@ async def _signed(exchange: Exchange, answer: Answer, chat_id: str | None) -> No
 async def _hand_out(exchange: Exchange, call: Call, out: bytes, kind: bytes = EVENT_STREAM) -> None:
     if not call.started:
         await call.start_stream(receipt_headers(exchange), kind)
+    await call.piece(out)  # waits for a client that doesn't read: one that is cut then was never given it
     _count(exchange, out)
-    await call.piece(out)
 
 
 def _count(exchange: Exchange, out: bytes) -> None:
@@ -207,7 +229,7 @@ def _note_speed(exchange: Exchange) -> None:
     """How fast the answer came, for those who prefer the fastest."""
     if exchange.attempt is not None and exchange.usage is not None:
         seconds = (exchange.since(exchange.sent_at) - exchange.first_us) / 1_000_000
-        exchange.attempt.spoke(exchange.usage.output_tokens, seconds, exchange.gateway.clock.monotonic())
+        exchange.attempt.spoke(exchange.usage.completion_tokens, seconds, exchange.gateway.clock.monotonic())
 
 
 def _error_event(exchange: Exchange, error: ApiError) -> bytes:

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from ollm.errors import ApiError
+from ollm.errors import ApiError, SealError
 from ollm.gateway.authenticate import authenticate, presented
 from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
@@ -26,10 +26,15 @@ async def attestation(gateway: Gateway, call: Call) -> None:
 
 
 async def receipt(gateway: Gateway, call: Call, name: str) -> None:
-    """A receipt, to the key that made the request. Raises: ApiError 401 without a key, 404 for every other reason."""
-    if presented(call.scope) is None:
+    """A receipt, to the key that made the request. Raises: ApiError 401 without a key, 400 without a receipt key where the caller showed a token
+    and so has none else, 404 for every other reason.
+    """
+    if presented(call) is None:
         raise ApiError(401, "unauthorized", "unauthorized", "A receipt is served to the API key that made the request; send that key.")
     caller = authenticate(gateway, call)
+    if caller.told:
+        message = "The receipts of callers with a token are opened by the X-Receipt-Key that their request had; send that one."
+        raise ApiError(400, "invalid_request_error", "receipt_key_required", message)
     missing = ApiError(404, "not_found", "not_found", "There is no such receipt for this API key.")
     match = _RECEIPT_ID.fullmatch(name)
     if match is None:
@@ -37,7 +42,11 @@ async def receipt(gateway: Gateway, call: Call, name: str) -> None:
     entry = await gateway.ledger.find(match[1])
     if entry is None or entry.receipt is None or entry.key_id != caller.key_id:
         raise missing
-    await call.respond(200, open_receipt(caller.secret.expose(), match[1], entry.receipt), [])
+    try:
+        document = open_receipt(caller.secret.expose(), match[1], entry.receipt)
+    except SealError:
+        raise missing from None
+    await call.respond(200, document, [])
 
 
 async def session(gateway: Gateway, call: Call, name: str) -> None:

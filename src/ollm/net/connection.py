@@ -21,8 +21,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
+from ollm.net.plain_answer import plain_answer
 
 _MAX_HEADER_BYTES = 64 * 1024
+_PIECE = 256 * 1024  # bytes of a large body that are given to the transport at once
 _READ_AHEAD = 256 * 1024  # bytes held for a slow reader before the socket is no longer read
 
 
@@ -82,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._response: Response | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._write_paused = False
         self._header_bytes = 0
         self._keep_alive = False
         self.peer_spki = ""
@@ -99,12 +101,21 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # asyncio types this callback by the base class
 
     def data_received(self, data: bytes) -> None:
-        response = self._response
-        if response is None or self._parser is None:
+        response, parser = self._response, self._parser
+        if response is None or (parser is None and response.complete):
             self.abort("close", "bytes from the provider that nobody asked for")
             return
+        if parser is None:
+            plain = plain_answer(data)
+            if plain is not None:
+                self._keep_alive = response.headers_done = response.complete = True
+                response.status, response.headers, body = plain
+                response.chunks = [body] if body else []
+                self._wake()
+                return
+            parser = self._parser = httptools.HttpResponseParser(self)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(self.phase, "the provider's answer is not valid HTTP")
             return
@@ -124,17 +135,14 @@ class Connection(asyncio.Protocol):
             unanswered = self.phase == "headers" and not self._header_bytes
             response.error = UpstreamError(self.phase, UNANSWERED if unanswered else "connection closed before the answer was complete")
         self._wake()
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
         self._parser = self._transport = None  # each holds this connection, and the transport what TLS needs
 
     def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
+        self._write_paused = True
 
     def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        self._write_paused = False
+        self._wake()
 
     # httptools callbacks
 
@@ -191,22 +199,35 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.closed or self._response is not None:
             raise UpstreamError("send", "connection is not free")
         self._header_bytes = 0
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = None  # made where the answer needs one
         response = self._response = Response(self)
         self.phase = "headers"
         now = self._loop.time()
         self.ends = now + total_timeout
         self.first_by = now + first_timeout
         self.deadline = min(now + headers_timeout, self.ends, self.first_by)
-        self._transport.write(head + body if body else head)
-        if self._writable is not None:
-            await self._writable
+        if len(body) <= _PIECE:
+            self._transport.write(head + body)
+        else:
+            await self._send_large(head, body, response)
         while not response.headers_done:
             if response.error is not None:
                 raise response.error.again()
-            await self.wait()
+            self._waiter = self._loop.create_future()  # as `wait`, without a frame of its own
+            await self._waiter
         self.phase = "first_byte" if first_timeout == math.inf else "first_token"
         return response
+
+    async def _send_large(self, head: bytes, body: bytes, response: "Response") -> None:
+        """Piece by piece, as fast as they leave: what waits in the transport is there a second time, encrypted."""
+        pieces = memoryview(body)
+        for at in range(0, len(body), _PIECE):
+            if self._transport is None or response.begun:
+                self._keep_alive = False  # answered before its question's end: nobody reads the rest
+                return
+            self._transport.write(head + pieces[:_PIECE] if not at else pieces[at : at + _PIECE])
+            while self._write_paused and not response.begun:
+                await self.wait()
 
     def began(self) -> None:
         """The first content is there."""
@@ -276,6 +297,11 @@ class Response:
         self.complete = False
         self.error: UpstreamError | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is an answer by now, or will be none."""
+        return self.headers_done or self.error is not None
+
     async def read(self, idle_timeout: float) -> bytes:
         """All bytes of the body that are in, waiting for some; b"" at its end. Raises: UpstreamError when it was cut."""
         while (data := await self.next(idle_timeout, math.inf)) is None:
@@ -315,6 +341,8 @@ class Response:
 
     async def read_all(self, limit: int, idle_timeout: float) -> bytes:
         """The whole body. Raises: UpstreamError when it is cut or larger than `limit`."""
+        if self.complete and len(self.chunks) == 1 and len(self.chunks[0]) <= min(limit, _READ_AHEAD):
+            return self.chunks.pop()  # all of it came at once, and nothing waits for its being read
         parts = []
         size = 0
         while data := await self.read(idle_timeout):

@@ -40,15 +40,21 @@ class Pool:
         else:
             connection.abort("close", "not the pinned peer")
 
-    async def acquire(self) -> Connection:
-        """A free connection, within the time that connecting may take; who waits for one gets it in turn. Raises: ChannelRefused, UpstreamError."""
-        if self._closed:
-            raise UpstreamError("connect", SESSION_ENDED)
+    def take(self) -> Connection | None:
+        """A free connection that is open already; None where `acquire` would have to wait."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
                 self._busy.add(connection)
                 return connection
+        return None
+
+    async def acquire(self) -> Connection:
+        """A free connection, within the time that connecting may take; who waits for one gets it in turn. Raises: ChannelRefused, UpstreamError."""
+        if self._closed:
+            raise UpstreamError("connect", SESSION_ENDED)
+        if (free := self.take()) is not None:
+            return free
         if len(self._busy) + self._opening < self._size:
             self._opening += 1
             return await self._open()

@@ -1,12 +1,13 @@
 """What the inside asks of the outside. Contracts (atomicity, errors, concurrency) stand above each Protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from ollm.traffic.charges import Charge
 from ollm.values.ledger import Entry, Intent
-from ollm.values.standing import Credential
+from ollm.values.standing import Credential, Place
 
 
 class Clock(Protocol):
@@ -48,9 +49,25 @@ class Ledger(Protocol):
     async def find(self, request_id: str) -> Entry | None: ...
 
 
-# `lookup` is synchronous and touches memory only; changes by other processes are seen within one second.
+# `lookup` is synchronous and touches memory only; changes by other processes are seen within one second. While it is `blind`, nothing could be
+# read for some seconds: nobody is found then, which says nothing of who was found before.
 class Keys(Protocol):
+    @property
+    def blind(self) -> bool: ...
+
     def lookup(self, key_id: str) -> Credential | None: ...
+
+
+# What the ledger says was spent by requests of `scope` (an id of an organisation, a project or a key) that began from `start_ms` to before
+# `end_ms` (Unix milliseconds, full hours): micro-units of currency. Never asked on a request's path but once for a window. Raises StoreError.
+class Spending(Protocol):
+    async def spent(self, scope: str, start_ms: int, end_ms: int) -> int: ...
+
+
+# `place` is synchronous and touches memory only, as `Keys.lookup` does. None for a project that is unknown, archived, or of an organisation
+# that is.
+class Projects(Protocol):
+    def place(self, project_id: str) -> Place | None: ...
 
 
 # Sessions are immutable: storing the same id twice is no error and changes nothing.
@@ -84,3 +101,71 @@ class Quote(msgspec.Struct, frozen=True):
 # Raises UpstreamError when the service can't be reached or answers nonsense.
 class QuoteSource(Protocol):
     async def quote(self, report_data: bytes) -> Quote: ...
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What one request asks of the counters. `request_id` is minted by us: letters, digits, `_` and `-`, at most 64."""
+
+    request_id: str
+    owner: str  # the worker that answers for it, named likewise
+    charges: tuple[Charge, ...]  # no counter twice
+    note: bytes = b""  # at most 512 bytes that whoever settles an orphan wants to know
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """All charges fitted. `values` are what their counters hold now, in the same order."""
+
+    values: tuple[int, ...]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Nothing was charged: `index` is the first charge that didn't fit; `values` are what the counters held."""
+
+    index: int
+    values: tuple[int, ...]
+
+
+class Unloaded(msgspec.Struct, frozen=True):
+    """Nothing was charged: these counters of money were not loaded from the ledger yet. Call `load`, then ask again."""
+
+    charges: tuple[Charge, ...]
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One counter: `value` is all that counts against the limit, `reserved` the part of it that is not settled yet."""
+
+    value: int
+    reserved: int
+
+
+# Counters of limits and budgets. Each call is one atomic step over all of its charges, whoever else calls: all or none.
+#
+# reserve   takes the amounts where every counter stays within its limit, and says the values. A request id that is reserved, or settled,
+#           is answered `Granted` again and charged nothing; one that was released can't be reserved any more. A counter of money has to be
+#           loaded once: an empty store must not look like an unspent budget.
+# settle    gives back what was reserved and charges `actuals` (the same charges, other amounts), once for each request id. `ended_ms` is when
+#           the request ended by its entry in the ledger; the entry is there before. A reservation that is unknown, because the store lost
+#           it, is charged the actuals, except for money that was, or will be, loaded with that entry in it.
+# release   gives back what was reserved, and charges nothing: the request never left. Once, too.
+# renew     says that `owner` lives; `lease_seconds` after the last renew or reserve its reservations are orphans.
+# orphans   are reservations without a living owner, for the caller to settle. Several callers may be told of the same ones.
+# read      says what counters hold; those without a value hold 0.
+# load      adds what the ledger says was spent (sums of entries that had ended by `as_of_ms`), to each counter that wasn't loaded before.
+#
+# Amounts are integers in 0 … 10^18, sums end at 2^63 - 1. Windows are the caller's (`now_ms`, Unix milliseconds); leases and forgetting run
+# on a clock of the counters' own, so that a clock that jumps loses nothing. Raises: CountersAway when the store can't be reached in time; what
+# a reserve may have taken there is given back, and its id is of no use any more. StoreError for a request id that was released.
+class Counters(Protocol):
+    async def reserve(self, asked: Asked, now_ms: int) -> Granted | Refused | Unloaded: ...
+
+    async def settle(self, request_id: str, actuals: Sequence[Charge], ended_ms: int) -> None: ...
+
+    async def release(self, request_id: str) -> None: ...
+
+    async def renew(self, owner: str) -> None: ...
+
+    async def orphans(self) -> Sequence[Asked]: ...
+
+    async def read(self, names: Sequence[str]) -> Sequence[Reading]: ...
+
+    async def load(self, spent: Sequence[Charge], as_of_ms: int) -> None: ...

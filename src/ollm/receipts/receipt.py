@@ -10,6 +10,7 @@ bytes (a property test holds them together). Of the names, `workload_keyset_dige
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import msgspec
@@ -32,6 +33,8 @@ CONFIG = "ollm.config"
 EXECUTION = "ollm.execution"
 SIGNED = "ollm.response_signature"
 TRANSLATED = "ollm.translated"
+RULED = "ollm.rule"
+EXEMPTED = "ollm.exception"
 
 # Steps of verify_receipt in their order, and what each proves. Names are stable: WireError.reason begins with one.
 STEPS = {
@@ -46,6 +49,7 @@ STEPS = {
 }
 
 Event = dict[str, str | bool | int | None]  # flat (ACI §7.3)
+_values = dict.values
 
 _FLAT = {str, bool, int, type(None)}
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3
@@ -82,9 +86,24 @@ def sealed(body_hash: Sha256) -> Event:
     return {"body_hash": body_hash, "type": SEALED}
 
 
-def policy(config_digest: Sha256) -> Event:
-    """The configuration, with its trust anchors and policies, that decided about this request."""
-    return {"config_digest": config_digest, "type": CONFIG}
+def policy(config_digest: Sha256, rules: str = "", rules_digest: Sha256 | None = None) -> Event:
+    """The configuration, with its trust anchors and policies, that decided about this request, and which of its rules stood above it.
+
+    `rules`: names of their tables with commas between them; the digest is of these tables.
+    """
+    if rules_digest is None:
+        return {"config_digest": config_digest, "type": CONFIG}
+    return {"config_digest": config_digest, "rules": rules, "rules_digest": rules_digest, "type": CONFIG}
+
+
+def ruled(rule: str, action: str, side: str) -> Event:
+    """A rule about texts acted on the request or the answer: `rule` is TABLE/NAME, `action` mask or block. Never what it found."""
+    return {"action": action, "on": side, "rule": rule, "type": RULED}
+
+
+def exempted(name: str, lifted: str, until: int) -> Event:
+    """A configured exception stood above this request: `lifted` is the level or the rule, `until` Unix seconds."""
+    return {"lifted": lifted, "name": name, "type": EXEMPTED, "until": until}
 
 
 def execution(level: str) -> Event:
@@ -139,8 +158,7 @@ def issue(
 
     Raises: WireError for a value that has no canonical form.
     """
-    for event in events:
-        _check_flat(event)
+    _check_flat(events)
     if len(keyset_digest) != _DIGEST_LENGTH:
         raise WireError("the keyset digest is not a named SHA-256")
     document = {
@@ -163,11 +181,12 @@ def issue(
     return b'%b,"signature":"%b"%b' % (unsigned[:-_TAIL], signature, unsigned[-_TAIL:])
 
 
-def _check_flat(event: Event) -> None:
-    types = set(map(type, event.values()))  # sets, because this runs for each event of each request
-    if not "".join(event).isascii():
+def _check_flat(events: Sequence[Event]) -> None:
+    values = list(chain.from_iterable(map(_values, events)))
+    types = set(map(type, values))  # one set for all, because this runs for each request
+    if not "".join(chain.from_iterable(events)).isascii():
         raise WireError("an event's member name is not ASCII")
-    if not types <= _FLAT or (int in types and any(type(value) is int and abs(value) > _SAFE_INTEGER for value in event.values())):
+    if not types <= _FLAT or (int in types and any(type(value) is int and abs(value) > _SAFE_INTEGER for value in values)):
         raise WireError("an event's value must be a string, an integer below 2^53, a boolean or null")
 
 

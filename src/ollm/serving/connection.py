@@ -13,7 +13,6 @@ looks at all connections (`sweep`), so that no request pays for arming timers.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import httptools
@@ -21,34 +20,13 @@ import httptools
 from ollm.serving import framing
 from ollm.serving.exchange import HIGH_WATER, HttpExchange
 from ollm.serving.framing import Refusal
-from ollm.serving.http import Application, Header
-from ollm.serving.limits import Limits
+from ollm.serving.http import Header
+from ollm.serving.plain_request import plain_request
+from ollm.serving.shared import Shared
 
 _IDLE, _HEAD, _BODY, _DISCARD = range(4)
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _LAST_BYTES = 16 * 1024  # what a closing connection must have got rid of in each write_stall_seconds
-
-
-class Shared:
-    """What all connections of one server share."""
-
-    def __init__(self, app: Application, loop: asyncio.AbstractEventLoop, limits: Limits, headers: Callable[[], Sequence[Header]]) -> None:
-        self.app = app
-        self.loop = loop
-        self.limits = limits
-        self.headers = headers
-        self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.draining = False
-        self.quiet = asyncio.Event()
-
-    def task_done(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        self.note_quiet()
-
-    def note_quiet(self) -> None:
-        if self.draining and not self.connections and not self.tasks:
-            self.quiet.set()
 
 
 class _Stop(Exception):
@@ -127,6 +105,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._phase == _DISCARD:
             return
+        if self._phase == _IDLE and self._running is None and self._take(data):
+            return
         self._moved = False
         self._size = len(data)
         try:
@@ -141,6 +121,23 @@ class Connection(asyncio.Protocol):
             self._stuck += self._size
             if self._stuck > self._limits.header_bytes:
                 self._refuse(framing.LARGE_HEADERS if self._phase == _HEAD else framing.BAD_REQUEST)
+
+    def _take(self, data: bytes) -> bool:
+        """Whether `data` was one plain request; it is being answered then."""
+        plain = plain_request(data, self._limits)
+        if plain is None:
+            return False
+        scope = self._peers.copy()
+        if framing.read_target(plain.target, self._limits.target_bytes, scope) is not None:
+            return False
+        scope["method"] = plain.method
+        scope["headers"] = plain.headers
+        exchange = HttpExchange(self, scope, keep_alive=not self._shared.draining, awaits_continue=False)
+        exchange.hold(plain.body)
+        self._fresh = False
+        self._since = self._loop.time()
+        self._start(exchange)
+        return True
 
     # Parser callbacks
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ollm.serving.framing import FAILED, STATUS_LINES, STOPPING
-from ollm.serving.http import Application, Message
+from ollm.serving.http import Application, Header, Message
 
 if TYPE_CHECKING:
     from ollm.serving.connection import Connection
@@ -15,6 +15,10 @@ log = logging.getLogger("ollm.serving")
 
 HIGH_WATER = 64 * 1024  # bytes held for an application or a client that does not read
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+WHOLE = "ollm.respond"  # extension: a message of this type is a whole answer, start and body in one
+_NONE: dict[str, Any] = {}
+_FRAMING = frozenset((b"connection", b"transfer-encoding"))  # headers of an answer that the server itself must look at
+_line = b": ".join
 
 
 class Disconnect:
@@ -74,7 +78,7 @@ class HttpExchange:
         self._connection = connection
         self.scope = scope
         self.disconnect = Disconnect()
-        scope["extensions"] = {"ollm.disconnect": self.disconnect}
+        scope["extensions"] = {"ollm.disconnect": self.disconnect, WHOLE: _NONE}
         self.keep_alive = keep_alive
         self._awaits_continue = awaits_continue
         self._body: list[bytes] = []
@@ -103,6 +107,12 @@ class HttpExchange:
             if not self.complete and not self.disconnect.lost:
                 self._connection.fail(self, unanswered)
             self.disconnect.clear()
+
+    def hold(self, body: bytes) -> None:
+        """All of the request's body, before anybody asked for it."""
+        self._body = [body]
+        self.buffered = len(body)
+        self.more_body = False
 
     def feed(self, data: bytes) -> None:
         self._body.append(data)
@@ -152,41 +162,36 @@ class HttpExchange:
             await connection.writable()
         if self.disconnect.lost:
             return
-        if message["type"] == "http.response.body" and self._head is not None and not self.complete:
+        kind = message["type"]
+        if kind == "http.response.body" and self._head is not None and not self.complete:
             self._send_body(message.get("body", b""), message.get("more_body", False))
-        elif message["type"] == "http.response.start" and self._head is None:
-            self._send_head(message["status"], message.get("headers", ()))
+        elif kind == WHOLE and self._head is None:
+            self._send_head(message["status"], message["headers"])
+            self._send_body(message["body"], False)
+        elif kind == "http.response.start" and self._head is None:
+            self._send_head(message["status"], list(message.get("headers", ())))
         else:
             raise RuntimeError("ASGI message out of order")
 
-    def _send_head(self, status: int, headers: Any) -> None:
-        parts = [STATUS_LINES[status]]
-        lines = 2  # of the whole head: the status line and the empty one
-        length = None
-        for name, value in headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                self.keep_alive = self.keep_alive and value.lower() != b"close"
-                continue
-            elif name == b"transfer-encoding":
-                continue  # ours to say
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
+    def _send_head(self, status: int, headers: Sequence[Header]) -> None:
+        fields = dict(headers)
+        if not _FRAMING.isdisjoint(fields):
+            self.keep_alive = self.keep_alive and not any(name == b"connection" and value.lower() == b"close" for name, value in headers)
+            headers = [(name, value) for name, value in headers if name not in _FRAMING]  # ours to say
+        lines = list(map(_line, headers))
         if self.more_body:  # the rest of the request would have to be read first, and may be endless
             self.keep_alive = False
         if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-            lines += 1
+            lines.append(b"connection: close")
         bodiless = status in (204, 304) or self.scope["method"] == "HEAD"
+        length = fields.get(b"content-length")
         if length is None and not bodiless:
             self._chunked = True
-            parts.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
-        self._left = 0 if bodiless else length or 0
-        parts.append(b"\r\n")
-        head = b"".join(parts)
-        if not head.count(b"\r") == head.count(b"\n") == lines:
+            lines.append(b"transfer-encoding: chunked")
+        self._left = 0 if bodiless or length is None else int(length)
+        lines.append(b"\r\n")
+        head = STATUS_LINES[status] + b"\r\n".join(lines)
+        if not head.count(b"\r") == head.count(b"\n") == len(lines) + 1:  # the status line, and the empty one
             raise RuntimeError("line break in a response header")
         self._head = head
 

@@ -47,7 +47,7 @@ class Refusal:
 
 
 BAD_REQUEST = Refusal(400, "bad_http_request", "The request is not valid HTTP/1.1.")
-BAD_HOST = Refusal(400, "bad_host", "Exactly one valid Host header is required.")
+BADHOST = Refusal(400, "bad_host", "Exactly one valid Host header is required.")
 BAD_TARGET = Refusal(400, "bad_request_target", "The request target must be a path.")
 BAD_UPGRADE = Refusal(400, "upgrade_not_supported", "No other protocol is spoken here; send the request without Upgrade.")
 BAD_METHOD = Refusal(501, "method_not_implemented", "This method is not implemented.")
@@ -66,7 +66,7 @@ STOPPING = Refusal(503, "shutting_down", "The server is shutting down.", type="a
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 FRAMING_HEADERS = frozenset((b"host", b"transfer-encoding", b"expect"))
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 def check_request(version: str, method: bytes, *, host_seen: bool, upgrade: bool) -> Refusal | None:
@@ -76,14 +76,14 @@ def check_request(version: str, method: bytes, *, host_seen: bool, upgrade: bool
     if method not in METHODS:
         return BAD_METHOD
     if not host_seen:
-        return BAD_HOST
+        return BADHOST
     return BAD_UPGRADE if upgrade else None
 
 
 def check_framing_header(name: bytes, value: bytes, host_seen: bool) -> Refusal | None:
     """Judge one header of `FRAMING_HEADERS` (`name` in lowercase); None: it stands."""
     if name == b"host":
-        return None if not host_seen and _HOST.fullmatch(value) else BAD_HOST
+        return None if not host_seen and HOST.fullmatch(value) else BADHOST
     if name == b"transfer-encoding":
         return None if value.lower() == b"chunked" else BAD_TRANSFER
     return None if value.lower() == b"100-continue" else BAD_EXPECT

@@ -20,19 +20,19 @@ _MAX_QUERY_FIELDS = 32
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The value of the header `name` (lowercase), or None when it is absent or stands there more than once."""
-    found = None
-    for key, value in scope["headers"]:
-        if key == name:
-            if found is not None:
-                return None
-            found = value
-    return found
+    found = [value for key, value in scope["headers"] if key == name]
+    return found[0] if len(found) == 1 else None
 
 
 def bearer(scope: Scope) -> str | None:
     """The token of `Authorization: Bearer` (RFC 6750 §2.1), or None when there is none or more than one."""
     value = header(scope, b"authorization")
-    if value is None or value[:7].lower() != b"bearer ":
+    return bearer_of(value) if value is not None else None
+
+
+def bearer_of(value: bytes) -> str | None:
+    """The token in the value of one `Authorization` header; None when there is none."""
+    if value[:7].lower() != b"bearer ":
         return None
     token = value[7:].strip()
     return token.decode() if token and token.isascii() else None
@@ -59,13 +59,10 @@ async def read_body(scope: Scope, receive: Receive, limit: int, came: Callable[[
     Raises: ApiError 413 as soon as it is known to be too large, before it is read if it says so; 415 for a compressed body,
     whose real size shows only when it is too late; 400 when the client leaves before its end.
     """
-    length = None
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = int(value)
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise ApiError(415, "invalid_request_error", "unsupported_content_encoding", "Send the body without Content-Encoding.")
-    if length is not None and length > limit:
+    fields = dict(scope["headers"])
+    if b"content-encoding" in fields and any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
+        raise ApiError(415, "invalid_request_error", "unsupported_content_encoding", "Send the body without Content-Encoding.")
+    if int(fields.get(b"content-length", 0)) > limit:
         raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):

@@ -1,12 +1,12 @@
 """Intents: an append-only text file that survives kill -9, beside the database.
 
-    ollm-intents 2 4be1…<installation id>
-    5c0d…<request id> abcdefgh234567ab proj_default small enclave-1 tee 9f86…<session id> 1700000000000 1a2b3c4d
+    ollm-intents 3 4be1…<installation id>
+    5c0d…<request id> abcdefgh234567ab proj_default small enclave-1 tee 9f86…<session id> 1700000000000 250 1a2b3c4d
 
 One line per request that may have reached a provider: request, key, project, model, upstream, level, session ("-" if none), start
-in Unix milliseconds, CRC-32 of what stands before it. A line is one write(2): it is in the page cache, which outlives the
-process, before the request goes on. Nothing is ever struck out: a request that has a row in the ledger is done. When the
-file has grown, the lines of requests under way are carried over to a new one, which takes its place by rename.
+in Unix milliseconds, micro-units reserved for it ("-" if none), CRC-32 of what stands before it. A line is one write(2): it is in the
+page cache, which outlives the process, before the request goes on. Nothing is ever struck out: a request that has a row in the ledger
+is done. When the file has grown, the lines of requests under way are carried over to a new one, which takes its place by rename.
 
 Why not a table: an insert and a delete with their commit cost 18 to 48 µs of CPU in SQLite, by batch size; a line costs 3.
 """
@@ -25,10 +25,11 @@ ROTATE_BYTES = 4 * 1024 * 1024  # about 20,000 requests: read back in some 50 ms
 
 _NAME = r"[A-Za-z0-9._/:@+-]"
 _ROUTE = rf"([a-z0-9]{{1,32}}) ([a-z0-9_]{{1,32}}) ({_NAME}{{1,128}}) ({_NAME}{{1,128}}) (tee|zdr|simulated) (-|[0-9a-f]{{64}})"
-_BODY = re.compile(rf"([0-9a-f]{{32}}) {_ROUTE} ([0-9]{{1,15}})", re.ASCII)
+_BODY = re.compile(rf"([0-9a-f]{{32}}) {_ROUTE} ([0-9]{{1,15}}) (-|[0-9]{{1,18}})", re.ASCII)
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MAX_MS = 10**15
+_MAX_MICRO = 10**18
 _MAX_ROUTES = 4096
 _FOREIGN = "an intent holds what is neither an id of ours nor a name from the configuration"
 _Route = tuple[str, str, str, str, str, str | None]
@@ -41,7 +42,7 @@ class Journal:
         """Open or make the file at `path`. Raises: StoreError when it belongs to another installation."""
         private_file(path)
         self._path = path
-        self._head = f"ollm-intents 2 {installation_id}\n".encode()
+        self._head = f"ollm-intents 3 {installation_id}\n".encode()
         self._lines: dict[str, bytes] = {}
         self._routes: dict[_Route, str] = {}
         found = path.read_bytes()
@@ -66,9 +67,12 @@ class Journal:
         if words is None:
             words = self._judged(route)
         started = intent.started_ms
+        reserved = intent.reserved_micro
         if _ID.fullmatch(intent.request_id) is None or type(started) is not int or not 0 <= started < _MAX_MS:
             raise StoreError(_FOREIGN)
-        encoded = f"{intent.request_id} {words} {started}".encode()
+        if reserved is not None and (type(reserved) is not int or not 0 <= reserved < _MAX_MICRO):
+            raise StoreError(_FOREIGN)
+        encoded = f"{intent.request_id} {words} {started} {'-' if reserved is None else reserved}".encode()
         line = b"%b %08x\n" % (encoded, zlib.crc32(encoded))
         self._append(line)
         self._lines[intent.request_id] = line
@@ -77,7 +81,7 @@ class Journal:
         """The middle of a line, judged once for each caller and session. Raises: StoreError."""
         key_id, project, model, upstream, level, session_id = route
         words = f"{key_id} {project} {model} {upstream} {level} {session_id or '-'}"
-        if _BODY.fullmatch(f"{'0' * 32} {words} 0") is None:
+        if _BODY.fullmatch(f"{'0' * 32} {words} 0 -") is None:
             raise StoreError(_FOREIGN)
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
@@ -138,6 +142,7 @@ class Journal:
 
 
 def _intent(match: re.Match[str]) -> Intent:
-    request_id, key_id, project, model, upstream, level, session_id, started_ms = match.groups()
+    request_id, key_id, project, model, upstream, level, session_id, started_ms, reserved = match.groups()
     session = None if session_id == "-" else session_id
-    return Intent(request_id, key_id, model, upstream, level, session, int(started_ms), project)
+    held = None if reserved == "-" else int(reserved)
+    return Intent(request_id, key_id, model, upstream, level, session, int(started_ms), project, held)

@@ -6,42 +6,88 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DatabaseError
 
-from ollm.errors import StoreError
+from ollm.errors import NoSuchSubject, StoreError
+from ollm.store.changes import Changes, local_actor
 from ollm.store.database import store_error, writing
 from ollm.store.keys import RANDOM_BYTES, NewKey, mint_key
-from ollm.store.schema import api_keys
-from ollm.store.subjects import TABLES, Subject, authenticated, columns_of, is_authentic, subject_of
+from ollm.store.subjects import TABLES, Subject, is_authentic, subject_of
 from ollm.values.identity import Organisation, Project, Role, ServiceAccount, User
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from ollm.values.standing import Credential, Standing, standing_of
+from ollm.values.standing import Credential, Place, Standing, standing_of
 
 POLL_SECONDS = 0.5  # a key that another process revokes stops within a second (design §3)
-MAX_MISSES = 10  # polls in a row that may fail before nothing is admitted: what can't be checked isn't trusted
+ANSWER_SECONDS = 0.5  # for one poll
+
+
+class Watch(Protocol):
+    """Reads the counter of changes, within so many seconds. Raises: StoreError.
+
+    So many `misses` in a row, and nothing is admitted any more: what can't be checked isn't trusted.
+    """
+
+    misses: int
+
+    async def generation(self, seconds: float) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class FileWatch:
+    """The counter in an SQLite database, on a connection of its own, used on the event loop: reading a row of a WAL database waits for nobody."""
+
+    misses = 10
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+    async def generation(self, seconds: float) -> int:
+        try:
+            (generation,) = self._connection.execute("SELECT key_generation FROM installation").fetchone()
+        except (sqlite3.Error, TypeError):
+            raise StoreError("reading the counter of changes failed") from None
+        return int(generation)
+
+    async def close(self) -> None:
+        self._connection.close()
 
 
 class SqlKeys:
     """ports.Keys, and the administration of keys. Rows that aren't authentic are absent and listed in `rejected`."""
 
-    def __init__(self, engine: Engine, path: Path, row_key: bytes) -> None:
+    def __init__(self, engine: Engine, watch: Watch, row_key: bytes) -> None:
         self._engine = engine
         self._row_key = row_key
         self._credentials: Mapping[str, Credential] = {}
         self._generation = -1
         self._misses = 0
         self._poller: asyncio.Task[None] | None = None
-        # Of its own, used on the event loop only: reading one row of a WAL database waits for nobody.
-        self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._watch = watch
+        self._projects: Mapping[str, tuple[str, ...]] = {}
+        self._places: Mapping[str, Place] = {}
         self.rejected: tuple[str, ...] = ()
 
     def lookup(self, key_id: str) -> Credential | None:
         return self._credentials.get(key_id)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the database could not be read for so long that nobody is admitted."""
+        return self._misses >= self._watch.misses
+
+    def projects_of(self, org_id: str) -> tuple[str, ...]:
+        """The projects of an organisation, archived ones too."""
+        return self._projects.get(org_id, ())
+
+    def place(self, project_id: str) -> Place | None:
+        """A project and what stands above its callers; None where it, or its organisation, is archived or was never there."""
+        return self._places.get(project_id)
 
     async def start(self) -> None:
         """Read all rows, then watch for changes by other processes. Raises: StoreError."""
@@ -53,7 +99,7 @@ class SqlKeys:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
                 await self._poller
-        self._watch.close()
+        await self._watch.close()
 
     async def create(self, new: NewKey, *, pepper: bytes) -> tuple[str, KeyRow]:
         """A new key: its text, which is not kept, and its row. Raises: StoreError when its name isn't 1-64 plain characters."""
@@ -69,13 +115,13 @@ class SqlKeys:
 
     async def revoke(self, key_id: str, now: int) -> KeyRow:
         """Make the key invalid from `now` on; a second time keeps the first time. Raises: StoreError when there is no such key."""
-        row = await asyncio.to_thread(self._change, key_id, revoked_at=now)
+        row = await asyncio.to_thread(self._change, key_id, now, revoked_at=now)
         await self.refresh()
         return row
 
-    async def expire(self, key_id: str, at: int) -> KeyRow:
+    async def expire(self, key_id: str, at: int, now: int) -> KeyRow:
         """Let the key end at `at` (Unix seconds), or earlier if it already would. Raises: StoreError when there is no such key."""
-        row = await asyncio.to_thread(self._change, key_id, expires_at=at)
+        row = await asyncio.to_thread(self._change, key_id, now, expires_at=at)
         await self.refresh()
         return row
 
@@ -102,6 +148,10 @@ class SqlKeys:
             return kept
 
         above = _Above(authentic(found.organisations), authentic(found.projects), authentic(found.accounts), authentic(found.users))
+        self._projects = {
+            org_id: tuple(project.project_id for project in above.projects.values() if project.org_id == org_id) for org_id in above.organisations
+        }
+        self._places = {name: place for name in above.projects if (place := above.place(name)) is not None}
         known = self._credentials
         keys = {}
         for row in found.keys:
@@ -116,15 +166,15 @@ class SqlKeys:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                (generation,) = self._watch.execute("SELECT key_generation FROM installation").fetchone()
+                generation = await self._watch.generation(ANSWER_SECONDS)
                 if generation != self._generation:
                     self._generation = -1  # also when it went back: someone put an older database in place
                     await self.refresh()
                 self._misses = 0
-            except (sqlite3.Error, StoreError, TypeError):
+            except StoreError:
                 self._misses += 1
-                if self._misses >= MAX_MISSES:
-                    self._credentials, self._generation = {}, -1
+                if self._misses >= self._watch.misses:
+                    self._credentials, self._places, self._generation = {}, {}, -1
 
     def _read(self) -> tuple[int, "_Rows"]:
         try:
@@ -144,27 +194,21 @@ class SqlKeys:
     def _insert(self, row: KeyRow) -> None:
         try:
             with writing(self._engine).begin() as connection:
-                connection.execute(insert(api_keys).values(columns_of(row)))
+                Changes(connection, self._row_key, local_actor(), row.created_at).add(row, "api_key.created")
         except DatabaseError as error:
             raise store_error(error, "storing the key") from None
 
-    def _change(self, key_id: str, *, revoked_at: int | None = None, expires_at: int | None = None) -> KeyRow:
+    def _change(self, key_id: str, now: int, *, revoked_at: int | None = None, expires_at: int | None = None) -> KeyRow:
         try:
             with writing(self._engine).begin() as connection:
-                columns = (api_keys.c[name] for name in KeyRow.__struct_fields__)
-                found = connection.execute(select(*columns).where(api_keys.c.key_id == key_id)).one_or_none()
-                row = None if found is None else subject_of(KeyRow, tuple(found))
-                if row is None or not is_authentic(row, self._row_key):
-                    raise StoreError("there is no such key", "list the keys to see their ids")
-                row = authenticated(
-                    msgspec.structs.replace(row, revoked_at=_earliest(row.revoked_at, revoked_at), expires_at=_earliest(row.expires_at, expires_at)),
-                    self._row_key,
-                )
-                changed = {"revoked_at": row.revoked_at, "expires_at": row.expires_at, "row_mac": row.row_mac}
-                connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(changed))
+                changes = Changes(connection, self._row_key, local_actor(), now)
+                row = changes.one(KeyRow, key_id)
+                if row is None:
+                    raise NoSuchSubject("key")
+                new = msgspec.structs.replace(row, revoked_at=_earliest(row.revoked_at, revoked_at), expires_at=_earliest(row.expires_at, expires_at))
+                return changes.put(row, new, "api_key.updated" if revoked_at is None else "api_key.deleted")
         except DatabaseError as error:
             raise store_error(error, "changing the key") from None
-        return row
 
 
 class _Rows(NamedTuple):
@@ -187,16 +231,23 @@ class _Above(NamedTuple):
 
     def standing(self, row: KeyRow) -> Standing | None:
         """What the key may do; None when its project, its organisation or its owner is gone or was never there."""
-        project = self.projects.get(row.project_id)
-        organisation = self.organisations.get(project.org_id) if project is not None else None
-        if project is None or organisation is None or project.archived_at is not None or organisation.archived_at is not None:
+        place = self.place(row.project_id)
+        if place is None:
             return None
         if row.owner is not None:
             owner = self.accounts.get(row.owner) or self.users.get(row.owner)
             if owner is None or owner.removed_at is not None:
                 return None
-        above = {organisation.org_id: organisation.terms, project.project_id: project.terms, row.key_id: row.terms}
-        return standing_of(row.key_id, Role(row.role), Level(row.require), above, project_id=project.project_id, org_id=organisation.org_id)
+        above = {**place.above, row.key_id: row.terms}
+        return standing_of(row.key_id, Role(row.role), Level(row.require), above, project_id=place.project_id, org_id=place.org_id)
+
+    def place(self, project_id: str) -> Place | None:
+        """The project; None when it, or its organisation, is gone or was never there."""
+        project = self.projects.get(project_id)
+        organisation = self.organisations.get(project.org_id) if project is not None else None
+        if project is None or organisation is None or project.archived_at is not None or organisation.archived_at is not None:
+            return None
+        return Place(project_id, organisation.org_id, {organisation.org_id: organisation.terms, project_id: project.terms})
 
 
 def _all(connection: Connection, kind: type[Subject]) -> list[Subject]:

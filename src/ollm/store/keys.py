@@ -10,6 +10,7 @@ make a key nor widen what it may do.
 
 import base64
 import binascii
+import functools
 import hmac
 import re
 
@@ -20,7 +21,7 @@ from ollm.store.subjects import authenticated
 from ollm.values.identity import DEFAULT_PROJECT, Role
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
-from ollm.values.mac import hmac_sha256
+from ollm.values.mac import MacKey
 from ollm.values.standing import Standing
 from ollm.values.terms import NO_TERMS, Terms
 
@@ -30,6 +31,7 @@ _ID_BYTES = 10
 # The last character of the secret carries 4 bits: the two spare ones must be zero, so that a key has one spelling.
 _KEY = re.compile(rb"sk-ollm-([a-z2-7]{16})-([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_keyed = functools.lru_cache(maxsize=2)(MacKey)  # an installation has one pepper
 _NO_SECRET = bytes(32)
 _NO_MAC = bytes(32)  # no key's HMAC in practice; compared against where there is no row, so that the time is the same
 
@@ -90,10 +92,12 @@ def authenticate(text: str, keys: Keys, pepper: bytes, now: int) -> tuple[Standi
     parsed = parse_key(text)
     key_id, secret = parsed if parsed is not None else ("", _NO_SECRET)
     found = keys.lookup(key_id)
-    genuine = hmac.compare_digest(hmac_sha256(pepper, secret), found.row.mac if found is not None else _NO_MAC)
-    if not genuine or found is None or parsed is None or found.standing is None:
+    genuine = hmac.compare_digest(_peppered(pepper, secret), found.row.mac if found is not None else _NO_MAC)
+    if not genuine or found is None or parsed is None:
         return None
-    row = found.row
-    if row.revoked_at is not None or row.disabled_at is not None or (row.expires_at is not None and row.expires_at <= now):
-        return None
-    return found.standing, secret
+    standing = found.standing_at(now)
+    return None if standing is None else (standing, secret)
+
+
+def _peppered(pepper: bytes, secret: bytes) -> bytes:
+    return _keyed(pepper).digest(secret)

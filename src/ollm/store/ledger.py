@@ -1,20 +1,21 @@
 """ports.Ledger over the intents journal, the writer and the database, and the reports that are read from it."""
 
 import asyncio
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from sqlalchemy import Engine, case, func, select
 from sqlalchemy.exc import DatabaseError
 
 from ollm.errors import StoreError
-from ollm.store.database import store_error
+from ollm.store.database import store_error, total
 from ollm.store.journal import Journal
 from ollm.store.rows import entry_of, lost
 from ollm.store.schema import ledger, ledger_text, names
-from ollm.store.writer import Durability, Writer
 from ollm.values.ledger import Entry, Intent, Status
 from ollm.values.usage import COUNTS
 
@@ -46,30 +47,51 @@ class ModelTotals(msgspec.Struct, frozen=True):
     mismatched: int  # entries whose provider's total isn't the sum of its parts
 
 
+class EntryWriter(Protocol):
+    """`write` returns once the entry is as durable as configured. `check` raises when no request may begin. Both raise StoreError."""
+
+    async def write(self, entry: Entry) -> None: ...
+
+    def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+WriterOf = Callable[[Callable[[str], None]], EntryWriter]  # told who hears of each request whose entry is safe
+
+
 class SqlLedger:
     """The ledger. Opened without `start`, as administration does, it can only be read."""
 
-    def __init__(self, engine: Engine, path: Path, installation_id: str, durability: Durability) -> None:
+    def __init__(self, engine: Engine, installation_id: str, intents: Path, writer: WriterOf) -> None:
         self._engine = engine
-        self._path = path
         self._installation_id = installation_id
-        self._durability = durability
+        self._intents = intents
+        self._writer_of = writer
         self._journal: Journal | None = None
-        self._writer: Writer | None = None
+        self._writer: EntryWriter | None = None
 
     async def start(self) -> None:
         """Begin to write: first, every intent that has no entry becomes a LOST one. Raises: StoreError."""
-        journal = Journal(self._path.with_name(self._path.name + "-intents"), self._installation_id)
-        writer = Writer(self._path, self._durability, journal.settle)
+        journal = Journal(self._intents, self._installation_id)
+        writer = self._writer_of(journal.settle)
         try:
-            if journal.found:
-                await asyncio.gather(*(writer.write(lost(intent)) for intent in journal.found))
-            journal.clear()
+            await _write_lost(writer, journal)
         except StoreError:
             await writer.close()
             journal.close()
             raise
         self._journal, self._writer = journal, writer
+
+    async def adopt(self, intents: Path) -> None:
+        """Settle what another process left behind in its journal, once it is gone: the caller holds its lock. Raises: StoreError."""
+        if self._writer is None:
+            raise _not_writing()
+        journal = Journal(intents, self._installation_id)
+        try:
+            await _write_lost(self._writer, journal)
+        finally:
+            journal.close()
 
     async def close(self) -> None:
         if self._writer is not None and self._journal is not None:
@@ -131,23 +153,29 @@ class SqlLedger:
             select(
                 names.c.name,
                 requests,
-                func.sum(case((ledger.c.status == Status.COMPLETED, 1), else_=0)),
-                *(func.sum(ledger.c[count]) for count in COUNTS),
-                func.coalesce(func.sum(ledger.c.cost_micro), 0),
-                func.sum(case((ledger.c.cost_micro.is_(None) & (used > 0), 1), else_=0)),
-                func.sum(ledger.c.estimated),
-                func.sum(ledger.c.count_mismatch),
+                total(case((ledger.c.status == Status.COMPLETED.value, 1), else_=0)),
+                *(total(ledger.c[count]) for count in COUNTS),
+                total(ledger.c.cost_micro),
+                total(case((ledger.c.cost_micro.is_(None) & (used > 0), 1), else_=0)),
+                total(ledger.c.estimated),
+                total(ledger.c.count_mismatch),
             )
             .select_from(ledger.outerjoin(names, names.c.number == ledger.c.model))
             .where(ledger.c.started_ms >= since_ms)
             .group_by(names.c.name)
-            .order_by(requests.desc(), names.c.name)
+            .order_by(requests.desc(), names.c.name.nulls_first())
         )
         try:
             with self._engine.begin() as connection:
                 return [ModelTotals(*row) for row in connection.execute(query)]
         except DatabaseError as error:
             raise store_error(error, "reading the ledger") from None
+
+
+async def _write_lost(writer: EntryWriter, journal: Journal) -> None:
+    if journal.found:
+        await asyncio.gather(*(writer.write(lost(intent)) for intent in journal.found))
+    journal.clear()
 
 
 def _not_writing() -> StoreError:

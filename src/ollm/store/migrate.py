@@ -7,20 +7,20 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, insert, inspect, select, text
 
 from ollm.errors import StoreError
-from ollm.store.database import writing
+from ollm.store.database import is_postgresql, take_turn, writing
 from ollm.store.schema import installation, organisations, projects
 from ollm.store.subjects import authenticated, columns_of
 from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Organisation, Project
 from ollm.values.terms import NO_TERMS
 
-REVISIONS = ("0002",)  # oldest first; a test holds them equal to migrations/versions
+REVISIONS = ("0002", "0003")  # oldest first; a test holds them equal to migrations/versions
 _UNRELEASED = ("0001",)  # folded into the first of REVISIONS: no release ever wrote it
 _HERE = Path(__file__).parent / "migrations"
 # Alembic's own table, made here so that its text column is bounded like every other.
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS alembic_version (
     version_num TEXT NOT NULL PRIMARY KEY
     CONSTRAINT version_num_is_a_name CHECK (length(version_num) BETWEEN 1 AND 32 AND trim(version_num, '0123456789') = '')
-) STRICT"""
+)"""
 
 
 def prepare(engine: Engine, row_key: bytes, *, expected: str | None = None) -> str:
@@ -55,9 +55,10 @@ def _upgrade(connection: Connection) -> None:
     from alembic import command  # only here: importing Alembic takes longer than most commands do
     from alembic.config import Config
 
+    take_turn(connection, "migrate")
     if _revision(connection) == REVISIONS[-1]:
         return  # another process was faster
-    connection.execute(text(_VERSION_TABLE))
+    connection.execute(text(_VERSION_TABLE if is_postgresql(connection) else _VERSION_TABLE + " STRICT"))
     config = Config()
     config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -65,19 +66,20 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _claim(connection: Connection, row_key: bytes, expected: str | None) -> str:
+    take_turn(connection, "migrate")
     row = connection.execute(select(installation.c.installation_id, installation.c.row_key_check)).one_or_none()
     if row is None:
         if expected is not None:
             raise StoreError("this database is new, but an installation was named", "restore its database, or remove the installation id")
         installation_id = os.urandom(16).hex()
-        connection.execute(
-            insert(installation).values(one=1, installation_id=installation_id, row_key_check=_check(row_key, installation_id), key_generation=0)
-        )
+        check = row_key_check(row_key, installation_id)
+        new = insert(installation).values(one=1, installation_id=installation_id, row_key_check=check, key_generation=0)
+        connection.execute(new.values(ledger_from_ms=0, receipts_from_ms=0))
         _begin(connection, row_key)
         return installation_id
     if expected is not None and row.installation_id != expected:
         raise StoreError("this database belongs to another installation", "name the right file, or the right installation id")
-    if not hmac.compare_digest(row.row_key_check, _check(row_key, row.installation_id)):
+    if not hmac.compare_digest(row.row_key_check, row_key_check(row_key, row.installation_id)):
         raise StoreError("this database was made with another row key", "use that key, or name the right file")
     return str(row.installation_id)
 
@@ -90,5 +92,6 @@ def _begin(connection: Connection, row_key: bytes) -> None:
     connection.execute(insert(projects).values(columns_of(project)))
 
 
-def _check(row_key: bytes, installation_id: str) -> bytes:
+def row_key_check(row_key: bytes, installation_id: str) -> bytes:
+    """What proves that `row_key` is the one of this installation's rows."""
     return hmac.digest(row_key, b"ollm.store.row-key-check.v1\0" + installation_id.encode(), "sha256")

@@ -94,7 +94,7 @@ def lost(intent: Intent) -> Entry:
         streamed=False,
         started_ms=intent.started_ms,
         usage=Usage(estimated=True),
-        cost_micro=None,
+        cost_micro=intent.reserved_micro,
         price_version=None,
         verify_us=0,
         headers_us=0,
@@ -102,4 +102,5 @@ def lost(intent: Intent) -> Entry:
         total_us=0,
         receipt=None,
         project=intent.project,
+        reserved_micro=intent.reserved_micro,
     )

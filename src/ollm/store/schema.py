@@ -7,13 +7,15 @@ SQLite and PostgreSQL share, and unlike GLOB and length() it isn't fooled by NUL
 
 The ledger refers to names (of keys, models, upstreams, sessions …) by number: they are few, and a CHECK is then paid once
 per name instead of once per request (measured: 13 of 23 µs per entry). The view `ledger_text` shows it with its names.
-The ledger is append-only: triggers refuse UPDATE and DELETE. A trigger counts changes of keys, so that every process
-notices them whoever wrote; so it does for whatever stands above a key: projects, organisations, accounts and people.
+The ledger is append-only: triggers refuse UPDATE, and DELETE of what is younger than `installation.ledger_from_ms`. A trigger
+counts changes of keys, so that every process notices them whoever wrote; so it does for whatever stands above a key: projects,
+organisations, accounts and people.
 
-`migrations/` builds these tables; a test holds the two equal.
+`migrations/` builds these tables; a test holds the two equal. On PostgreSQL, ledger and receipts are partitioned by day and keyed by
+request id, and receipts have no number of their entry (`migrations/versions/0002_tables.py`).
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
 from ollm.values.usage import COUNTS, TIERS
 
@@ -78,10 +80,12 @@ def size(column: str, *, smallest: int, largest: int) -> CheckConstraint:
 installation = Table(
     "installation",
     metadata,
-    Column("one", Integer, primary_key=True),  # there is one row
+    Column("one", Integer, primary_key=True, autoincrement=False),  # there is one row
     Column("installation_id", Text, nullable=False),
     Column("row_key_check", LargeBinary, nullable=False),  # proves that the caller's row key is the one of this database
     Column("key_generation", BIGINT, nullable=False),  # grows with each change of keys and of what stands above them
+    Column("ledger_from_ms", BIGINT, nullable=False),  # requests that began before it may be let go; Unix milliseconds
+    Column("receipts_from_ms", BIGINT, nullable=False),
     CheckConstraint("one = 1", name="one_row"),
     chars("installation_id", HEX, shortest=32, longest=32),
     size("row_key_check", smallest=32, largest=32),
@@ -207,11 +211,11 @@ audit = Table(
     metadata,
     Column("entry", BIGINT, primary_key=True, autoincrement=False),  # 1, 2, 3 …
     Column("at", BIGINT, nullable=False),  # Unix seconds
-    Column("actor", Text, nullable=False),  # a key's id, or cli
+    Column("actor", Text, nullable=False),  # a key's id, or local_ and the number of a user of this machine
     Column("action", Text, nullable=False),  # such as api_key.created
     Column("target", Text, nullable=False),  # an id
-    Column("detail", Text, nullable=False),  # changed fields as JSON without spaces
-    Column("digest", LargeBinary, nullable=False),  # SHA-256 over the fields above and the digest of the entry before
+    Column("detail", Text, nullable=False),  # changed fields as JSON without spaces (store/audit.py)
+    Column("digest", LargeBinary, nullable=False),  # over the fields above and the digest of the entry before (values/audit.py)
     Column("row_mac", LargeBinary, nullable=False),
     chars("actor", SUBJECT, longest=32),
     chars("action", WORD, longest=64),
@@ -293,6 +297,47 @@ sessions = Table(
     chars("session_id", HEX, shortest=64, longest=64),
     chars("upstream", NAME, longest=128),
     size("document", smallest=1, largest=MAX_DOCUMENT),
+    sqlite_strict=True,
+)
+
+# Sums over requests, by hour and by day of their start. `rolled` says which entries are in them: all up to that number, each once.
+WIDTHS = (3600, 86_400)  # seconds
+NONE = "none"  # stands for a level or a tier that isn't known; 0 for a name: a key of a table has no NULL
+NAMED = ("project", "key", "model", "upstream", "endpoint")
+SUMS = ("requests", "completed", "refused", "client_gone", "failed", *COUNTS, "estimated", "mismatched", "unpriced", "cost_micro")
+LATENCIES = ("verify_us", "headers_us", "first_us", "total_us")
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("width", Integer, primary_key=True, autoincrement=False),
+    Column("start", BIGINT, primary_key=True, autoincrement=False),  # Unix seconds
+    *(Column(name, Integer, primary_key=True, autoincrement=False) for name in NAMED),
+    Column("level", Text, primary_key=True, nullable=False),
+    Column("tier", Text, primary_key=True, nullable=False),
+    *(Column(name, BIGINT, nullable=False) for name in (*SUMS, *LATENCIES, "total_us_max")),
+    CheckConstraint(f"width IN ({', '.join(str(width) for width in WIDTHS)})", name="width_is_known"),
+    one_of("level", (*LEVELS, NONE)),
+    one_of("tier", (*TIERS, NONE)),
+    Index("rollups_by_key", "key", "width", "start"),
+    Index("rollups_by_project", "project", "width", "start"),
+    sqlite_strict=True,
+)
+
+rolled = Table(
+    "rolled",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),  # there is one row
+    Column("entry", BIGINT, nullable=False),
+    CheckConstraint("one = 1", name="one_row"),
+    sqlite_strict=True,
+)
+
+key_uses = Table(
+    "key_uses",
+    metadata,
+    Column("key", Integer, primary_key=True, autoincrement=False),
+    Column("last_ms", BIGINT, nullable=False),  # start of its last request; Unix milliseconds
     sqlite_strict=True,
 )
 

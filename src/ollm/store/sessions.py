@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy import Engine, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
-from ollm.store.database import store_error, writing
+from ollm.store.database import inserting, store_error, writing
 from ollm.store.schema import sessions
 
 
@@ -33,7 +32,7 @@ class SqlSessions:
         row = {"session_id": session_id, "upstream": upstream, "expires_at": expires_at, "document": document}
         try:
             with writing(self._engine).begin() as connection:
-                connection.execute(insert(sessions).values(row).on_conflict_do_nothing(index_elements=["session_id"]))
+                connection.execute(inserting(connection, sessions).values(row).on_conflict_do_nothing(index_elements=["session_id"]))
         except DatabaseError as error:
             raise store_error(error, "storing the session") from None
 

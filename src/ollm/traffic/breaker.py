@@ -52,12 +52,9 @@ class Breaker:
 
     def due_in(self, now: float) -> float:
         """Seconds until a request may be sent; 0.0: now. While a probe is out, nobody knows: as long as it had been open."""
-        match self.state:
-            case State.CLOSED:
-                return 0.0
-            case State.OPEN:
-                return max(0.0, self._until - now)
-        return self._pause
+        if self.state is State.CLOSED:
+            return 0.0
+        return max(0.0, self._until - now) if self.state is State.OPEN else self._pause
 
     def begun(self, now: float) -> bool:
         """A request is about to be sent. True: it is the probe."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from ollm.values.level import Level, strictest
-from ollm.values.usage import Price
+from ollm.values.price import Price
 from ollm.wire.preferences import MaxPrice, Preferences
 
 
@@ -57,4 +57,8 @@ def affordable(most: MaxPrice, price: Price | None) -> bool:
     """Whether `price` is within `most`. One that nobody knows is not, whatever it may be."""
     if price is None:
         return False
-    return (most.prompt is None or price.input <= most.prompt) and (most.completion is None or price.output <= most.completion)
+    return _within(price.input, most.prompt) and _within(price.output, most.completion)
+
+
+def _within(rate: int | None, most: int | None) -> bool:
+    return most is None or (rate is not None and rate <= most)

@@ -29,7 +29,19 @@ from ollm.values.secret import Sealed
 from ollm.wire.catalogue import Form, Rates
 
 # Another OLLM writes prices as integers, private-ai-gateway as OpenRouter does. The list is OpenAI's, with nothing required beside it (ACI §5.1).
-LIST = Source(Form(rates=(Rates("micro", "pricing.input_micro_per_million", "pricing.output_micro_per_million"), PER_TOKEN)), credential=True)
+# Another OLLM's list: each rate by its own name, in millionths.
+_OURS = Rates(
+    "micro",
+    "pricing.input_micro_per_million",
+    "pricing.output_micro_per_million",
+    "pricing.cached_micro_per_million",
+    more=tuple(
+        (name, f"pricing.{name}_micro_per_million")
+        for name in ("cache_write", "cache_write_long", "reasoning", "audio_input", "audio_output", "image_input")
+    ),
+    fees=tuple((name, f"pricing.{name}_micro") for name in ("per_request", "per_image")),
+)
+LIST = Source(Form(rates=(_OURS, PER_TOKEN)), credential=True)
 
 _MAX_REPORT = 4 * 1024 * 1024
 

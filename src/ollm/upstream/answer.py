@@ -37,7 +37,7 @@ class Answer:
 
     __slots__ = (
         "_idle", "_open", "_opener", "_pool", "_response", "_wire", "compressed", "connection", "key", "key_refused", "media_type",
-        "retry_after", "retry_after_ms", "sent_hash", "status", "streamed",
+        "sent_hash", "status", "streamed",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, connection: Connection, response: Response, opener: AnswerOpener | None, *, idle: float, hashed: bool) -> None:
@@ -53,11 +53,10 @@ class Answer:
         self.key = 0  # number of the credential that the request had
         self.key_refused = False  # the machine says that it does not hold the key we sealed to
         self.status = response.status
-        self.media_type = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        headers = response.headers
+        self.media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         self.streamed = self.media_type == b"text/event-stream"
-        self.compressed = response.headers.get(b"content-encoding", b"identity").lower() != b"identity"
-        self.retry_after = response.headers.get(b"retry-after", b"")[:40].decode("latin-1")
-        self.retry_after_ms = response.headers.get(b"retry-after-ms", b"")[:16].decode("latin-1")
+        self.compressed = headers.get(b"content-encoding", b"identity").lower() != b"identity"
 
     async def read(self) -> bytes:
         """Next plaintext, b"" at the end. Raises: UpstreamError for a cut answer, SealError for one that can't be opened."""
@@ -80,6 +79,16 @@ class Answer:
         if self._opener is not None:
             self._opener.finish()
         return b""
+
+    @property
+    def retry_after(self) -> str:
+        """What the header `retry-after` says; "" where there is none."""
+        return self._response.headers.get(b"retry-after", b"")[:40].decode("latin-1")
+
+    @property
+    def retry_after_ms(self) -> str:
+        """What the header `retry-after-ms` says; "" where there is none."""
+        return self._response.headers.get(b"retry-after-ms", b"")[:16].decode("latin-1")
 
     def began(self) -> None:
         """Content came: from here on only silence and the whole of it have a time-out."""

@@ -44,9 +44,9 @@ class Heads:
 
     def post(self, path: str, length: int, content_type: str, extra: Mapping[str, str]) -> bytes:
         """A POST's head, with the key."""
-        named = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
-        lines = self._lines + self._credential()
-        return f"POST {path} HTTP/1.1\r\n".encode() + lines + f"content-type: {content_type}\r\ncontent-length: {length}\r\n{named}\r\n".encode()
+        named = "".join([f"{name}: {value}\r\n" for name, value in extra.items()]) if extra else ""
+        own = f"content-type: {content_type}\r\ncontent-length: {length}\r\n{named}\r\n"
+        return b"POST %b HTTP/1.1\r\n%b%b%b" % (path.encode(), self._lines, self._credential(), own.encode())
 
     def _credential(self) -> bytes:
         return self._authorization + self._key.expose() + b"\r\n" if self._key is not None else b""

@@ -50,7 +50,22 @@ class Catalogue(NamedTuple):
 
 
 ENGINE = Form(serves="id")  # vLLM and its like list what they serve, without prices
-PER_TOKEN = Rates("token", "pricing.prompt", "pricing.completion", "pricing.input_cache_read")  # OpenRouter's form, which others took over
+# OpenRouter's form, which others took over. Its `image` is of one that goes in, its `image_output` nobody says of what: both are passed over.
+PER_TOKEN = Rates(
+    "token",
+    "pricing.prompt",
+    "pricing.completion",
+    "pricing.input_cache_read",
+    more=(
+        ("cache_write", "pricing.input_cache_write"),
+        ("cache_write_long", "pricing.input_cache_write_1h"),
+        ("reasoning", "pricing.internal_reasoning"),
+        ("audio_input", "pricing.audio"),
+        ("audio_output", "pricing.audio_output"),
+        ("image_input", "pricing.image_token"),
+    ),
+    fees=(("per_request", "pricing.request"),),
+)
 
 
 async def fetched(listing: Listing, pool: Pool) -> Catalogue:

@@ -54,18 +54,23 @@ class Fleet:
         self._turn += 1
         return least[self._turn % len(least)]
 
-    async def session(self, timeout: float) -> VerifiedSession:
-        """A valid session: that of the first machine that is verified, where none is held. Raises: Unverified, TimeoutError."""
-        if (session := self.held()) is not None:
+    async def session(self, timeout: float, since: int = 0) -> VerifiedSession:
+        """A valid session that was verified at `since` (Unix seconds) or later: that of the first machine that is verified, where none is held.
+
+        Raises: Unverified, TimeoutError.
+        """
+        if (session := self.held()) is not None and session.established_at >= since:
             return session
+        if fresh := [each for each in self.sessions() if each.established_at >= since]:
+            return min(fresh, key=lambda each: each.in_progress)
         async with asyncio.timeout(timeout):
             if not self._members:
                 await asyncio.shield(self._look())
-            return await self._first(timeout)
+            return await self._first(timeout, since)
 
-    async def _first(self, timeout: float) -> VerifiedSession:
+    async def _first(self, timeout: float, since: int) -> VerifiedSession:
         loop = asyncio.get_running_loop()
-        asked = [loop.create_task(member.session(timeout)) for member in self._members.values()]
+        asked = [loop.create_task(member.session(timeout, since)) for member in self._members.values()]
         problem: BaseException | None = None
         try:
             for next_one in asyncio.as_completed(asked):

@@ -52,7 +52,7 @@ class Held(Protocol):
 
     def sessions(self) -> Sequence[Route]: ...  # all that hold now: of several machines, where the upstream has them
 
-    async def session(self, timeout: float) -> Route: ...
+    async def session(self, timeout: float, since: int = 0) -> Route: ...  # verified at `since` (Unix seconds) or later
 
     def distrust(self, session: Route) -> None: ...
 
@@ -75,7 +75,7 @@ class OpenRoute:
     def sessions(self) -> tuple[UnattestedRoute, ...]:
         return (self._route,)
 
-    async def session(self, timeout: float) -> UnattestedRoute:
+    async def session(self, timeout: float, since: int = 0) -> UnattestedRoute:
         return self._route
 
     def distrust(self, session: Route) -> None:
@@ -121,10 +121,10 @@ class Keeper:
         session = self.held()
         return () if session is None else (session,)
 
-    async def session(self, timeout: float) -> VerifiedSession:
-        """A valid session, verifying now if none is held. Raises: Unverified, TimeoutError."""
+    async def session(self, timeout: float, since: int = 0) -> VerifiedSession:
+        """A valid session that was verified at `since` (Unix seconds) or later, verifying now if none is held. Raises: Unverified, TimeoutError."""
         session = self.held()
-        if session is not None:
+        if session is not None and session.established_at >= since:
             return session
         if self._refusal is not None and self._clock.monotonic() < self._refusal[0]:
             raise Unverified(self._refusal[1].appraisal)  # anew: one exception raised for many requests collects all their frames

@@ -28,7 +28,7 @@ from ollm.values.hexes import Hex32
 from ollm.values.secret import Sealed
 from ollm.wire.catalogue import Form, Rates
 
-_COST = Rates("scaled", "inputCostPerToken", "outputCostPerToken", "cacheReadCostPerToken")
+_COST = Rates("scaled", "inputCostPerToken", "outputCostPerToken", "cacheReadCostPerToken", fees=(("per_image", "costPerImage"),))
 CLOUD_LIST = Source(
     Form(entries="models", id="modelId", serves="modelId", context=("metadata.contextLength",), rates=(_COST,)), "/v1/model/list", page=1000
 )

@@ -43,7 +43,13 @@ RELEASES = "https://api-github-proxy.tinfoil.sh"  # GitHub's API
 DOWNLOADS = "https://github-proxy.tinfoil.sh"  # files of releases
 BUNDLES = "https://gh-attestation-proxy.tinfoil.sh"  # GitHub's attestations API
 
-_PRICES = Rates("million", "pricing.inputTokenPricePer1M", "pricing.outputTokenPricePer1M", "pricing.cachedInputTokenPricePer1M")
+_PRICES = Rates(
+    "million",
+    "pricing.inputTokenPricePer1M",
+    "pricing.outputTokenPricePer1M",
+    "pricing.cachedInputTokenPricePer1M",
+    fees=(("per_request", "pricing.requestPrice"),),
+)
 LIST = Source(Form(context=("context_window", "max_model_len"), rates=(_PRICES,)))
 
 _MAX_REPORT = 4 * 1024 * 1024

@@ -12,7 +12,7 @@ from ollm.values.usage import Usage
 
 class Status(enum.StrEnum):
     COMPLETED = "completed"  # the whole answer was handed to the client
-    CLIENT_GONE = "client_gone"  # the client left first; usage may be an estimate
+    CLIENT_GONE = "client_gone"  # the client left first, or its key ended first (http_status 401); usage may be an estimate
     UPSTREAM_FAILED = "upstream_failed"
     REFUSED = "refused"  # no verified route; nothing of the prompt left
     LOST = "lost"  # the gateway died between intent and completion; found at the next start
@@ -29,6 +29,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     session_id: str | None  # None on a route without attestation
     started_ms: int  # Unix milliseconds
     project: str = DEFAULT_PROJECT  # of the key
+    reserved_micro: int | None = None  # held back from budgets: what the request costs if nobody lives to say what it did; None: nothing was
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

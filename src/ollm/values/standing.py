@@ -42,11 +42,26 @@ class Standing(msgspec.Struct, frozen=True):
         return all(any(found in network for network in allowed) for allowed in self.networks)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A project that isn't archived, and what stands above its callers: id → terms, the organisation's first."""
+
+    project_id: str
+    org_id: str
+    above: Mapping[str, Terms]
+
+
 class Credential(msgspec.Struct, frozen=True):
     """A key's row, and what it may do. `standing` is None where something above it is gone: its project, its owner."""
 
     row: KeyRow
     standing: Standing | None
+
+    def standing_at(self, now: int) -> Standing | None:
+        """What it may do at `now` (Unix seconds); None where it was revoked or disabled, or its time is over, too."""
+        row = self.row
+        if row.revoked_at is not None or row.disabled_at is not None or (row.expires_at is not None and row.expires_at <= now):
+            return None
+        return self.standing
 
 
 def standing_of(key_id: str, role: Role, require: Level, above: Mapping[str, Terms], *, project_id: str, org_id: str) -> Standing:

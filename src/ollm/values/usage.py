@@ -6,12 +6,9 @@
 The sum of all of them is the provider's total. `wire.usage` says how each API's counts become these.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
-
-# Times 2^40 tokens, the most that an answer is believed to have, it still fits the ledger's 64-bit integers.
-Rate = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 # The tier that served an answer, as the answer says: OpenAI's `service_tier` and Anthropic's `usage.service_tier`. No word of a provider's
 # that isn't listed here is kept.
@@ -59,12 +56,3 @@ COMPLETION_BUCKETS = ("output_tokens", "reasoning_tokens", "audio_output_tokens"
 TOKEN_BUCKETS = PROMPT_BUCKETS + COMPLETION_BUCKETS
 UNITS = ("images", "audio_ms", "characters")
 COUNTS = TOKEN_BUCKETS + UNITS
-
-
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Micro-units of currency per million tokens (1 USD per million tokens = 1_000_000)."""
-
-    input: Rate
-    output: Rate
-    cached: Rate | None = None  # None: as input
-    version: str = "config"

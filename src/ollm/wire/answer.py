@@ -3,14 +3,18 @@
 All other members pass through byte for byte, `obfuscation` (OpenAI's padding against traffic analysis) included.
 """
 
+from typing import Any
+
 import msgspec
 
 from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.endpoints import CHAT, Endpoint
 from ollm.wire.errors import status_said, stream_failed
+from ollm.wire.metering import used
 from ollm.wire.rewriting import EventRewriter
 from ollm.wire.sse import Event
+from ollm.wire.usage import chat_usage, tier_of
 
 DONE = b"data: [DONE]\n\n"
 _ERROR = stream_failed(CHAT.dialect)
@@ -53,15 +57,14 @@ def rewrite_whole(body: bytes, endpoint: Endpoint = CHAT, *, id: str, model: str
 
     Raises: WireError when `body` is no JSON object, ErrorAnswer when it is an error object that came with a success status.
     """
-    members = members_of(body)
-    if is_error(members):
+    members: dict[str, Any] = {**members_of(body)}
+    if "error" in members and is_error(members):
         raise ErrorAnswer(status_said(members["error"]))
     if endpoint.named or "id" in members:
-        members["id"] = msgspec.Raw(encode(id))
+        members["id"] = id
     if endpoint.named or "model" in members:
-        members["model"] = msgspec.Raw(encode(model))
-    usage = members.get("usage")
-    return encode(members), endpoint.usage(usage) if usage is not None else None
+        members["model"] = model
+    return encode(members), used(endpoint, members)
 
 
 def answer_id(body: bytes) -> str | None:
@@ -107,13 +110,15 @@ class StreamRewriter(EventRewriter):
         usage = members.get("usage")
         if usage is not None:
             if usage != _NULL:
-                self.usage = CHAT.usage(usage) or self.usage
+                self.tier = tier_of(members.get("service_tier")) or self.tier
+                self.usage = chat_usage(usage, self.tier) or self.usage
                 if not self._include_usage and (choices is None or not bytes(choices).strip(_EMPTY)):
                     return b""
             if not self._include_usage:
                 del members["usage"]
         if self.provider_id is None:
             self.provider_id = text_of(members.get("id"))
+            self.tier = tier_of(members.get("service_tier")) or self.tier
         members["id"] = self._id
         members["model"] = self._model
         return b"data: " + encode(members) + b"\n\n"

@@ -30,6 +30,9 @@ _MILLION = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")  # what the configuration takes for a name: safe in terminals and in TOML
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?")
 _INTEGER = re.compile(r"[0-9]{1,15}")
+# What makes millionths per million tokens of a price per token as each unit has it, and millionths of a price of one thing.
+_PER_TOKEN: dict[Unit, int] = {"token": _MILLION * _MILLION, "scaled": _MILLION * _MILLION, "million": _MILLION, "micro": 1}
+_EACH: dict[Unit, int] = {"token": _MILLION, "scaled": _MILLION, "million": _MILLION, "micro": 1}
 _EXACT = decimal.Context(prec=200)  # more digits than any number that `_DECIMAL` lets through takes
 
 
@@ -40,6 +43,8 @@ class Rates(msgspec.Struct, frozen=True):
     input: str
     output: str
     cached: str = ""
+    more: tuple[tuple[str, str], ...] = ()  # (our name of a rate, its path), per token as the unit says
+    fees: tuple[tuple[str, str], ...] = ()  # per_request or per_image, and the path: of one of them, in the unit's currency
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +66,18 @@ class Offer(msgspec.Struct, frozen=True):
     input: int | None = None
     output: int | None = None
     cached: int | None = None
+    cache_write: int | None = None
+    cache_write_long: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    image_input: int | None = None
+    per_request: int | None = None  # millionths of USD for each
+    per_image: int | None = None
+
+    def rates(self) -> dict[str, int | None]:
+        """What it lists of each rate, by our names."""
+        return {name: getattr(self, name) for name in self.__struct_fields__[3:]}
 
 
 class Page(NamedTuple):
@@ -109,12 +126,17 @@ def _offers(form: Form, entries: list[msgspec.Raw]) -> Iterator[Offer]:
             continue
         rates = next((rates for rates in form.rates if _at(members, rates.input) is not None or _at(members, rates.output) is not None), None)
         contexts = (_integer(_at(members, path), _MAX_CONTEXT) for path in form.context)
-        prices = (None, None, None) if rates is None else tuple(_rate(rates.unit, _at(members, path)) for path in _paths(rates))
-        yield Offer(name, _name(_at(members, form.serves)), next((found for found in contexts if found), None), *prices)
+        prices = {} if rates is None else _prices(rates, members)
+        yield Offer(name, _name(_at(members, form.serves)), next((found for found in contexts if found), None), **prices)
 
 
-def _paths(rates: Rates) -> tuple[str, str, str]:
-    return rates.input, rates.output, rates.cached
+def _prices(rates: Rates, members: _Members) -> dict[str, int | None]:
+    """Of rates beside input, output and cached, 0 says that there is none of its own: OpenRouter writes it where reasoning costs as output."""
+    plain = (("input", rates.input), ("output", rates.output), ("cached", rates.cached))
+    found = {name: _rate(rates.unit, _at(members, path), _PER_TOKEN[rates.unit]) for name, path in plain}
+    own = {name: _rate(rates.unit, _at(members, path), _PER_TOKEN[rates.unit]) for name, path in rates.more}
+    own |= {name: _rate(rates.unit, _at(members, path), _EACH[rates.unit]) for name, path in rates.fees}
+    return found | {name: rate or None for name, rate in own.items()}
 
 
 def _at(members: _Members, path: str) -> msgspec.Raw | None:
@@ -146,21 +168,21 @@ def _integer(value: msgspec.Raw | None, largest: int) -> int | None:
     return int(text) if _INTEGER.fullmatch(text) and int(text) <= largest else None
 
 
-def _rate(unit: Unit, value: msgspec.Raw | None) -> int | None:
+def _rate(unit: Unit, value: msgspec.Raw | None, factor: int) -> int | None:
+    """`value` times `factor`, in whole millionths of the currency."""
     if value is None:
         return None
     if unit == "scaled":
-        return _scaled(value)
+        return _scaled(value, factor)
     text = _string(value)
     if text is None and unit != "token":  # a bare number per token is another form's: which one, nobody says
         text = bytes(value).decode()
     if text is None or not _DECIMAL.fullmatch(text):
         return None
-    factor = {"token": _MILLION * _MILLION, "million": _MILLION, "micro": 1}[unit]
     return _whole(_EXACT.multiply(decimal.Decimal(text), factor))
 
 
-def _scaled(value: msgspec.Raw) -> int | None:
+def _scaled(value: msgspec.Raw, factor: int) -> int | None:
     try:
         members = _members(value)
     except msgspec.MsgspecError:
@@ -168,7 +190,7 @@ def _scaled(value: msgspec.Raw) -> int | None:
     amount, scale = _integer(members.get("amount"), 10**15), _integer(members.get("scale"), 30)
     if amount is None or scale is None or _string(members.get("currency")) not in (None, "USD"):
         return None
-    return _whole(_EXACT.scaleb(decimal.Decimal(amount * _MILLION * _MILLION), -scale))
+    return _whole(_EXACT.scaleb(decimal.Decimal(amount * factor), -scale))
 
 
 def _whole(rate: decimal.Decimal) -> int | None:

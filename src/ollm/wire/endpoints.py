@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from ollm.values.usage import Usage
+from ollm.values.usage import Tier, Usage
 from ollm.wire.rules import NO_RULES, BodyRules
-from ollm.wire.usage import Raw, chat_usage, messages_usage, typed_usage
+from ollm.wire.usage import Raw, chat_usage, images_usage, messages_usage, speech_usage, typed_usage
 
 _ELSEWHERE = "this gateway keeps nothing and has nothing kept: send the whole conversation with each request"
 _BACKGROUND = "an answer that is fetched later would have to be kept until then: ask for it whole or streamed"
@@ -28,7 +28,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = ""  # of the answer's id, which is ours
     named: bool = False  # each answer has id and model; otherwise ours take the place of those that are there
     form: bool = False  # multipart/form-data instead of JSON
-    usage: Callable[[Raw], Usage | None] = typed_usage
+    usage: Callable[[Raw, Tier | None], Usage | None] = typed_usage
     usage_option: bool = False  # stream_options.include_usage exists, and is always asked for
     streams: tuple[str, str] | None = None  # the member, and its value as JSON text, by which a client asks for a stream
     ends: tuple[str, ...] = ()  # types of the event that ends a stream; without any, [DONE] does
@@ -36,6 +36,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     binary: bool = False  # a whole answer is a file
     texts: frozenset[str] = frozenset()  # values of response_format for which an answer is text, not JSON
     rules: BodyRules = NO_RULES
+    pictures: bool = False  # what it makes is pictures, which are counted
+    heard: bool = False  # what goes in is audio, of which a provider may give the duration and no tokens
+    spoken: str = ""  # the member whose text is spoken, character by character
     says: bool = False  # what it answers is text, so that its bytes tell roughly how many tokens it was
     dialect: str = "openai"  # whose error objects its clients read: openai or anthropic
 
@@ -75,6 +78,8 @@ _ALL = (
     Endpoint(
         name="images.generations",
         path="/v1/images/generations",
+        usage=images_usage,
+        pictures=True,
         streams=_STREAM,
         ends=("image_generation.completed",),
         rules=BodyRules(refused_values={"response_format": ("url", _HOSTED)}),
@@ -82,22 +87,33 @@ _ALL = (
     Endpoint(
         name="images.edits",
         path="/v1/images/edits",
+        usage=images_usage,
+        pictures=True,
         form=True,
         streams=_STREAM,
         ends=("image_edit.completed",),
         rules=BodyRules(refused_values={"response_format": ("url", _HOSTED)}),
     ),
-    Endpoint(name="audio.speech", path="/v1/audio/speech", streams=("stream_format", '"sse"'), ends=("speech.audio.done",), binary=True),
+    Endpoint(
+        name="audio.speech",
+        path="/v1/audio/speech",
+        usage=speech_usage,
+        streams=("stream_format", '"sse"'),
+        ends=("speech.audio.done",),
+        binary=True,
+        spoken="input",
+    ),
     Endpoint(
         name="audio.transcriptions",
         path="/v1/audio/transcriptions",
         form=True,
         streams=_STREAM,
         ends=_TRANSCRIPT,
+        heard=True,
         texts=frozenset({"text", "srt", "vtt"}),
         says=True,
     ),
-    Endpoint(name="audio.translations", path="/v1/audio/translations", form=True, texts=frozenset({"text", "srt", "vtt"}), says=True),
+    Endpoint(name="audio.translations", path="/v1/audio/translations", form=True, texts=frozenset({"text", "srt", "vtt"}), heard=True, says=True),
     Endpoint(
         name="messages",
         path="/v1/messages",

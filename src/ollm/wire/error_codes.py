@@ -34,6 +34,30 @@ _REQUEST = {
         "The request shows no key, shows more than one (in `Authorization`, `x-api-key` and `api-key` together), or one that isn't valid now.",
         "Send one key as `Authorization: Bearer sk-ollm-…`. `ollm keys list` says which are valid, `ollm keys create` makes one.",
     ),
+    "key_revoked": ErrorCode(
+        status=401,
+        group="request",
+        where=("inference",),
+        means="the key ended while the request was served, and the request was stopped",
+        cause="The key was revoked, disabled or expired, or its project or its owner was archived. The provider's connection is cut within "
+        "seconds; what was used until then is accounted for. In a stream that has begun, this comes as its last event.",
+        mend="Send the request with a key that is valid.",
+        receipt=True,
+    ),
+    "invalid_receipt_key": _request(
+        400,
+        ("keyed",),
+        "`X-Receipt-Key` is no key, or stands there twice",
+        "A caller with a token sent the header in another form than base64url of 32 bytes without padding.",
+        "Draw 32 random bytes and send them as 43 characters; or leave the header out, and keep the one that the answer brings.",
+    ),
+    "receipt_key_required": _request(
+        400,
+        ("receipt",),
+        "a caller with a token asked for a receipt without its `X-Receipt-Key`",
+        "Tokens change, so receipts of such callers rest under a key of their own, and nobody can open them without it.",
+        "Send the `X-Receipt-Key` of that request, or the one that its answer brought in `x-receipt-key`.",
+    ),
     "unauthorized": _request(
         401,
         ("receipt",),

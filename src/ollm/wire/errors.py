@@ -116,13 +116,14 @@ def status_in(body: msgspec.Raw | bytes) -> int | None:
     return status_said(body)
 
 
-def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai") -> bytes:
+def error_event(message: str, type: str, code: str | None, *, dialect: str = "openai", status: int = 500) -> bytes:
     """The event that SDKs raise on; the stream then ends without its end mark.
 
     OpenAI's look for JSON data with a truthy top-level `error`, Anthropic's for an event of that name.
+    `status` is what it would have been, of which Anthropic's types are made.
     """
     name = b"event: error\n" if dialect == "anthropic" else b""
-    return name + b"data: " + error_body(type, code, message, dialect=dialect) + b"\n\n"
+    return name + b"data: " + error_body(type, code, message, dialect=dialect, status=status) + b"\n\n"
 
 
 def stream_failed(dialect: str) -> bytes:

@@ -57,6 +57,7 @@ class FormRequest(Hidden, frozen=True, eq=False):
     text: bool = False  # the answer is text, not JSON
     preferences: Preferences = NO_PREFERENCES
     include_usage: bool = True
+    characters = 0  # no form is spoken
 
     def __repr__(self) -> str:
         return f"<{self.endpoint.name} request stream={self.stream}>"

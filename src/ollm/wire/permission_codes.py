@@ -7,7 +7,47 @@ def _permission(means: str, cause: str, mend: str) -> ErrorCode:
     return ErrorCode(status=403, group="request", where=("keyed",), means=means, cause=cause, mend=mend)
 
 
+def _limit(status: int, means: str, cause: str, mend: str) -> ErrorCode:
+    return ErrorCode(status=status, group="request", where=("inference",), means=means, cause=cause, mend=mend)
+
+
 PERMISSION = {
+    "request_too_costly": _limit(
+        403,
+        "the request can cost more than one request of its key may",
+        "The terms of the key, its project or its organisation say the most that one request may cost (`max_request_micro`).",
+        "Send less text, fewer media or a smaller `max_tokens`, or have an admin change the terms.",
+    ),
+    "rate_limit_exceeded": _limit(
+        429,
+        "a limit of requests or tokens is reached",
+        "The terms of the key, its project or its organisation limit requests, tokens, or requests at a time. `message` says which.",
+        "Wait for as long as `Retry-After` says; SDKs do so. Without that header the request is larger than the limit by itself: send less.",
+    ),
+    "insufficient_quota": _limit(
+        429,
+        "a budget is used up, or has less left than the request can cost",
+        "What the request can cost at most is held before it is sent. A budget of the key, its project or its organisation has no room for it.",
+        "Wait for the next window of the budget, send a smaller `max_tokens`, or have an admin raise it. `GET /v1/key` tells what is left.",
+    ),
+    "max_tokens_required": _limit(
+        400,
+        "a limit of tokens or money holds, and nobody can tell how long the answer may get",
+        "The model's longest answer isn't configured (`max_output`), and the request doesn't say `max_tokens`.",
+        "Send `max_tokens` (`max_completion_tokens`, `max_output_tokens`), or have the operator set `max_output`.",
+    ),
+    "price_unknown": _limit(
+        403,
+        "a budget holds, and the model has no price",
+        "What isn't priced can't be held against a budget: an unknown price isn't 0.",
+        "Choose a model with a price (`GET /v1/models`), or have the operator set one.",
+    ),
+    "limits_unavailable": _limit(
+        503,
+        "limits and budgets can't be checked now",
+        "The counters that workers share are away, and the configuration says that nothing is served then (`counters.when_away`).",
+        "Try again; `Retry-After` says when. The operator looks at the counters' server.",
+    ),
     "role_not_allowed": _permission(
         "the key's role may not do this",
         "Each route serves some roles: models are called by `member` keys alone, and keys of admins, auditors and viewers read.",
@@ -76,6 +116,26 @@ TRUST = {
         cause="Its evidence was refused, could not be fetched in time, or its key changed between verification and request.",
         mend="Look the check up. `ollm verify provider NAME` repeats the verification and explains it, `GET /v1/models` says when the gateway does. "
         "Never fall back to an endpoint that verifies less.",
+        receipt=True,
+    ),
+    "policy_refused": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="a [rule](rules.md) that stands above the request doesn't allow it; the message names the rule, what was got and what is wanted",
+        cause="A table of `[rules]` that holds for everybody, or that the terms of the key name, forbids the model, endpoint, a parameter, a tool "
+        "or a size, or no route meets what it demands of machines.",
+        mend="Change the request as the message says. `ollm rules explain` says what the rules are; the configuration can make an exception.",
+        receipt=True,
+    ),
+    "policy_blocked": ErrorCode(
+        status=403,
+        group="trust",
+        where=("inference",),
+        means="a [rule about texts](rules.md#texts) blocks a text of the request or of the answer; the message names the rule, never what it found",
+        cause="A detector, or a pattern of the operator's, found a text that must not go in, or must not come out. Of a stream that began, this is "
+        "the `error` event that ends it. A blocked answer was made, and is paid for.",
+        mend="Take it out of the request. `ollm rules test` says where it is, without saying what.",
         receipt=True,
     ),
     "preferences_not_met": ErrorCode(

@@ -29,6 +29,7 @@ MAX_SESSION_IDS = 64
 MAX_NAMES = 64
 REQUIRE = b"x-ollm-require"
 SESSIONS = b"x-ollm-sessions"
+STATED = frozenset((REQUIRE, SESSIONS))  # the headers that `stated` looks for
 
 _MICRO = 1_000_000
 _Members: TypeAlias = dict[str, msgspec.Raw]
@@ -114,7 +115,7 @@ def stated(headers: Iterable[tuple[bytes, bytes]]) -> Preferences:
 
     Raises: WireError for a header that is given twice, or whose value is none.
     """
-    found = [(name, value) for name, value in headers if name in (REQUIRE, SESSIONS)]
+    found = [field for field in headers if field[0] in STATED]
     if not found:
         return NO_PREFERENCES
     values = dict(found)

@@ -38,6 +38,15 @@ class JsonRequest(Hidden, frozen=True, eq=False):
     def __repr__(self) -> str:
         return f"<{self.endpoint.name} request stream={self.stream}>"
 
+    @property
+    def characters(self) -> int:
+        """Of the text that is to be spoken, where the endpoint speaks; as the provider counts them: code points."""
+        raw = self.members.get(self.endpoint.spoken) if self.endpoint.spoken else None
+        try:
+            return len(_name(raw)) if raw is not None else 0
+        except msgspec.MsgspecError:
+            return 0
+
     def forward(self, upstream_model: str) -> bytes:
         """The body to send on: model replaced, our preferences consumed, usage always asked for on a stream where there is a way to ask."""
         members: dict[str, Any] = self.members.copy()
@@ -64,6 +73,8 @@ class InferenceRequest(Protocol):
     def text(self) -> bool: ...
     @property
     def text_bytes(self) -> int: ...  # of what is text in it, for an estimate of its tokens
+    @property
+    def characters(self) -> int: ...  # that are to be spoken
     @property
     def content_type(self) -> str: ...  # of the body that `forward` makes
 

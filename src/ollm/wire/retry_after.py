@@ -9,6 +9,8 @@ _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 def pause_of(seconds_or_date: str, milliseconds: str, now: int) -> float | None:
     """Seconds from `now` (Unix seconds); None where neither says anything that can be read. Milliseconds are the more exact word."""
+    if not (seconds_or_date or milliseconds):
+        return None
     if _NUMBER.fullmatch(milliseconds):
         return min(float(milliseconds) / 1000, _LONGEST)
     if _NUMBER.fullmatch(seconds_or_date):

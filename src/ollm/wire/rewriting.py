@@ -2,13 +2,13 @@
 
 A `Rewriter` sees a stream. `done`: it came to its end. `failed`: the provider sent an error, and the last thing that came out is our own
 error event. `content_events`: pieces of content that were handed out, the estimate of tokens for a stream that was cut.
-`provider_id`: how the provider names the answer.
+`provider_id`: how the provider names the answer. `tier`: the tier that serves it, where the answer says so.
 """
 
 from typing import Protocol
 
 from ollm.errors import WireError, let_go
-from ollm.values.usage import Usage
+from ollm.values.usage import Tier, Usage
 from ollm.wire.sse import Event, EventParser
 
 
@@ -16,6 +16,7 @@ class Rewriter(Protocol):
     """Rewrites one stream. After `ended`, whatever else comes is ignored."""
 
     usage: Usage | None
+    tier: Tier | None
     provider_id: str | None
     content_events: int
     done: bool
@@ -40,6 +41,7 @@ class EventRewriter:
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
+        self.tier: Tier | None = None
         self.provider_id: str | None = None
         self.content_events = 0
         self.done = False

@@ -20,6 +20,7 @@ from ollm.errors import WireError
 MAX_DEPTH = 128  # tool schemas nest some 20 deep
 MAX_DIGITS = 308  # characters of one number; a double's largest exponent, far above any sampling parameter
 MAX_VALUES = 100_000  # members and elements in all: bounds the time that one body can take (about 0.1 s)
+_SPACE = " \t\n\r"  # RFC 8259 §2
 _SMALL = 64 * 1024  # bytes; cannot hold MAX_VALUES, and counting brackets in more costs more than keeping accounts
 _TOKEN = re.compile(rb'[,\[{]|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive, and the closing quote optional: linear on every input
 
@@ -34,7 +35,7 @@ def parse_object(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         text = body.decode()
         # Small, and with too few brackets to nest too deeply, even if none of them stands inside a string: no accounts needed.
-        if len(body) <= _SMALL and not _more_than(MAX_DEPTH, b"{[", body):
+        if len(body) <= _SMALL and len(body.split(b"{", MAX_DEPTH)) + len(body.split(b"[", MAX_DEPTH)) <= MAX_DEPTH:
             _decode(text)
         else:
             _bound_values(body)
@@ -86,7 +87,14 @@ def _constant(text: str) -> None:
     raise WireError("the JSON body has a number that is not finite")
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_members, parse_int=_number, parse_float=_number, parse_constant=_constant).decode
+_value = json.JSONDecoder(object_pairs_hook=_members, parse_int=_number, parse_float=_number, parse_constant=_constant).raw_decode
+
+
+def _decode(text: str) -> None:
+    """As `JSONDecoder.decode`, whose patterns for white space cost more than small bodies. Raises: ValueError."""
+    text = text.strip(_SPACE)
+    if _value(text)[1] != len(text):
+        raise ValueError
 
 
 class _Accountant:

@@ -17,6 +17,7 @@ from ollm.wire.endpoints import Endpoint
 from ollm.wire.errors import STREAM_MESSAGE, status_in, stream_failed
 from ollm.wire.rewriting import EventRewriter
 from ollm.wire.sse import Event
+from ollm.wire.usage import tier_of
 
 _NESTED = ("response", "message")
 _FAILED = encode({"code": "server_error", "message": STREAM_MESSAGE})
@@ -33,6 +34,7 @@ class TypedRewriter(EventRewriter):
         self._begun = False  # a good event came
         self._held = b""  # an event that ends the stream if nothing follows it
         self._first: dict[str, msgspec.Raw] = {}  # Anthropic's usage of the stream's beginning: what its end has takes the place of it
+        self._pictures = 0
         self._partial: Usage | None = None  # what that comes to: until the end its output is a guess
 
     def close(self) -> bytes:
@@ -60,6 +62,9 @@ class TypedRewriter(EventRewriter):
         name = b"event: " + event.name.encode() + b"\n" if event.name else b""
         out = name + b"data: " + encode(members) + b"\n\n"
         if kind in self._endpoint.ends:
+            if self._endpoint.pictures:
+                self._pictures += 1
+                self.usage = msgspec.structs.replace(self.usage or Usage(), images=self._pictures)
             if self._endpoint.nested:
                 self.done = True
                 return out
@@ -79,13 +84,14 @@ class TypedRewriter(EventRewriter):
             self._count(members["usage"])
             self._partial = None
         elif self._partial is not None:
-            output = max(self._partial.output_tokens, self.content_events)
+            output = max(self._partial.completion_tokens, self.content_events) - self._partial.reasoning_tokens
             self.usage = msgspec.structs.replace(self._partial, output_tokens=output, estimated=True)
 
     def _answer(self, raw: msgspec.Raw) -> msgspec.Raw:
         inner = members_of(raw)
         if self.provider_id is None:
             self.provider_id = text_of(inner.get("id"))
+        self.tier = tier_of(inner.get("service_tier")) or self.tier
         if "usage" in inner:
             self._count(inner["usage"])
             self._partial = self.usage if self._endpoint.dialect == "anthropic" else None
@@ -102,4 +108,6 @@ class TypedRewriter(EventRewriter):
         except WireError:
             return
         self._first = merged if self._endpoint.dialect == "anthropic" else {}
-        self.usage = self._endpoint.usage(encode(merged)) or self.usage
+        self.usage = self._endpoint.usage(encode(merged), self.tier) or self.usage
+        if self.usage is not None:
+            self.tier = self.usage.tier or self.tier

@@ -1,12 +1,14 @@
 import json
 
 import msgspec
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ollm.values.usage import Usage
-from ollm.wire.dialects.counts import Counts, from_chat, from_messages, from_responses, to_chat, to_messages, to_responses
+from ollm.values.usage import TOKEN_BUCKETS, Usage
+from ollm.wire.dialects.counts import to_chat, to_messages, to_responses
+from ollm.wire.usage import chat_usage, messages_usage, typed_usage
 
-COUNTS = Counts(Usage(input_tokens=60, cached_tokens=40, output_tokens=30, reasoning_tokens=12), written=10)
+COUNTS = Usage(input_tokens=50, cached_tokens=40, cache_write_tokens=10, output_tokens=18, reasoning_tokens=12)
 CHAT = {
     "prompt_tokens": 100,
     "completion_tokens": 30,
@@ -35,32 +37,34 @@ def raw(value: object) -> msgspec.Raw:
 
 
 def test_each_api_counts_the_same_in_its_own_way() -> None:
-    assert from_chat(raw(CHAT)) == from_responses(raw(RESPONSES)) == from_messages(raw(MESSAGES)) == COUNTS
+    assert chat_usage(raw(CHAT)) == typed_usage(raw(RESPONSES)) == messages_usage(raw(MESSAGES)) == COUNTS
     assert (to_chat(COUNTS), to_responses(COUNTS), to_messages(COUNTS)) == (CHAT, RESPONSES, MESSAGES)
-
-
-def test_plain_counts() -> None:
-    plain = Counts(Usage(input_tokens=2, output_tokens=1))
-    assert from_chat(raw({"prompt_tokens": 2, "completion_tokens": 1, "prompt_tokens_details": None})) == plain
-    assert from_responses(raw({"input_tokens": 2, "output_tokens": 1})) == plain
-    assert from_messages(raw({"input_tokens": 2, "output_tokens": 1, "output_tokens_details": {"thinking_tokens": 0}})) == plain
 
 
 def test_a_message_must_have_counts() -> None:
     assert set(to_messages(None)) == set(MESSAGES) and to_messages(None)["output_tokens"] == 0
 
 
-@pytest.mark.parametrize("bad", [{}, [], "x", {"prompt_tokens": -1}, {"input_tokens": "canary"}, {"input_tokens": 2**50}])
-def test_what_is_no_count_is_none(bad: object) -> None:
-    assert from_chat(raw(bad)) is None and from_responses(raw(bad)) is None and from_messages(raw(bad)) is None
+def test_sound_and_pictures_are_told_where_the_api_has_a_place_for_them() -> None:
+    usage = Usage(input_tokens=1, audio_input_tokens=2, image_input_tokens=3, output_tokens=4, audio_output_tokens=5, image_output_tokens=6)
+    told = to_chat(usage)
+    assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (6, 15, 21)
+    assert told["prompt_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 2, "image_tokens": 3}
+    assert told["completion_tokens_details"] == {"reasoning_tokens": 0, "audio_tokens": 5, "image_tokens": 6}
+    assert chat_usage(raw(told)) == usage
+    assert (to_messages(usage)["input_tokens"], to_responses(usage)["input_tokens"]) == (6, 6)
 
 
-def test_a_broken_detail_does_not_break_the_count() -> None:
-    assert from_chat(raw({"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": {"cache_write_tokens": "x"}})) == Counts(
-        Usage(input_tokens=5, output_tokens=1)
-    )
-    assert from_chat(raw({"prompt_tokens": 5, "prompt_tokens_details": {"cache_write_tokens": 99}})) == Counts(Usage(input_tokens=5), written=5)
-    assert from_messages(raw({"input_tokens": 5, "output_tokens": 3, "output_tokens_details": {"thinking_tokens": 99}})) == Counts(
-        Usage(input_tokens=5, output_tokens=3, reasoning_tokens=3)
-    )
-    assert from_messages(raw({"input_tokens": 5, "output_tokens_details": "x"})) == Counts(Usage(input_tokens=5))
+def test_what_was_written_for_an_hour_is_written() -> None:
+    usage = Usage(input_tokens=1, cache_write_tokens=2, cache_write_long_tokens=3)
+    assert to_messages(usage)["cache_creation_input_tokens"] == 5
+    assert to_chat(usage)["prompt_tokens_details"]["cache_write_tokens"] == 5
+
+
+@given(counts=st.lists(st.integers(0, 10**9), min_size=10, max_size=10))
+def test_what_is_told_adds_up_to_what_was_used(counts: list[int]) -> None:
+    usage = Usage(**dict(zip(TOKEN_BUCKETS, counts, strict=True)))  # type: ignore[arg-type]
+    chat, responses, messages = to_chat(usage), to_responses(usage), to_messages(usage)
+    assert chat["total_tokens"] == responses["total_tokens"] == usage.total_tokens == sum(counts)
+    parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+    assert sum(messages[part] for part in parts) == usage.total_tokens

@@ -19,7 +19,7 @@ from tests.wire.dialects import clients, provider_answers
 from tests.wire.dialects.damage import damaged
 from tests.wire.dialects.provider_answers import ARGUMENTS, CALLS, REASONING, TEXT
 
-USAGE = Usage(input_tokens=60, cached_tokens=40, output_tokens=30, reasoning_tokens=12)
+USAGE = Usage(input_tokens=50, cached_tokens=40, cache_write_tokens=10, output_tokens=18, reasoning_tokens=12)
 IDS = {"chat.completions": "chatcmpl-0f3a", "messages": "msg_0f3a", "responses": "resp_0f3a"}
 ENDS = {"chat.completions": "tool_calls", "messages": "tool_use", "responses": "completed"}
 DIRECTIONS = pytest.mark.parametrize(("asked", "spoken"), sorted(DIALECTS), ids=lambda name: name)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.errors import WireError
-from ollm.wire.dialects.counts import Counts
+from ollm.values.usage import Usage
 from ollm.wire.dialects.order import Brackets, Order
 from ollm.wire.dialects.pieces import CALL, REASONING, TEXT, Began, Block, End, Piece
 
@@ -26,7 +26,7 @@ class Transcript:
     def close(self, block: Block, *, cut: bool) -> bytes:
         return f"</{block.number}{' cut' if cut else ''}>".encode()
 
-    def end(self, end: End, counts: Counts | None) -> bytes:
+    def end(self, end: End, usage: Usage | None) -> bytes:
         return b""
 
     def fail(self) -> bytes:

@@ -44,6 +44,15 @@ _OTHERS = (
         query={"assurance": {"type": "string", "enum": ["tee", "zdr", "simulated"]}, "allow_tee": _FLAG, "allow_zdr": _FLAG},
     ),
     _get("/v1/models/{name}", "retrieveModel", "One model", ("keyed", "query", "model"), "Model", named={"name": {**TEXT, "minLength": 1}}),
+    _get("/v1/key", "showKey", "The key that asks: what it may do, and what is left of its limits and budgets", ("keyed", "stored"), "Key"),
+    _get(
+        "/v1/usage",
+        "showUsage",
+        "What the key has used: requests, tokens and cost in buckets of time",
+        ("keyed", "query", "stored"),
+        "UsagePage",
+        query={"start_time": TEXT, "end_time": TEXT, "bucket_width": {"type": "string", "enum": ["1m", "1h", "1d"]}, "group_by": TEXT},
+    ),
     _get(
         "/v1/aci/attestation",
         "attestGateway",

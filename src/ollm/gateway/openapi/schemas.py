@@ -127,6 +127,14 @@ SCHEMAS: Mapping[str, Schema] = {
     "ModelList": obj(
         {"object": const("list"), "data": array(ref("Model")), "has_more": const(False), "first_id": TEXT_OR_NULL, "last_id": TEXT_OR_NULL}
     ),
+    "Key": obj(
+        {"object": const("key"), "id": TEXT, "role": TEXT, "limits": array(OBJECT), "budgets": array(OBJECT)},
+        more=True,
+        description="What a key may do, and what is left of its limits and budgets.",
+    ),
+    "UsagePage": obj(
+        {"object": const("page"), "data": array(OBJECT), "has_more": {"type": "boolean"}}, more=True, description="Buckets of time with their sums."
+    ),
     "AttestationReport": obj(
         {"api_version": const("aci/1"), "attestation": OBJECT}, more=True, description="ACI/1's report about the gateway itself (ACI §4)."
     ),

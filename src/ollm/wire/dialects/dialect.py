@@ -87,8 +87,8 @@ class Translation(msgspec.Struct, frozen=True):
             msgspec.structs.replace(block, number=number, id=block.id or (frame.derived("call", number) if block.kind == CALL else ""))
             for number, block in enumerate(answer.blocks)
         )
-        answer = Answer(blocks, reasoned(answer.end, any(block.kind == CALL for block in blocks)), answer.counts, answer.created)
-        return self.client.tell(answer, frame), answer.counts.usage if answer.counts is not None else None
+        answer = Answer(blocks, reasoned(answer.end, any(block.kind == CALL for block in blocks)), answer.usage, answer.created)
+        return self.client.tell(answer, frame), answer.usage
 
     def stream(self, *, id: str, model: str, include_usage: bool, members: Mapping[str, msgspec.Raw] = NO_MEMBERS) -> Rewriter:
         """See `Dialect`."""

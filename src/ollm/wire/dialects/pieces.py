@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import Protocol, TypeAlias
 
 from ollm.values.secret import Hidden
-from ollm.wire.dialects.counts import Counts
+from ollm.values.usage import Tier, Usage
 from ollm.wire.sse import Event
 
 TEXT, REASONING, REFUSAL, CALL = "text", "reasoning", "refusal", "call"  # kinds of blocks
@@ -36,13 +36,14 @@ class Answer(Hidden, frozen=True):
 
     blocks: tuple[Block, ...]
     end: End
-    counts: Counts | None
+    usage: Usage | None
     created: int = 0
 
 
 class Began(Hidden, frozen=True):
     created: int = 0
     provider_id: str | None = None
+    tier: Tier | None = None
 
 
 class Piece(Hidden, frozen=True):
@@ -66,7 +67,7 @@ class Ended(Hidden, frozen=True):
 
 
 class Counted(Hidden, frozen=True):
-    counts: Counts | None
+    usage: Usage | None
 
 
 class Failed(Hidden, frozen=True):
@@ -100,7 +101,7 @@ class Teller(Protocol):
 
     def close(self, block: Block, *, cut: bool) -> bytes: ...
 
-    def end(self, end: End, counts: Counts | None) -> bytes: ...
+    def end(self, end: End, usage: Usage | None) -> bytes: ...
 
     def fail(self) -> bytes:
         """An error event in our words, that ends the stream."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from ollm.errors import ErrorAnswer, WireError
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.order import Order
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -36,7 +35,6 @@ class Relay(EventRewriter):
         self._order = Order(teller, mint)
         self._began = False
         self._end: End | None = None
-        self._counts: Counts | None = None
         self._called = False  # whether there was a call: some say "stop" even so
 
     def _rewrite(self, events: list[Event], output: list[bytes]) -> None:
@@ -50,8 +48,7 @@ class Relay(EventRewriter):
         if isinstance(heard, Began):
             return self._begin(heard)
         if isinstance(heard, Counted):
-            self._counts = heard.counts or self._counts
-            self.usage = self._counts.usage if self._counts is not None else None
+            self.usage = heard.usage or self.usage
             return b""
         if isinstance(heard, Ended):
             self._end = heard.end
@@ -71,7 +68,7 @@ class Relay(EventRewriter):
         if self._began:
             return b""
         self._began = True
-        self.provider_id = began.provider_id
+        self.provider_id, self.tier = began.provider_id, began.tier
         return self._teller.begin(began)
 
     def _piece(self, piece: Piece) -> bytes:
@@ -86,7 +83,7 @@ class Relay(EventRewriter):
             raise WireError("the provider's stream ended without a reason")
         self.done = True
         cut = self._end.reason in {LENGTH, FILTERED}
-        return self._order.finish(cut=cut) + self._teller.end(reasoned(self._end, self._called), self._counts)
+        return self._order.finish(cut=cut) + self._teller.end(reasoned(self._end, self._called), self.usage)
 
 
 def reasoned(end: End, called: bool) -> End:

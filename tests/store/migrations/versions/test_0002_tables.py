@@ -21,7 +21,7 @@ async def test_tables_are_those_of_the_schema(store: Store, tmp_path: Path) -> N
     engine.dispose()
     migrated, made = raw(tmp_path), sqlite3.connect(tmp_path / "made.db")
     assert tables(migrated) == tables(made)
-    assert len(tables(made)) == 6
+    assert len(tables(made)) == 15
     migrated.close()
     made.close()
 
@@ -35,13 +35,12 @@ async def test_the_view_has_the_columns_that_reports_read(store: Store, tmp_path
 async def test_every_trigger_is_there(store: Store, tmp_path: Path) -> None:
     database = raw(tmp_path)
     assert sorted(name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")) == [
-        "api_keys_counts_delete",
-        "api_keys_counts_insert",
-        "api_keys_counts_update",
-        "ledger_refuses_delete",
-        "ledger_refuses_update",
-        "names_refuses_update",
-        "receipts_refuses_update",
+        *(f"api_keys_counts_{event}" for event in ("delete", "insert", "update")),
+        *("audit_refuses_delete", "audit_refuses_update", "ledger_refuses_delete", "ledger_refuses_update", "names_refuses_update"),
+        *(f"{table}_counts_{event}" for table in ("organisations", "projects") for event in ("delete", "insert", "update")),
+        *("receipts_refuses_delete", "receipts_refuses_update"),
+        *(f"service_accounts_counts_{event}" for event in ("delete", "insert", "update")),
         "sessions_refuses_update",
+        *(f"users_counts_{event}" for event in ("delete", "insert", "update")),
     ]
     database.close()

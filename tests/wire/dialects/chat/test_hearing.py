@@ -8,7 +8,6 @@ import pytest
 from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
 from ollm.wire.dialects.chat.hearing import ChatHearer, hear
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.pieces import (
     CALL,
     CALLS,
@@ -47,7 +46,7 @@ def heard(*chunks: dict[str, Any] | bytes) -> list[Heard]:
 def test_a_whole_answer() -> None:
     answer = whole({"content": "Hi", "refusal": "no", "reasoning": "hm"}, usage={"prompt_tokens": 2, "completion_tokens": 1})
     assert answer == Answer(
-        (Block(REASONING, "hm"), Block(TEXT, "Hi"), Block(REFUSAL, "no")), End(STOP), Counts(Usage(input_tokens=2, output_tokens=1)), 1700
+        (Block(REASONING, "hm"), Block(TEXT, "Hi"), Block(REFUSAL, "no")), End(STOP), Usage(input_tokens=2, output_tokens=1), 1700
     )
 
 
@@ -115,7 +114,7 @@ def test_a_stream() -> None:
         Piece(TEXT, TEXT, "Hi"),
         Piece(REFUSAL, REFUSAL, "no"),
         Ended(End(LENGTH)),
-        Counted(Counts(Usage(input_tokens=2, output_tokens=1))),
+        Counted(Usage(input_tokens=2, output_tokens=1)),
         Done(),
     ]
 

@@ -6,11 +6,10 @@ from typing import Any
 from ollm.values.usage import Usage
 from ollm.wire.answer import DONE
 from ollm.wire.dialects.chat.telling import ChatTeller, tell
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.frame import Frame
 from ollm.wire.dialects.pieces import CALL, CALLS, FILTERED, LENGTH, REASONING, REFUSAL, STOP, TEXT, Answer, Began, Block, End
 
-COUNTS = Counts(Usage(input_tokens=2, output_tokens=1))
+COUNTS = Usage(input_tokens=2, output_tokens=1)
 
 
 def frame(*, include_usage: bool = False) -> Frame:

@@ -7,7 +7,6 @@ import pytest
 
 from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.messages.hearing import MessagesHearer, hear
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -51,8 +50,8 @@ def test_a_whole_answer() -> None:
         usage={"input_tokens": 2, "output_tokens": 1, "cache_read_input_tokens": None},
     )
     blocks = (Block(REASONING, "hm"), Block(TEXT, "Hi"), Block(CALL, '{"a": 1.0}', "c", "f"))
-    assert answer == Answer(blocks, End(STOP), Counts(Usage(input_tokens=2, output_tokens=1)), 0)
-    assert whole().counts is None
+    assert answer == Answer(blocks, End(STOP), Usage(input_tokens=2, output_tokens=1), 0)
+    assert whole().usage is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_an_input_that_is_no_utf8() -> None:
 
 def test_a_stream() -> None:
     call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
-    usage = Usage(input_tokens=60, cached_tokens=40, output_tokens=1)
+    usage = Usage(input_tokens=50, cached_tokens=40, cache_write_tokens=10, output_tokens=1)
     assert heard(
         message_start(),
         {"type": "ping"},
@@ -113,7 +112,7 @@ def test_a_stream() -> None:
         {"type": "what_may_come"},
     ) == [
         Began(0, "msg_prov"),
-        Counted(Counts(usage, 10)),
+        Counted(usage),
         Piece(0, REASONING, "h"),
         Piece(0, REASONING, "m"),
         Closed(0),
@@ -124,7 +123,7 @@ def test_a_stream() -> None:
         Piece(3, CALL, '{"a":1}'),
         Closed(3),
         Ended(End(CALLS)),
-        Counted(Counts(Usage(input_tokens=60, cached_tokens=40, output_tokens=30, reasoning_tokens=12), 10)),
+        Counted(Usage(input_tokens=50, cached_tokens=40, cache_write_tokens=10, output_tokens=18, reasoning_tokens=12)),
         Done(),
     ]
 

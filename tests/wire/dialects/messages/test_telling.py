@@ -8,12 +8,11 @@ import pytest
 
 from ollm.errors import WireError
 from ollm.values.usage import Usage
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.frame import Frame
 from ollm.wire.dialects.messages.telling import MessagesTeller, tell
 from ollm.wire.dialects.pieces import CALL, CALLS, FILTERED, LENGTH, REASONING, REFUSAL, STOP, TEXT, Answer, Began, Block, End
 
-COUNTS = Counts(Usage(input_tokens=2, output_tokens=1))
+COUNTS = Usage(input_tokens=2, output_tokens=1)
 NONE = {
     "input_tokens": 0,
     "cache_creation_input_tokens": 0,

@@ -7,7 +7,6 @@ import pytest
 
 from ollm.errors import ErrorAnswer, WireError
 from ollm.values.usage import Usage
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.pieces import (
     CALL,
     FILTERED,
@@ -34,7 +33,7 @@ from tests.wire.dialects.provider_answers import ARGUMENTS, CALLS, halves, item_
 from tests.wire.dialects.provider_answers import REASONING as THOUGHT
 from tests.wire.dialects.provider_answers import TEXT as SAID
 
-COUNTS = Counts(Usage(input_tokens=60, cached_tokens=40, output_tokens=30, reasoning_tokens=12), 10)
+COUNTS = Usage(input_tokens=50, cached_tokens=40, cache_write_tokens=10, output_tokens=18, reasoning_tokens=12)
 
 
 def whole(**members: Any) -> Answer:
@@ -53,7 +52,7 @@ def message(*parts: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_whole_answer() -> None:
     calls = [Block(CALL, arguments, id, name) for id, name, arguments in CALLS]
     assert whole() == Answer((Block(REASONING, THOUGHT), Block(TEXT, SAID), *calls), End(STOP), COUNTS, 1700)
-    assert whole(usage=None).counts is None and whole(created_at="x").created == 0
+    assert whole(usage=None).usage is None and whole(created_at="x").created == 0
 
 
 def test_summaries_and_refusals() -> None:

@@ -8,12 +8,11 @@ import pytest
 from openai.types.responses import Response
 
 from ollm.values.usage import Usage
-from ollm.wire.dialects.counts import Counts
 from ollm.wire.dialects.frame import Frame
 from ollm.wire.dialects.pieces import CALL, CALLS, FILTERED, LENGTH, REASONING, REFUSAL, STOP, TEXT, Answer, Began, Block, End
 from ollm.wire.dialects.responses.telling import ResponsesTeller, tell
 
-COUNTS = Counts(Usage(input_tokens=2, output_tokens=1))
+COUNTS = Usage(input_tokens=2, output_tokens=1)
 USAGE = {
     "input_tokens": 2,
     "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

@@ -2,6 +2,11 @@
 
 A revision is frozen once released: it spells everything out and imports nothing of the package. Revision 0001, which had
 fewer counts and no projects, was folded into this one before the first release.
+
+What differs on PostgreSQL stands in functions of that name. There the ledger and the receipts are partitioned by day: a request's id
+begins with its time (12 hexadecimal digits, Unix milliseconds), so that a day is a range of ids, and an id is unique because it is in
+its partition. Numbers of entries are drawn by whoever writes, after its transaction has an id of its own: that order is what
+roll-ups rest on (store/rollups.py).
 """
 
 import sqlalchemy as sa
@@ -24,7 +29,7 @@ _COUNTS = (
 )
 
 _LEDGER_TEXT = """CREATE VIEW ledger_text AS
-SELECT ledger.entry, request_id, keys.name AS key_id, projects.name AS project, endpoints.name AS endpoint, models.name AS model,
+SELECT ledger.entry, ledger.request_id, keys.name AS key_id, projects.name AS project, endpoints.name AS endpoint, models.name AS model,
        upstreams.name AS upstream, level, sessions.name AS session_id, status, http_status, streamed, started_ms,
        input_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, audio_input_tokens, image_input_tokens,
        output_tokens, reasoning_tokens, audio_output_tokens, image_output_tokens, images, audio_ms, characters,
@@ -38,10 +43,25 @@ LEFT JOIN names AS models ON models.number = ledger.model
 LEFT JOIN names AS upstreams ON upstreams.number = ledger.upstream
 LEFT JOIN names AS sessions ON sessions.number = ledger.session
 LEFT JOIN names AS prices ON prices.number = ledger.price
-LEFT JOIN receipts ON receipts.entry = ledger.entry"""
+LEFT JOIN receipts ON """
 _SUBJECT = _ID + "_"
 _TERMS = _NAME + '{}[]",'
 _COUNT = "UPDATE installation SET key_generation = key_generation + 1"
+
+# CASE keeps the order: the transaction has its id before it draws a number.
+_NEXT_ENTRY = "CASE WHEN pg_current_xact_id() IS NOT NULL THEN nextval('ledger_entry') END"
+_NEVER_CHANGED = """CREATE FUNCTION ollm_never_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION '% rows are never changed', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation'; END $$"""
+# Retention writes down from when on rows are kept, and then may delete what is older.
+_KEPT = """CREATE FUNCTION ollm_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.request_id < (SELECT lpad(to_hex(CASE TG_ARGV[0] WHEN 'ledger' THEN ledger_from_ms ELSE receipts_from_ms END), 12, '0')
+                         FROM installation) COLLATE "C" THEN RETURN OLD; END IF;
+    RAISE EXCEPTION '% rows are never changed', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation';
+END $$"""
+_COUNTED = f"""CREATE FUNCTION ollm_counted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN {_COUNT}; RETURN NULL; END $$"""
+_COUNTED_TABLES = ("api_keys", "organisations", "projects", "service_accounts", "users")
 
 
 def _chars(column: str, charset: str, shortest: int, longest: int) -> sa.CheckConstraint:
@@ -53,8 +73,14 @@ def _kind(kind: str, charset: str, longest: int) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"kind <> '{kind}' OR (length(name) <= {longest} AND trim(name, '{charset}') = '')", name=f"{kind}_is_a_name")
 
 
+def _on_postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
+
+
 def _named(column: str, *, nullable: bool = True) -> sa.Column[int]:
-    return sa.Column(column, sa.Integer, sa.ForeignKey("names.number"), nullable=nullable)
+    # On PostgreSQL a reference would lock the name's row for each entry; the writer takes numbers from that very table.
+    references = [] if _on_postgresql() else [sa.ForeignKey("names.number")]
+    return sa.Column(column, sa.Integer, *references, nullable=nullable)
 
 
 def _size(column: str, smallest: int, largest: int) -> sa.CheckConstraint:
@@ -66,17 +92,25 @@ def upgrade() -> None:
     _subjects()
     _keys()
     _ledger()
-    _triggers()
-    op.execute(_LEDGER_TEXT)
+    if _on_postgresql():
+        _receipts_on_postgresql()
+        _triggers_on_postgresql()
+        op.execute(_LEDGER_TEXT + "receipts.request_id = ledger.request_id")
+    else:
+        _receipts()
+        _triggers()
+        op.execute(_LEDGER_TEXT + "receipts.entry = ledger.entry")
 
 
 def _small_tables() -> None:
     op.create_table(
         "installation",
-        sa.Column("one", sa.Integer, primary_key=True),
+        sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("installation_id", sa.Text, nullable=False),
         sa.Column("row_key_check", sa.LargeBinary, nullable=False),
         sa.Column("key_generation", _BIGINT, nullable=False),
+        sa.Column("ledger_from_ms", _BIGINT, nullable=False),
+        sa.Column("receipts_from_ms", _BIGINT, nullable=False),
         sa.CheckConstraint("one = 1", name="one_row"),
         _chars("installation_id", _HEX, 32, 32),
         _size("row_key_check", 32, 32),
@@ -144,7 +178,12 @@ def _subjects() -> None:
         "audit",
         sa.Column("entry", _BIGINT, primary_key=True, autoincrement=False),
         *(_count("at"), _text("actor"), _text("action"), _text("target"), _text("detail"), sa.Column("digest", sa.LargeBinary, nullable=False)),
-        *(_chars("actor", _SUBJECT, 1, 32), _chars("action", _WORD, 1, 64), _chars("target", _SUBJECT, 1, 64), _chars("detail", _TERMS, 2, 16_384)),
+        *(
+            _chars("actor", _SUBJECT, 1, 32),
+            _chars("action", _WORD, 1, 64),
+            _chars("target", _SUBJECT, 1, 64),
+            _chars("detail", _TERMS, 2, 16_384),
+        ),
         _size("digest", 32, 32),
     )
 
@@ -155,9 +194,10 @@ def _keys() -> None:
         *(_text("key_id", key=True), _text("name"), sa.Column("mac", sa.LargeBinary, nullable=False), _text("require"), _count("created_at")),
         *(_count("expires_at", nullable=True), _count("revoked_at", nullable=True), _text("project_id", of="projects.project_id")),
         *(_text("owner", nullable=True), _text("role"), _text("terms"), _count("disabled_at", nullable=True), _text("replaces", nullable=True)),
-        *(_chars("key_id", _ID, 1, 32), _chars("name", _NAME + " ", 1, 64), _chars("project_id", _SUBJECT, 1, 32), _chars("owner", _SUBJECT, 1, 32)),
-        *(_chars("terms", _TERMS, 2, 16_384), _chars("replaces", _ID, 1, 32), _role(), _size("mac", 32, 32)),
+        *(_chars("key_id", _ID, 1, 32), _chars("name", _NAME + " ", 1, 64)),
         sa.CheckConstraint("require IN ('tee', 'zdr', 'simulated')", name="require_is_known"),
+        *(_chars("project_id", _SUBJECT, 1, 32), _chars("owner", _SUBJECT, 1, 32), _role(), _chars("terms", _TERMS, 2, 16_384)),
+        *(_chars("replaces", _ID, 1, 32), _size("mac", 32, 32)),
     )
 
 
@@ -179,10 +219,16 @@ def _ledger() -> None:
         sa.UniqueConstraint("kind", "name"),
         sqlite_strict=True,
     )
+    if _on_postgresql():
+        op.execute("CREATE SEQUENCE ledger_entry AS bigint")
+        number = sa.Column("entry", sa.BigInteger, server_default=sa.text(_NEXT_ENTRY), nullable=False)
+        request = sa.Column("request_id", sa.Text(collation="C"), primary_key=True, nullable=False)
+    else:
+        number = sa.Column("entry", sa.Integer, primary_key=True, autoincrement=False)
+        request = sa.Column("request_id", sa.Text, nullable=False, unique=True)
     op.create_table(
         "ledger",
-        sa.Column("entry", _BIGINT, primary_key=True, autoincrement=False),
-        sa.Column("request_id", sa.Text, nullable=False, unique=True),
+        *(number, request),
         _named("key", nullable=False),
         _named("project", nullable=False),
         _named("endpoint", nullable=False),
@@ -213,7 +259,11 @@ def _ledger() -> None:
         sa.CheckConstraint(" AND ".join(f"{count} >= 0" for count in _COUNTS), name="counts_are_counts"),
         sa.CheckConstraint("reserved_micro >= 0", name="reserved_is_a_count"),
         sqlite_strict=True,
+        postgresql_partition_by="RANGE (request_id)",
     )
+
+
+def _receipts() -> None:
     op.create_table(
         "receipts",
         sa.Column("entry", _BIGINT, sa.ForeignKey("ledger.entry"), primary_key=True, autoincrement=False),
@@ -223,9 +273,24 @@ def _ledger() -> None:
     )
 
 
+def _receipts_on_postgresql() -> None:
+    op.create_table(
+        "receipts",
+        sa.Column("request_id", sa.Text(collation="C"), primary_key=True, nullable=False),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        _chars("request_id", _HEX, 32, 32),
+        _size("sealed", 1, 65_536),
+        postgresql_partition_by="RANGE (request_id)",
+    )
+    op.execute("CREATE INDEX ledger_by_entry ON ledger (entry)")
+    for table in ("ledger", "receipts"):  # takes what no day was made for, so that nothing is ever refused
+        op.execute(f"CREATE TABLE {table}_other PARTITION OF {table} DEFAULT")
+    op.execute("ALTER TABLE receipts ALTER COLUMN sealed SET STORAGE EXTERNAL")  # sealed bytes don't compress
+
+
 def _triggers() -> None:
     for table, events in {
-        "ledger": ("UPDATE", "DELETE"),
+        "ledger": ("UPDATE",),
         "names": ("UPDATE",),
         "receipts": ("UPDATE",),
         "sessions": ("UPDATE",),
@@ -236,6 +301,25 @@ def _triggers() -> None:
                 f"CREATE TRIGGER {table}_refuses_{event.lower()} BEFORE {event} ON {table} "
                 f"BEGIN SELECT raise(ABORT, '{table} rows are never changed'); END"
             )
-    for table in ("api_keys", "organisations", "projects", "service_accounts", "users"):
+    # Retention writes down from when on rows are kept, and then may delete what is older.
+    kept = {"ledger": "OLD.request_id", "receipts": "coalesce((SELECT request_id FROM ledger WHERE entry = OLD.entry), '')"}
+    for table, request in kept.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} "  # noqa: S608 - names of ours
+            f"WHEN {request} >= coalesce((SELECT printf('%012x', {table}_from_ms) FROM installation), '') "
+            f"BEGIN SELECT raise(ABORT, '{table} rows are never changed'); END"
+        )
+    for table in _COUNTED_TABLES:
         for event in ("INSERT", "UPDATE", "DELETE"):
             op.execute(f"CREATE TRIGGER {table}_counts_{event.lower()} AFTER {event} ON {table} BEGIN {_COUNT}; END")
+
+
+def _triggers_on_postgresql() -> None:
+    for function in (_NEVER_CHANGED, _KEPT, _COUNTED):
+        op.execute(function)
+    for table, events in {"ledger": "UPDATE", "names": "UPDATE", "receipts": "UPDATE", "sessions": "UPDATE", "audit": "UPDATE OR DELETE"}.items():
+        op.execute(f"CREATE TRIGGER {table}_refuses_change BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION ollm_never_changed('{table}')")
+    for table in ("ledger", "receipts"):
+        op.execute(f"CREATE TRIGGER {table}_refuses_delete BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION ollm_kept('{table}')")
+    for table in _COUNTED_TABLES:
+        op.execute(f"CREATE TRIGGER {table}_counts AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION ollm_counted()")

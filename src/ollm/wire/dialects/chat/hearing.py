@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ollm.errors import ErrorAnswer, WireError
-from ollm.wire.dialects.counts import from_chat
+from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
     CALLS,
@@ -32,6 +32,7 @@ from ollm.wire.dialects.pieces import (
 )
 from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
+from ollm.wire.usage import chat_usage, tier_of
 
 _REASONS = {"stop": STOP, "length": LENGTH, "tool_calls": CALLS, "function_call": CALLS, "content_filter": FILTERED}
 
@@ -83,7 +84,11 @@ class _Completion(msgspec.Struct):
     created: Any = 0
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
+
+    def used(self) -> Usage | None:
+        return chat_usage(self.usage, tier_of(self.service_tier)) if bytes(self.usage) != _NULL else None
 
     @property
     def when(self) -> int:
@@ -123,8 +128,7 @@ def hear(body: bytes) -> Answer:
         if not call.function.name:
             raise WireError("the provider's answer calls a tool without a name")
         blocks.append(Block(CALL, call.function.arguments or "", call.id or "", call.function.name))
-    counts = from_chat(completion.usage) if bytes(completion.usage) != _NULL else None
-    return Answer(tuple(blocks), choice.end(), counts, completion.when)
+    return Answer(tuple(blocks), choice.end(), completion.used(), completion.when)
 
 
 class _Naming:
@@ -157,12 +161,12 @@ class ChatHearer:
         heard: list[Heard] = []
         if not self._began:
             self._began = True
-            heard.append(Began(completion.when, completion.id if isinstance(completion.id, str) else None))
+            heard.append(Began(completion.when, completion.id if isinstance(completion.id, str) else None, tier_of(completion.service_tier)))
         choice = completion.only
         if choice is not None:
             heard += self._choice(choice)
         if bytes(completion.usage) != _NULL:
-            heard.append(Counted(from_chat(completion.usage)))
+            heard.append(Counted(completion.used()))
         return heard
 
     def _choice(self, choice: _Choice) -> list[Heard]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ollm.values.usage import Usage
 from ollm.wire.answer import DONE
-from ollm.wire.dialects.counts import Counts, to_chat
+from ollm.wire.dialects.counts import to_chat
 from ollm.wire.dialects.frame import Frame
 from ollm.wire.dialects.pieces import (
     CALL,
@@ -44,8 +45,8 @@ def tell(answer: Answer, frame: Frame) -> bytes:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[answer.end.reason]}
     completion = {"id": frame.id, "object": "chat.completion", "created": answer.created, "model": frame.model, "choices": [choice]}
-    if answer.counts is not None:
-        completion["usage"] = to_chat(answer.counts)
+    if answer.usage is not None:
+        completion["usage"] = to_chat(answer.usage)
     return _encode(completion)
 
 
@@ -83,11 +84,11 @@ class ChatTeller:
         """Chat completions don't say where a part ends."""
         return b""
 
-    def end(self, end: End, counts: Counts | None) -> bytes:
+    def end(self, end: End, usage: Usage | None) -> bytes:
         """The reason, the usage if the client asked for it, and [DONE]."""
         last = self._chunk({}, _FINISH[end.reason])
-        if self._frame.include_usage and counts is not None:
-            last += data_event(_encode({**self._head(), "choices": [], "usage": to_chat(counts)}))
+        if self._frame.include_usage and usage is not None:
+            last += data_event(_encode({**self._head(), "choices": [], "usage": to_chat(usage)}))
         return last + DONE
 
     def fail(self) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ollm.errors import ErrorAnswer, WireError
-from ollm.wire.dialects.counts import Counts, from_messages
+from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
     CALLS,
@@ -31,6 +31,7 @@ from ollm.wire.dialects.pieces import (
 )
 from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
+from ollm.wire.usage import messages_usage
 
 _REASONS = {
     "end_turn": STOP,
@@ -104,8 +105,8 @@ def _end(reason: str | None, sequence: str | None) -> End:
     return End(_REASONS[reason], sequence)
 
 
-def _counts(members: _Members | None) -> Counts | None:
-    return from_messages(msgspec.Raw(_encode(members))) if members else None
+def _used(members: _Members | None) -> Usage | None:
+    return messages_usage(msgspec.Raw(_encode(members))) if members else None
 
 
 def hear(body: bytes) -> Answer:
@@ -119,7 +120,7 @@ def hear(body: bytes) -> Answer:
         raise ErrorAnswer(status_in(body))
     if message.type != "message" or message.content is None:
         raise WireError("the provider's answer is not a message")
-    return Answer(blocks, _end(message.stop_reason, message.stop_sequence), _counts(message.usage))
+    return Answer(blocks, _end(message.stop_reason, message.stop_sequence), _used(message.usage))
 
 
 class MessagesHearer:
@@ -156,7 +157,7 @@ class MessagesHearer:
 
     def _counted(self, usage: _Members | None) -> Counted:
         self._usage.update({name: raw for name, raw in (usage or {}).items() if bytes(raw) != b"null"})
-        return Counted(_counts(self._usage))
+        return Counted(_used(self._usage))
 
     def _start(self, index: int, block: Block | None) -> list[Heard]:
         if block is None:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from ollm.errors import WireError
+from ollm.values.usage import Usage
 from ollm.wire.dialects.conversation import checked_object
-from ollm.wire.dialects.counts import Counts, to_messages
+from ollm.wire.dialects.counts import to_messages
 from ollm.wire.dialects.frame import Frame, named_event
 from ollm.wire.dialects.pieces import CALL, CALLS, FILTERED, LENGTH, REASONING, REFUSAL, STOP, Answer, Began, Block, End
 from ollm.wire.errors import STREAM_MESSAGE
@@ -29,7 +30,7 @@ def tell(answer: Answer, frame: Frame) -> bytes:
     """A whole answer. Raises: WireError when the arguments of a tool call are no object, which a message can't hold."""
     refused = any(block.kind == REFUSAL for block in answer.blocks)
     message = {**_head(frame), "content": [_block(block) for block in answer.blocks], **_end(answer.end, frame, refused)}
-    return _encode({**message, **_UNSAID, "usage": {**to_messages(answer.counts), **_UNCOUNTED}})
+    return _encode({**message, **_UNSAID, "usage": {**to_messages(answer.usage), **_UNCOUNTED}})
 
 
 def _head(frame: Frame) -> dict[str, Any]:
@@ -87,11 +88,11 @@ class MessagesTeller:
         """content_block_stop."""
         return named_event({"type": "content_block_stop", "index": block.number})
 
-    def end(self, end: End, counts: Counts | None) -> bytes:
+    def end(self, end: End, usage: Usage | None) -> bytes:
         """message_delta and message_stop."""
         delta = {**_end(end, self._frame, self._refused), **_UNSAID}
-        usage = {**to_messages(counts), "server_tool_use": None}
-        return named_event({"type": "message_delta", "delta": delta, "usage": usage}) + named_event({"type": "message_stop"})
+        counts = {**to_messages(usage), "server_tool_use": None}
+        return named_event({"type": "message_delta", "delta": delta, "usage": counts}) + named_event({"type": "message_stop"})
 
     def fail(self) -> bytes:
         """The event that Anthropic's SDKs raise on."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ollm.errors import ErrorAnswer, WireError
-from ollm.wire.dialects.counts import from_responses
+from ollm.values.usage import Usage
 from ollm.wire.dialects.pieces import (
     CALL,
     FILTERED,
@@ -31,6 +31,7 @@ from ollm.wire.dialects.pieces import (
 )
 from ollm.wire.errors import status_in
 from ollm.wire.sse import Event
+from ollm.wire.usage import tier_of, typed_usage
 
 _INCOMPLETE = {"max_output_tokens": LENGTH, "content_filter": FILTERED}
 _PARTS = {"output_text": TEXT, "refusal": REFUSAL, "reasoning_text": REASONING, "summary_text": REASONING}
@@ -80,7 +81,11 @@ class _Response(msgspec.Struct):
     output: list[_Item] | None = None
     incomplete_details: _Incomplete | None = None
     usage: msgspec.Raw = _NULL
+    service_tier: msgspec.Raw = _NULL
     error: Any = None
+
+    def used(self) -> Usage | None:
+        return typed_usage(self.usage, tier_of(self.service_tier)) if bytes(self.usage) != b"null" else None
 
     @property
     def when(self) -> int:
@@ -124,8 +129,7 @@ def hear(body: bytes) -> Answer:
         raise ErrorAnswer(status_in(body))
     if response.output is None:
         raise WireError("the provider's answer is not a response")
-    counts = from_responses(response.usage) if bytes(response.usage) != b"null" else None
-    return Answer(tuple(block for item in response.output for block in item.blocks()), response.end(), counts, response.when)
+    return Answer(tuple(block for item in response.output for block in item.blocks()), response.end(), response.used(), response.when)
 
 
 class ResponsesHearer:
@@ -156,13 +160,12 @@ class ResponsesHearer:
 
     def _lifecycle(self, kind: str, response: _Response) -> list[Heard]:
         if kind not in {"response.completed", "response.incomplete"}:
-            return [Began(response.when, response.id if isinstance(response.id, str) else None)]
+            return [Began(response.when, response.id if isinstance(response.id, str) else None, tier_of(response.service_tier))]
         pieces: list[Heard] = []
         if not self._begun and not self._said:  # nothing came as a stream
             blocks = [block for item in response.output or () for block in item.blocks()]
             pieces += [Piece(("whole", index, 0), block.kind, block.text, block.id, block.name) for index, block in enumerate(blocks)]
-        counts = from_responses(response.usage) if bytes(response.usage) != b"null" else None
-        return [*pieces, Counted(counts), Ended(response.end()), Done()]
+        return [*pieces, Counted(response.used()), Ended(response.end()), Done()]
 
     def _item(self, kind: str, index: int, item: _Item) -> list[Heard]:
         blocks = item.blocks()  # refuses what can't be translated

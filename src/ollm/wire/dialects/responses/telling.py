@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ollm.wire.dialects.counts import Counts, to_responses
+from ollm.values.usage import Usage
+from ollm.wire.dialects.counts import to_responses
 from ollm.wire.dialects.frame import Frame, named_event
 from ollm.wire.dialects.pieces import CALL, FILTERED, LENGTH, REASONING, REFUSAL, TEXT, Answer, Began, Block, End
 from ollm.wire.errors import STREAM_CODE, STREAM_MESSAGE, STREAM_TYPE
@@ -46,7 +47,7 @@ def tell(answer: Answer, frame: Frame) -> bytes:
     cut = answer.end.reason in _INCOMPLETE
     last = len(answer.blocks) - 1
     output = [_item(frame, block, block.text, "incomplete" if cut and block.number == last else "completed") for block in answer.blocks]
-    return _encode(_response(frame, answer.created, output) | _ended(answer.end, answer.counts))
+    return _encode(_response(frame, answer.created, output) | _ended(answer.end, answer.usage))
 
 
 def _response(frame: Frame, created: int, output: list[dict[str, Any]], status: str = "in_progress") -> dict[str, Any]:
@@ -81,10 +82,10 @@ def _line(raw: msgspec.Raw) -> msgspec.Raw:
     return msgspec.Raw(bytes(raw).replace(b"\n", b" ").replace(b"\r", b" "))
 
 
-def _ended(end: End, counts: Counts | None) -> dict[str, Any]:
+def _ended(end: End, usage: Usage | None) -> dict[str, Any]:
     reason = _INCOMPLETE.get(end.reason)
-    usage = to_responses(counts) if counts is not None else None
-    return {"status": "completed" if reason is None else "incomplete", "incomplete_details": reason and {"reason": reason}, "usage": usage}
+    counts = to_responses(usage) if usage is not None else None
+    return {"status": "completed" if reason is None else "incomplete", "incomplete_details": reason and {"reason": reason}, "usage": counts}
 
 
 def _part(kind: str, text: str) -> dict[str, Any]:
@@ -151,9 +152,9 @@ class ResponsesTeller:
             done += self._event("response.content_part.done", **where, part=_part(block.kind, text))
         return done + self._event("response.output_item.done", output_index=block.number, item=item)
 
-    def end(self, end: End, counts: Counts | None) -> bytes:
+    def end(self, end: End, usage: Usage | None) -> bytes:
         """response.completed or response.incomplete."""
-        ended = _ended(end, counts)
+        ended = _ended(end, usage)
         return self._event(f"response.{ended['status']}", response=_response(self._frame, self._created, self._output) | ended)
 
     def fail(self) -> bytes:

@@ -1,0 +1,196 @@
+"""Limits and budgets of the requests of one worker: what is reserved before a request leaves, and what it took in the end.
+
+The counters may be other processes' as well. What can't be settled because they are away is settled when they are back; what a worker left
+behind that died is settled by the others, at what was reserved, with a row in the ledger that says so.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from ollm.errors import CountersAway, StoreError
+from ollm.ports import Asked, Clock, Counters, Granted, Ledger, Refused, Spending, Unloaded
+from ollm.traffic.charges import Charge, Load, settled, with_amount
+from ollm.values.ledger import Entry, Status
+from ollm.values.terms import Terms
+from ollm.values.usage import Usage
+
+log = logging.getLogger("ollm.gateway")
+
+MOST_WAITING = 100_000  # settlements that wait for counters to come back
+_SETTLES_IN = 0.1  # seconds in which an entry that has ended is in the ledger, if it ever is
+_MOST_TOLD = 100_000
+_LOADS = 3  # tries: another window may begin in between
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True):
+    """What stands with a reservation, so that anybody can settle it."""
+
+    key_id: str
+    project: str
+    endpoint: str
+    model: str
+    started_ms: int
+    micro: int | None  # None: no price is known, and no budget asked for one
+
+
+_note = msgspec.msgpack.Decoder(Note).decode
+
+
+class Accounts:
+    """Used from one event loop. `owner` names this worker among those that share the counters."""
+
+    def __init__(self, counters: Counters, spending: Spending, ledger: Ledger, clock: Clock, *, owner: str, lease_seconds: float) -> None:
+        self._counters = counters
+        self._spending = spending
+        self._ledger = ledger
+        self._clock = clock
+        self._owner = owner
+        self._every = lease_seconds / 3
+        self._unsettled: dict[str, tuple[tuple[Charge, ...], int] | None] = {}  # None: to be released
+        self._told: set[tuple[str, int]] = set()  # alerts that were logged
+        self._runner: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to renew, to retry and to look for what others left behind."""
+        self._runner = asyncio.get_running_loop().create_task(self._run(), name="ollm.accounts")
+
+    async def close(self) -> None:
+        """End that, after one more try at what waits."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+            self._runner = None
+            with suppress(CountersAway, StoreError):
+                await self._retry()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not settled yet, since the counters are away."""
+        return len(self._unsettled)
+
+    async def reserve(self, request_id: str, charges: tuple[Charge, ...], note: Note) -> Granted | Refused:
+        """All of `charges` or none. Raises: CountersAway; StoreError when what was spent can't be read."""
+        asked = Asked(request_id, self._owner, charges, msgspec.msgpack.encode(note))
+        for _ in range(_LOADS):
+            answer = await self._counters.reserve(asked, self._clock.now_ms())
+            if not isinstance(answer, Unloaded):
+                return answer
+            await self._load(answer.charges)
+        raise CountersAway("the counters of money don't stay loaded")
+
+    async def settle(self, request_id: str, charges: tuple[Charge, ...], load: Load, ended_ms: int) -> None:
+        """What the request took in the end. Its entry is in the ledger. Raises: nothing; what can't be settled now waits."""
+        actuals = settled(charges, load)
+        try:
+            await self._counters.settle(request_id, actuals, ended_ms)
+        except (CountersAway, StoreError):
+            self._keep(request_id, (actuals, ended_ms))
+
+    async def release(self, request_id: str) -> None:
+        """The request never left. Raises: nothing."""
+        try:
+            await self._counters.release(request_id)
+        except (CountersAway, StoreError):
+            self._keep(request_id, None)
+
+    def watch(self, charges: Sequence[Charge], values: Sequence[int], scopes: Iterable[tuple[str, Terms]]) -> None:
+        """Log once for each window that a budget's alert level is reached, with what is reserved in it."""
+        alerts = {(scope, budget.window): budget.alerts for scope, terms in scopes for budget in terms.budgets}
+        for charge, value in zip(charges, values, strict=True):
+            if charge.what != "money" or charge.span is None or charge.span == "minute":
+                continue
+            for percent in alerts.get((charge.scope, charge.span), ()):
+                if value * 100 >= charge.limit * percent and (charge.name, percent) not in self._told:
+                    if len(self._told) >= _MOST_TOLD:
+                        self._told.clear()
+                    self._told.add((charge.name, percent))
+                    log.warning("a budget has reached an alert level", extra={"scope": charge.scope, "window": charge.span, "percent": percent})
+
+    async def read(self, names: Sequence[str]) -> Sequence[int]:
+        """What counters hold, reserved amounts included. Raises: CountersAway."""
+        return [reading.value for reading in await self._counters.read(names)]
+
+    async def filled(self, charges: tuple[Charge, ...]) -> Sequence[int]:
+        """What the counters of `charges` hold, with those of money loaded from the ledger first. Raises: CountersAway, StoreError."""
+        money = tuple(charge for charge in charges if charge.what == "money")
+        if money:
+            await self._load(money)
+        return await self.read([charge.name for charge in charges])
+
+    def _keep(self, request_id: str, what: tuple[tuple[Charge, ...], int] | None) -> None:
+        if len(self._unsettled) < MOST_WAITING:
+            self._unsettled[request_id] = what
+        else:
+            log.error("too many requests wait to be settled; their reservations stay", extra={"waiting": len(self._unsettled)})
+
+    async def _load(self, charges: Sequence[Charge]) -> None:
+        """Tell the counters what was spent, by the ledger."""
+        as_of = self._clock.now_ms()
+        await asyncio.sleep(_SETTLES_IN)
+        spent = [with_amount(charge, await self._spending.spent(charge.scope, charge.start * 1000, charge.end * 1000)) for charge in charges]
+        await self._counters.load(spent, as_of)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                await self._counters.renew(self._owner)
+                await self._retry()
+                await self._settle_orphans()
+            except (CountersAway, StoreError) as problem:
+                log.warning("limits and budgets can't be kept up now", extra={"error": str(problem)})
+
+    async def _retry(self) -> None:
+        for request_id, what in list(self._unsettled.items()):
+            if what is None:
+                await self._counters.release(request_id)
+            else:
+                await self._counters.settle(request_id, *what)
+            self._unsettled.pop(request_id, None)
+
+    async def _settle_orphans(self) -> None:
+        """A worker died: what it had under way may have been answered, so it is charged what was reserved for it, and stands in the ledger."""
+        for orphan in await self._counters.orphans():
+            entry = await self._ledger.find(orphan.request_id)
+            if entry is None:
+                await self._ledger.complete(lost(orphan.request_id, _note(orphan.note), self._clock.now_ms()))
+                entry = await self._ledger.find(orphan.request_id)
+            if entry is not None:
+                actuals = settled(orphan.charges, Load(tokens=entry.usage.total_tokens, micro=entry.cost_micro or 0))
+                await self._counters.settle(orphan.request_id, actuals, ended_ms(entry))
+
+
+def ended_ms(entry: Entry) -> int:
+    """When the request ended, by its entry: Unix milliseconds."""
+    return entry.started_ms + entry.total_us // 1000
+
+
+def lost(request_id: str, note: Note, now_ms: int) -> Entry:
+    """The row of a request that its worker didn't live to complete: it costs what was reserved for it."""
+    return Entry(
+        request_id=request_id,
+        key_id=note.key_id,
+        endpoint=note.endpoint,
+        model=note.model,
+        upstream=None,
+        level=None,
+        session_id=None,
+        status=Status.LOST,
+        http_status=0,
+        streamed=False,
+        started_ms=note.started_ms,
+        usage=Usage(estimated=True),
+        cost_micro=note.micro,
+        price_version=None,
+        verify_us=0,
+        headers_us=0,
+        first_us=0,
+        total_us=max(0, now_ms - note.started_ms) * 1000,
+        receipt=None,
+        project=note.project,
+        reserved_micro=note.micro,
+    )
