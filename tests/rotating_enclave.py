@@ -77,7 +77,7 @@ class RotatingEnclave(ScriptedEnclave):
         current, shown = self._current, self._generations[writer.get_extra_info("ssl_object").context]
         self.identity, self._attestation = current.identity, current.attestation
         if head.startswith(b"GET"):
-            return await self._attest(head.split(b" ", 2)[1].decode(), writer)
+            return await self.attest(head.split(b" ", 2)[1].decode(), writer)
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:-2])
         body = await reader.readexactly(int(fields["content-length"]))
         asked = _opened(current.identity, fields[ehbp.ENCAPSULATED_KEY], head, body)

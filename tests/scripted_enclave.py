@@ -7,7 +7,8 @@ otherwise the connection is closed behind it.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -53,17 +54,12 @@ class Asked(msgspec.Struct):
 END = b"0\r\n\r\n"
 
 
-class ScriptedEnclave:
-    """One machine with one script at a time. `asked` keeps every prompt that came."""
+class OwnMachine:
+    """A machine with its keys, its evidence and what Intel says of it. Who holds it serves `attest` and opens what was sealed to it."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self) -> None:
         clock = SystemClock()
-        self.script = script
-        self.asked: list[Asked] = []
-        self.connections = 0
         self.reports = 0
-        self.gone = asyncio.Event()  # a connection whose script ran has ended
-        self.arrived = asyncio.Event()
         self.hold_reports: asyncio.Event | None = None  # set by a test: evidence waits for it
         self.identity = create_identity(clock.now())
         self.machine = SimulatedMachine(create_pki(clock.now()), clock)
@@ -72,12 +68,12 @@ class ScriptedEnclave:
         quotes = adversary.MachineQuotes(self.machine)
         self._attestation = AttestationService(self._keyset, quotes, serving="direct", e2ee_versions=(EHBP_VERSION,))
         self._pcs = Server(Control(self.machine, Counters(), ""), host="127.0.0.1", port=0)
-        self._server: asyncio.Server | None = None
-        self.port = 0
 
     @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+    def tls(self) -> ssl.SSLContext:
+        """For a listener that shows the attested key."""
+        assert self.identity.tls is not None
+        return self.identity.tls.context()
 
     @property
     def pcs_url(self) -> str:
@@ -88,15 +84,62 @@ class ScriptedEnclave:
         return self.pcs_url + "/IntelSGXRootCA.der"
 
     async def start(self) -> None:
-        assert self.identity.tls is not None
         await self._pcs.start()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.identity.tls.context())
+
+    async def stop(self) -> None:
+        await self._pcs.drain(0)
+
+    def opened(self, fields: Mapping[str, str], body: bytes) -> tuple[bytes, ResponseSealer | None]:
+        """`body` opened, and the sealer of its answer; as it came and None where it wasn't sealed."""
+        if ehbp.ENCAPSULATED_KEY not in fields or self.identity.hpke_key is None:
+            return body, None
+        opener = RequestOpener(self.identity.hpke_key, fields[ehbp.ENCAPSULATED_KEY])
+        plain = opener.feed(body)
+        opener.finish()
+        return plain, opener.response_sealer(os.urandom(32))
+
+    async def attest(self, target: str, writer: asyncio.StreamWriter) -> bool:
+        """Answer a GET for evidence or for the key configuration."""
+        kind = "application/json"
+        if target.startswith("/v1/aci/attestation?nonce="):
+            self.reports += 1
+            if self.hold_reports is not None:
+                await self.hold_reports.wait()
+            body = await self._attestation.report(target.partition("=")[2])
+        else:
+            assert self.identity.hpke_public_key is not None
+            body, kind = ehbp.key_config(self.identity.hpke_public_key), ehbp.MEDIA_TYPE
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        return True
+
+
+class ScriptedEnclave(OwnMachine):
+    """One machine with one script at a time. `asked` keeps every prompt that came."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__()
+        self.script = script
+        self.asked: list[Asked] = []
+        self.connections = 0
+        self.gone = asyncio.Event()  # a connection whose script ran has ended
+        self.arrived = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        await super().start()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-        await self._pcs.drain(0)
+        await super().stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -114,32 +157,13 @@ class ScriptedEnclave:
         head = await reader.readuntil(b"\r\n\r\n")
         method, target, _ = head.split(b" ", 2)
         if method == b"GET":
-            return await self._attest(target.decode(), writer)
+            return await self.attest(target.decode(), writer)
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:-2])
         body = await reader.readexactly(int(fields["content-length"]))
-        asked = Asked(head, body, None, asyncio.Event())
-        if ehbp.ENCAPSULATED_KEY in fields and self.identity.hpke_key is not None:
-            opener = RequestOpener(self.identity.hpke_key, fields[ehbp.ENCAPSULATED_KEY])
-            asked.body = opener.feed(body)
-            opener.finish()
-            asked.sealer = opener.response_sealer(os.urandom(32))
+        asked = Asked(head, *self.opened(fields, body), asyncio.Event())
         self.asked.append(asked)
         self.arrived.set()
         return await self.script(asked, reader, writer)
-
-    async def _attest(self, target: str, writer: asyncio.StreamWriter) -> bool:
-        kind = "application/json"
-        if target.startswith("/v1/aci/attestation?nonce="):
-            self.reports += 1
-            if self.hold_reports is not None:
-                await self.hold_reports.wait()
-            body = await self._attestation.report(target.partition("=")[2])
-        else:
-            assert self.identity.hpke_public_key is not None
-            body, kind = ehbp.key_config(self.identity.hpke_public_key), ehbp.MEDIA_TYPE
-        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
-        await writer.drain()
-        return True
 
 
 @contextlib.asynccontextmanager

@@ -36,7 +36,7 @@ def test_a_key_is_printed_once_and_not_kept(ollm: Ollm, config: Path) -> None:
 def test_a_key_for_programs(ollm: Ollm, config: Path) -> None:
     before = int(time.time())
     key = made(ollm, config, "app", "--require", "simulated", "--days", "2")
-    assert set(key) == {"key", "id", "name", "require", "expires_at"}
+    assert set(key) == {"key", "id", "name", "require", "expires_at", "project_id", "role", "replaces"}
     assert (key["name"], key["require"]) == ("app", "simulated")
     assert str(key["key"]).startswith(f"sk-ollm-{key['id']}-")
     assert isinstance(key["expires_at"], int)
@@ -49,7 +49,8 @@ def test_the_list_has_names_levels_and_ends(ollm: Ollm, config: Path) -> None:
     endless, ending = made(ollm, config, "endless"), made(ollm, config, "ending", "--days", "1", "--require", "zdr")
     rows = {str(row["id"]): row for row in listed(ollm, config)}
     assert set(rows) == {endless["id"], ending["id"]}
-    assert set(rows[str(endless["id"])]) == {"id", "name", "require", "created_at", "expires_at", "revoked_at"}
+    assert {"id", "name", "require", "created_at", "expires_at", "revoked_at", "project_id", "role"} < set(rows[str(endless["id"])])
+    assert not {"mac", "row_mac", "key"} & set(rows[str(endless["id"])])
     assert (rows[str(endless["id"])]["require"], rows[str(endless["id"])]["expires_at"]) == ("tee", None)
     lines = {line.split()[0]: line for line in ollm("keys", "list", "-c", config).stdout.splitlines()}
     assert lines[str(endless["id"])].endswith("no end")
@@ -87,3 +88,59 @@ def test_options_out_of_range_are_refused(ollm: Ollm, config: Path, option: tupl
 def test_without_the_pepper_no_key_is_made(ollm: Ollm, config: Path) -> None:
     (config.parent / "secrets" / "pepper").unlink()
     assert "can't read secret" in ollm("keys", "create", "app", "-c", config, exits=2).stderr
+
+
+def test_a_key_of_a_project_with_terms(ollm: Ollm, config: Path) -> None:
+    ollm("projects", "create", "Payroll", "-c", config)
+    options = ("--project", "Payroll", "--limit", "requests_per_minute=60", "--limit", "parallel=2", "--network", "10.0.0.0/8", "--budget", "day=1.5")
+    key = made(ollm, config, "app", *options)
+    shown = json.loads(ollm("keys", "show", str(key["id"]), "--json", "-c", config).stdout)
+    assert shown["terms"] == {
+        "limits": [{"requests_per_minute": 60, "parallel": 2}],
+        "networks": ["10.0.0.0/8"],
+        "budgets": [{"limit_micro": 1_500_000, "window": "day"}],
+    }
+    assert [row["id"] for row in json.loads(ollm("keys", "list", "--project", "Payroll", "--json", "-c", config).stdout)] == [key["id"]]
+    text = ollm("keys", "show", str(key["id"]), "-c", config).stdout
+    assert "belongs to nobody in particular" in text
+    assert "last used never" in text
+    assert "requests_per_minute" in text
+
+
+def test_a_key_of_an_account(ollm: Ollm, config: Path) -> None:
+    account = json.loads(ollm("accounts", "create", "nightly", "--json", "-c", config).stdout)["id"]
+    key = made(ollm, config, "second", "--account", account)
+    assert "belongs to nightly" in ollm("keys", "show", str(key["id"]), "-c", config).stdout
+    assert "no such owner" in ollm("keys", "create", "x", "--account", "svc_none", "-c", config, exits=2).stderr
+
+
+def test_rotated(ollm: Ollm, config: Path) -> None:
+    old = made(ollm, config, "app")
+    new = json.loads(ollm("keys", "rotate", str(old["id"]), "--grace", "48h", "--json", "-c", config).stdout)
+    assert (new["replaces"], new["key"] != old["key"]) == (old["id"], True)
+    rows = {row["id"]: row for row in listed(ollm, config)}
+    ends = rows[old["id"]]["expires_at"]
+    assert isinstance(ends, int)
+    assert 0 <= time.time() + 48 * 3600 - ends < 60
+    assert f"takes the place of {old['id']}" in ollm("keys", "show", new["id"], "-c", config).stdout
+    assert "successor already" in ollm("keys", "rotate", str(old["id"]), "-c", config, exits=2).stderr
+
+
+@pytest.mark.parametrize("grace", ["", "48", "2w", "-1h", "1h30m", "999d"])
+def test_graces_that_are_none(ollm: Ollm, config: Path, grace: str) -> None:
+    key = made(ollm, config, "app")
+    assert "grace" in ollm("keys", "rotate", str(key["id"]), "--grace", grace, "-c", config, exits=2).stderr
+
+
+def test_disabled_and_enabled(ollm: Ollm, config: Path) -> None:
+    key = made(ollm, config, "app")
+    assert ollm("keys", "disable", str(key["id"]), "-c", config).stdout == f"Key {key['id']} is disabled.\n"
+    assert listed(ollm, config)[0]["status"] == "disabled"
+    assert json.loads(ollm("keys", "enable", str(key["id"]), "--json", "-c", config).stdout) == {"id": key["id"], "enabled": True}
+    assert listed(ollm, config)[0]["status"] == "active"
+
+
+def test_a_key_of_an_auditor(ollm: Ollm, config: Path) -> None:
+    assert made(ollm, config, "audit", "--role", "auditor")["role"] == "auditor"
+    ollm("projects", "create", "Payroll", "-c", config)
+    assert "belongs to no project" in ollm("keys", "create", "x", "--role", "viewer", "--project", "Payroll", "-c", config, exits=2).stderr

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from tests.faults.upstream import DONE, END, Ask, Upstream, chunk, event, ok
+from tests.faults.upstream import DONE, END, Ask, Upstream, chunked, ok
 from tests.faults.wall import busy, sockets
-from tests.stage import MODEL, Stage, chat_body, configuration, eventually, new_key, opened
+from tests.scripted_enclave import OwnMachine
+from tests.stage import MODEL, Stage, chat_body, configuration, eventually, new_key, opened, policy_table
 
-PIECES = 6
+PIECES = 4
 _ID = re.compile(rb"id-[0-9a-f]{16}")
 _RECEIPT = re.compile(rb"\r\nx-receipt-id: rcpt_[0-9a-f]+\r\n")
 _LAST_CHUNK = b"\r\n" + END
@@ -25,13 +26,14 @@ _SAMPLES = 10  # of the memory, over the run
 
 async def talk(ask: Ask, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """A provider that says the caller's own words back, piece by piece, and lets others speak in between."""
+    event = b'data: {"id":"theirs","choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % ask.prompt.encode()
     writer.write(ok(ask))
-    for number in range(PIECES):
-        writer.write(chunk(event(ask, choices=[{"index": 0, "delta": {"content": f"{number} {ask.prompt}"}, "finish_reason": None}])))
+    for _ in range(PIECES):
+        writer.writelines(chunked(ask, [event]))
         await asyncio.sleep(0)
     if writer.is_closing():
         return False
-    writer.write(chunk(DONE) + END)
+    writer.writelines([*chunked(ask, [DONE]), END])
     await writer.drain()
     return True
 
@@ -121,18 +123,31 @@ class Crowd:
 
 
 @contextlib.asynccontextmanager
-async def opened_crowd(folder: Path) -> AsyncIterator[Stage]:
-    async with Upstream(talk, counts=False) as upstream:
-        tree = configuration({}, gateway={"floor": "zdr"}, models={MODEL: {"upstreams": ["open"]}})
-        tree["upstreams"] = {"open": {"url": upstream.url, "adapter": "openai-compatible", "ca": upstream.ca, "max_connections": 64}}
-        async with opened(folder, tree) as stage:
-            yield stage
+async def opened_crowd(folder: Path, *, sealed: bool = False) -> AsyncIterator[Stage]:
+    """A gateway before one provider: an open one, or a machine that is attested and sealed to."""
+    async with contextlib.AsyncExitStack() as exits:
+        models = {MODEL: {"upstreams": ["provider"]}}
+        if sealed:
+            machine = OwnMachine()
+            await machine.start()
+            exits.push_async_callback(machine.stop)
+            upstream = await exits.enter_async_context(Upstream(talk, machine=machine, counts=False))
+            tree = configuration({}, models=models, policies={"machine": policy_table(machine.policy)})
+            place = {"policy": "machine", "pcs_url": machine.pcs_url, "root_crl_url": machine.root_crl_url}
+        else:
+            upstream = await exits.enter_async_context(Upstream(talk, counts=False))
+            tree = configuration({}, gateway={"floor": "zdr"}, models=models)
+            place = {"adapter": "openai-compatible", "ca": upstream.ca}
+        tree["upstreams"] = {"provider": {"url": upstream.url, "max_connections": 64, **place}}
+        stage = await exits.enter_async_context(opened(folder, tree))
+        await stage.gateway.keepers["provider"].session(10)
+        yield stage
 
 
-async def gather(folder: Path, *, streams: int, at_once: int, callers: int, aborts: float, seed: int) -> Toll:
+async def gather(folder: Path, *, streams: int, at_once: int, callers: int, aborts: float, seed: int, sealed: bool = False) -> Toll:
     """The whole play: `streams` streams of `callers` keys."""
     before, tasks = sockets(), asyncio.all_tasks()
-    async with opened_crowd(folder) as stage:
+    async with opened_crowd(folder, sealed=sealed) as stage:
         keys = [await new_key(stage.loaded, name=f"caller-{number}") for number in range(callers)]
         await asyncio.sleep(1.5)  # a running gateway looks for new keys each second
         toll = await Crowd(stage, keys, streams=streams, aborts=aborts, seed=seed).run(at_once)

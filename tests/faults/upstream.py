@@ -1,6 +1,8 @@
 """A provider that a test writes byte for byte: HTTP over TLS on a real socket, and everything that can go wrong below it.
 
 A play is called with each request that came whole, and writes what it likes. It returns True when the connection may carry another request.
+It may be a machine's, which is attested and opens what is sealed to it. What a play says of an answer is sealed then, piece by piece; what it does to
+bytes, chunks and connections happens below that.
 """
 
 import asyncio
@@ -13,7 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from ollm.net.clock import SystemClock
+from ollm.seal.ehbp import RESPONSE_NONCE, ResponseSealer
 from ollm.testing.providers.tls import Certified, certified
+from tests.scripted_enclave import OwnMachine
 
 _READ_AHEAD = 64 * 1024
 LEAK = "the provider's own words"  # in all that isn't a right answer: none of it may reach a client
@@ -31,6 +35,7 @@ class Ask(NamedTuple):
     model: str = ""
     prompt: str = ""
     streamed: bool = False
+    sealer: ResponseSealer | None = None  # of the answer; None: it goes in the clear
 
 
 Play = Callable[[Ask, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
@@ -42,14 +47,29 @@ class Upstream:
     `heads`: play begins with the head of a request; the body stays unread. `counts`: what is asked is remembered.
     """
 
-    def __init__(self, play: Play, *, plain: Play | None = None, identity: Certified | None = None, heads: bool = False, counts: bool = True) -> None:
+    def __init__(
+        self,
+        play: Play,
+        *,
+        plain: Play | None = None,
+        identity: Certified | None = None,
+        machine: OwnMachine | None = None,
+        heads: bool = False,
+        counts: bool = True,
+    ) -> None:
         self._play = play
         self._plain = plain
+        self._machine = machine
         self._heads = heads
         self._counts = counts
-        found = identity or certified(SystemClock().now())
-        self.ca = found.ca
-        self._context: ssl.SSLContext = found.identity.context()
+        if machine is None:
+            found = identity or certified(SystemClock().now())
+            self.ca = found.ca
+            self._context: ssl.SSLContext = found.identity.context()
+        else:
+            self._context = machine.tls
+        self._turned = machine is None  # plain is played from the beginning, or once a test says so
+        self._open: set[asyncio.StreamWriter] = set()
         self.asked: Counter[str] = Counter()  # requests by prompt
         self.connections = 0
         self.playing = 0  # plays that are not over
@@ -62,13 +82,33 @@ class Upstream:
         return f"https://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        context = self._context if self._plain is None else None
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _READ_AHEAD)  # the kernel would hold megabytes of what nobody reads
-        listening.bind(("127.0.0.1", 0))
-        self._server = await asyncio.start_server(self._serve, sock=listening, ssl=context, limit=_READ_AHEAD)
-        self.port = listening.getsockname()[1]
+        await self._listen(None if self._turned and self._plain is not None else self._context)
         return self
+
+    async def _listen(self, context: ssl.SSLContext | None) -> None:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _READ_AHEAD)  # the kernel would hold megabytes of what nobody reads
+        listening.bind(("127.0.0.1", self.port))
+        self.port = listening.getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, sock=listening, ssl=context, limit=_READ_AHEAD)
+
+    async def turn(self, context: ssl.SSLContext | None = None) -> None:
+        """From now on new connections meet `plain`, or a TLS of `context`; those that there are end. Before, the machine was good, and verified."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        self._turned = True
+        await self._listen(context)
+
+    async def leave(self) -> contextlib.AbstractContextManager[object]:
+        """Nobody listens any more; `with` what this gives, the port stays taken."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        return _taken(self.port)
 
     async def __aexit__(self, *error: object) -> None:
         assert self._server is not None
@@ -82,6 +122,7 @@ class Upstream:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._open.add(writer)
         self.connections += 1
         try:
             while await self._one(reader, writer):
@@ -90,12 +131,15 @@ class Upstream:
             pass  # the gateway left, or the test is over
         finally:
             writer.close()
+            self._open.discard(writer)
             self._tasks.discard(task)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        ask, play = Ask(), self._plain
+        ask, play = Ask(), self._plain if self._turned else None
         if play is None:
-            ask, play = await _read(reader, heads=self._heads), self._play
+            ask, play = await _read(reader, self._machine, heads=self._heads), self._play
+            if self._machine is not None and not ask.body:
+                return await self._machine.attest(ask.path, writer)
             if self._counts:
                 self.asked[ask.prompt] += 1
         self.playing += 1
@@ -105,12 +149,14 @@ class Upstream:
             self.playing -= 1
 
 
-async def _read(reader: asyncio.StreamReader, *, heads: bool) -> Ask:
+async def _read(reader: asyncio.StreamReader, machine: OwnMachine | None, *, heads: bool) -> Ask:
     line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
     ask = Ask(line.split(" ")[1], dict(field.split(": ", 1) for field in lines))
-    if heads:
+    if heads or line.startswith("GET "):
         return ask
-    ask = ask._replace(body=await reader.readexactly(int(ask.fields["content-length"])))
+    body = await reader.readexactly(int(ask.fields["content-length"]))
+    body, sealer = (body, None) if machine is None else machine.opened(ask.fields, body)
+    ask = ask._replace(body=body, sealer=sealer)
     if ask.fields["content-type"] != "application/json":
         return ask
     members = json.loads(ask.body)
@@ -161,16 +207,22 @@ def head(status: str, *fields: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", f"server: {LEAK}", f"x-said: {LEAK}", *fields, "", ""]).encode()
 
 
-def ok(ask: Ask, *more: str, framing: str = "transfer-encoding: chunked") -> bytes:
-    return head("200 OK", f"content-type: {kind(ask)}", *more, framing)
+def ok(ask: Ask, *more: str, framing: str = "transfer-encoding: chunked", type: str = "") -> bytes:
+    nonce = [f"{RESPONSE_NONCE}: {ask.sealer.nonce_hex}"] if ask.sealer is not None else []
+    return head("200 OK", f"content-type: {type or kind(ask)}", *nonce, *more, framing)
 
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def chunked(parts: Iterable[bytes]) -> list[bytes]:
-    return [chunk(part) for part in parts]
+def sent(ask: Ask, parts: Iterable[bytes]) -> list[bytes]:
+    """`parts` as they go on the wire: each of them sealed, where the answer is."""
+    return list(parts) if ask.sealer is None else [ask.sealer.seal(part) for part in parts]
+
+
+def chunked(ask: Ask, parts: Iterable[bytes]) -> list[bytes]:
+    return [chunk(part) for part in sent(ask, parts)]
 
 
 # Plays
@@ -211,13 +263,13 @@ def then_reset(make: Callable[[Ask], Iterable[bytes]]) -> Play:
     return play
 
 
-def without_end(make: Callable[[Ask], Iterable[bytes]], again: bytes, *, pause: float = 0.0) -> Play:
-    """The same, then `again` over and over until the other side leaves."""
+def without_end(make: Callable[[Ask], Iterable[bytes]], again: Callable[[Ask], bytes], *, pause: float = 0.0) -> Play:
+    """The same, then what `again` says, over and over until the other side leaves."""
 
     async def play(ask: Ask, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         await writes(make)(ask, reader, writer)
         while not writer.is_closing():
-            writer.write(again)
+            writer.write(again(ask))
             await writer.drain()
             await asyncio.sleep(pause)
         return False
@@ -239,12 +291,19 @@ def drips(make: Callable[[Ask], Iterable[bytes]], pause: float) -> Play:
     return play
 
 
-answers = writes(lambda ask: [ok(ask), *chunked(right(ask)), END], keep=True)  # nothing is wrong
+answers = writes(lambda ask: [ok(ask), *chunked(ask, right(ask)), END], keep=True)  # nothing is wrong
 
 
 @contextlib.contextmanager
 def refusing() -> Iterator[str]:
     """The URL of a port that is taken, and on which nobody listens."""
+    with _taken(0) as port:
+        yield f"https://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _taken(port: int) -> Iterator[int]:
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"https://127.0.0.1:{held.getsockname()[1]}"
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        yield int(held.getsockname()[1])

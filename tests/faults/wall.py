@@ -1,4 +1,7 @@
-"""A gateway before a row of providers, each of which does one thing wrong; and what two clients see of it, asking all at once."""
+"""A gateway before a row of providers, each of which does one thing wrong; and what two clients see of it, asking all at once.
+
+The providers are open ones, or machines that are attested and sealed to.
+"""
 
 import asyncio
 import contextlib
@@ -21,9 +24,11 @@ from ollm.testing.providers.tls import certified
 from ollm.values.ledger import Entry
 from tests.faults.catalogue import Fault
 from tests.faults.upstream import Upstream, answers, refusing
-from tests.stage import Stage, configuration, eventually, opened
+from tests.scripted_enclave import OwnMachine
+from tests.stage import Stage, configuration, eventually, opened, policy_table
 
 SECONDS = 30.0  # for one exchange: a slow machine is left its time
+_AT_ONCE = 8  # a machine answers only so many who ask for evidence
 _NO_CEILING = httpx2.Limits(max_connections=None)
 
 
@@ -66,6 +71,7 @@ class Wall(msgspec.Struct):
     rows: Counter[str]
     budget: int | None
     left: list[str]
+    sealed: bool = False
 
 
 def model_of(fault: str, *, second: bool) -> str:
@@ -73,9 +79,11 @@ def model_of(fault: str, *, second: bool) -> str:
     return fault.replace(" ", "-") + ("/and-another" if second else "")
 
 
-def cases(faults: Iterable[Fault]) -> list[Case]:
+def cases(faults: Iterable[Fault], *, sealed: bool = False) -> list[Case]:
+    """All requests. What comes behind a seal is no other for one client than for another, so there one asks that sees every byte."""
+    clients = ("raw",) if sealed else ("raw", "openai")
     forms = [(streamed, second) for streamed in (False, True) for second in (False, True)]
-    return [Case(fault.name, streamed, second, client) for fault in faults for streamed, second in forms for client in ("raw", "openai")]
+    return [Case(fault.name, streamed, second, client) for fault in faults for streamed, second in forms for client in clients]
 
 
 def budget(settings: Settings) -> int | None:
@@ -91,6 +99,47 @@ class _Stage(msgspec.Struct):
 
 
 @contextlib.asynccontextmanager
+async def _sealed(folder: Path, faults: Iterable[Fault], timeouts: dict[str, float]) -> AsyncIterator[_Stage]:
+    """Each provider is verified while it does nothing wrong yet; what goes wrong before a request is read begins then."""
+    async with contextlib.AsyncExitStack() as exits:
+        machine = OwnMachine()
+        await machine.start()
+        exits.push_async_callback(machine.stop)
+        good = await exits.enter_async_context(Upstream(answers, machine=machine))
+        upstreams = {
+            fault.name: await exits.enter_async_context(Upstream(fault.play, plain=fault.play if fault.plain else None, machine=machine))
+            for fault in faults
+        }
+        tree = configuration({}, gateway={"floor": "simulated", "timeouts": timeouts}, models=_models(faults))
+        tree["routing"]["breaker"] = {"failures": 0, "window": 10_000}  # each case stands for itself
+        tree["policies"] = {"machine": policy_table(machine.policy)}
+        place = {"policy": "machine", "pcs_url": machine.pcs_url, "root_crl_url": machine.root_crl_url}
+        urls = {"good": good.url, **{f"up-{number}": upstream.url for number, upstream in enumerate(upstreams.values())}}
+        tree["upstreams"] = {name: {"url": url, **place} for name, url in urls.items()}
+        stage = await exits.enter_async_context(opened(folder, tree))
+        keepers = list(stage.gateway.keepers.values())
+        for few in (keepers[at : at + _AT_ONCE] for at in range(0, len(keepers), _AT_ONCE)):
+            await asyncio.gather(*(keeper.session(SECONDS) for keeper in few))
+        for fault in faults:
+            if fault.name == "connection refused":
+                exits.enter_context(await upstreams[fault.name].leave())
+            elif fault.name == "certificate of another authority":
+                await upstreams[fault.name].turn(certified(SystemClock().now()).identity.context())
+            elif fault.plain:
+                await upstreams[fault.name].turn()
+        yield _Stage(stage, upstreams, good)
+
+
+def _models(faults: Iterable[Fault]) -> dict[str, Any]:
+    """For each fault one that meets it alone, and one that has another upstream behind it."""
+    models: dict[str, Any] = {}
+    for number, fault in enumerate(faults):
+        for second in (False, True):
+            models[model_of(fault.name, second=second)] = {"upstreams": [f"up-{number}", "good"][: 1 + second], "upstream_model": "theirs"}
+    return models
+
+
+@contextlib.asynccontextmanager
 async def _opened(folder: Path, faults: Iterable[Fault], timeouts: dict[str, float]) -> AsyncIterator[_Stage]:
     identity = certified(SystemClock().now())
     async with contextlib.AsyncExitStack() as exits:
@@ -101,28 +150,24 @@ async def _opened(folder: Path, faults: Iterable[Fault], timeouts: dict[str, flo
             upstream = Upstream(fault.play, plain=fault.play if fault.plain else None, identity=own)
             upstreams[fault.name] = await exits.enter_async_context(upstream)
             urls[f"up-{number}"] = exits.enter_context(refusing()) if fault.name == "connection refused" else upstream.url
-        models: dict[str, Any] = {}
-        for number, fault in enumerate(faults):
-            models[model_of(fault.name, second=False)] = {"upstreams": [f"up-{number}"], "upstream_model": "theirs"}
-            models[model_of(fault.name, second=True)] = {"upstreams": [f"up-{number}", "good"], "upstream_model": "theirs"}
-        tree = configuration({}, gateway={"floor": "zdr", "timeouts": timeouts}, models=models)
+        tree = configuration({}, gateway={"floor": "zdr", "timeouts": timeouts}, models=_models(faults))
         if "routing" in tree:
             tree["routing"]["breaker"] = {"failures": 0, "window": 10_000}  # each case stands for itself
         tree["upstreams"] = {name: {"url": url, "adapter": "openai-compatible", "ca": identity.ca} for name, url in urls.items()}
         yield _Stage(await exits.enter_async_context(opened(folder, tree)), upstreams, good)
 
 
-async def suffer(folder: Path, faults: tuple[Fault, ...], timeouts: dict[str, float]) -> Wall:
+async def suffer(folder: Path, faults: tuple[Fault, ...], timeouts: dict[str, float], *, sealed: bool = False) -> Wall:
     """Ask everything at once, and look at what is left behind when all of it is over."""
     before, tasks = sockets(), asyncio.all_tasks()
     seen: dict[Case, Seen] = {}
-    async with _opened(folder, faults, timeouts) as play:
+    async with (_sealed if sealed else _opened)(folder, faults, timeouts) as play:
         stage = play.stage
         client = openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key=stage.api_key, max_retries=0, timeout=SECONDS)
         raw = httpx2.AsyncClient(base_url=stage.url, headers=stage.http.headers, timeout=SECONDS, limits=_NO_CEILING)
         async with client, raw:
             try:
-                all_cases = cases(faults)
+                all_cases = cases(faults, sealed=sealed)
                 found = await asyncio.gather(*(_ask_raw(raw, case) if case.client == "raw" else _ask(client, case) for case in all_cases))
                 seen = dict(zip(all_cases, found, strict=True))
             finally:
@@ -135,7 +180,7 @@ async def suffer(folder: Path, faults: tuple[Fault, ...], timeouts: dict[str, fl
         await eventually(lambda: sockets() <= before and asyncio.all_tasks() <= tasks, 5)
     except TimeoutError:
         left.append(f"{sockets() - before} sockets, {[task.get_name() for task in asyncio.all_tasks() - tasks]}")
-    return Wall(seen, Counter(entry.request_id for entry in rows), limit, left)
+    return Wall(seen, Counter(entry.request_id for entry in rows), limit, left, sealed)
 
 
 async def _left_running(play: _Stage) -> list[str]:

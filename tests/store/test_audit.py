@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ollm.errors import EvidenceRefused
+from ollm.errors import ChangeRefused, EvidenceRefused
 from ollm.receipts.audit import Chain
 from ollm.store import audit
 from ollm.store.audit import EventFilter
 from ollm.store.changes import Changes
 from ollm.store.identity import create_project, rename_project
 from ollm.store.sqlite import Store
+from ollm.values.terms import Terms
 from tests.store.making import ROW_KEY, raw
 
 NOW = 1_700_000_000
@@ -70,6 +71,30 @@ async def test_targets_are_ids(filled: Store) -> None:
     (first, *_) = await filled.administration.events(EventFilter(), 1)
     found = await filled.administration.events(EventFilter(targets=(first.event.target,)), 10)
     assert [each.event.entry for each in found] == [1, 2]
+
+
+async def test_names_with_spaces_come_back_as_they_were(store: Store, tmp_path: Path) -> None:
+    await store.administration.write("local_0", NOW, lambda changes: create_project(changes, "Pay roll of May"))
+    (entry,) = await store.administration.events(EventFilter(), 1)
+    assert entry.event.changes["name"] == "Pay roll of May"
+    with raw(tmp_path) as database:
+        assert " " not in database.execute("SELECT detail FROM audit").fetchone()[0]
+    assert await verify(store) == 1
+
+
+async def test_projects_are_told_apart(filled: Store) -> None:
+    (first, *_) = await filled.administration.events(EventFilter(), 1)
+    assert first.event.project is not None
+    found = await filled.administration.events(EventFilter(projects=(first.event.project,)), 10)
+    assert [each.event.entry for each in found] == [1, 2]
+    assert await filled.administration.events(EventFilter(projects=("%", "proj_")), 10) == []
+
+
+async def test_a_change_that_the_log_can_not_hold(store: Store) -> None:
+    large = Terms(models=tuple(f"model-{number:060}" for number in range(300)))
+    with pytest.raises(ChangeRefused, match="more than 16384 characters"):
+        await store.administration.write("local_0", NOW, lambda changes: create_project(changes, "A", large))
+    assert (await store.administration.head()).entry == 0
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET at = 1", "DELETE FROM audit"])

@@ -1,6 +1,6 @@
 """Organisations, projects, accounts, people: what administrators do with them, and what stops with them."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import pytest
@@ -13,10 +13,17 @@ from ollm.store.keys import NewKey, authenticate
 from ollm.store.sqlite import Store
 from ollm.values.identity import DEFAULT_ORG, DEFAULT_PROJECT, Membership, Role, ServiceAccount, User
 from ollm.values.terms import Terms
-from tests.store.making import PEPPER
+from tests.store.making import PEPPER, Database
 
 NOW = 1_700_000_000
 T = TypeVar("T")
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    """On each kind of database."""
+    async with database.open() as store:
+        yield store
 
 
 async def do(store: Store, work: Callable[[Changes], T]) -> T:

@@ -1,6 +1,6 @@
 """Keys: made, rotated with a grace, disabled and enabled, revoked for good."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import pytest
@@ -14,11 +14,18 @@ from ollm.values.identity import DEFAULT_PROJECT, Role
 from ollm.values.ledger import KeyRow
 from ollm.values.level import Level
 from ollm.values.terms import Limit, Terms
-from tests.store.making import PEPPER
+from tests.store.making import PEPPER, Database
 
 NOW = 1_700_000_000
 DAY = 86_400
 T = TypeVar("T")
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    """On each kind of database."""
+    async with database.open() as store:
+        yield store
 
 
 async def do(store: Store, work: Callable[[Changes], T], now: int = NOW) -> T:

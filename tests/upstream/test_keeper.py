@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import ollm.upstream.keeper
 from ollm.config.settings import Timeouts, UpstreamSettings
 from ollm.errors import StoreError, UpstreamError
+from ollm.net import spread
 from ollm.net.connection import Origin
 from ollm.net.pool import Pool
 from ollm.sim.service import SimEnclave, SimOptions
@@ -59,7 +59,7 @@ async def keeping(machine: Any, **settings: Any) -> AsyncIterator[Kept]:
 
 @pytest.fixture
 def without_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+    monkeypatch.setattr(spread, "between", lambda low, high: low)
 
 
 async def test_a_hundred_first_requests_are_one_verification(enclave: SimEnclave) -> None:

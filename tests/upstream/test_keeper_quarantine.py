@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 import ollm.upstream.keeper
 from ollm.errors import StoreError
+from ollm.net import spread
 from ollm.upstream.keeper import Keeper
 from ollm.upstream.session import Unverified
 from ollm.values.checks import Appraisal, Check, Outcome
@@ -71,7 +71,7 @@ async def keeping(machine: Machine) -> AsyncIterator[Keeper]:
 
 @pytest.fixture(autouse=True)
 def without_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0 if low == 0.75 else low)
+    monkeypatch.setattr(spread, "between", lambda low, high: 1.0 if low == 0.75 else low)
 
 
 async def refused(keeper: Keeper) -> None:

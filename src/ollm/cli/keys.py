@@ -1,5 +1,6 @@
 """`ollm keys`: API keys of this installation."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def show(key_id: KeyArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: Js
     if found["replaces"]:
         say(f"  takes the place of {found['replaces']}")
     for name, value in found["terms"].items():
-        say(f"  {name}: {quiet(str(value))}")
+        say(f"  {name}: {quiet(json.dumps(value))}")
 
 
 @app.command()

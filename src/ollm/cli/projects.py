@@ -1,5 +1,6 @@
 """`ollm projects`: projects of this installation, and their terms."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -144,7 +145,7 @@ def _read_terms(file: Path) -> Terms:
 def _show_terms(wanted: Terms) -> None:
     found: dict[str, Any] = terms_object(wanted)
     for name, value in found.items():
-        say(f"  {name}: {quiet(str(value))}")
+        say(f"  {name}: {quiet(json.dumps(value))}")
     if not found:
         say("  no terms of its own")
 

@@ -25,6 +25,7 @@ _COLUMNS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro", "est
 
 @one_line
 def usage(
+    *,
     days: Annotated[int, typer.Option("--days", min=1, max=3660, help="The last so many days, today included.")] = 30,
     start: Annotated[str | None, typer.Option("--start", help="From this time on, in place of --days: 2026-12-01, or Unix seconds.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="Until before this time. Default: now.")] = None,

@@ -1,6 +1,5 @@
 """Everything that the request path is given: made once by the composition root, never reached for."""
 
-import random
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -10,6 +9,7 @@ from ollm.gateway.accounts import Accounts
 from ollm.gateway.applied import Applied
 from ollm.gateway.running import Running
 from ollm.gateway.tokens import Tokens
+from ollm.net.spread import lot
 from ollm.ports import Clock, Keys, Ledger, Sessions, Signer
 from ollm.serving.attestation import AttestationService
 from ollm.store.reports import Reports
@@ -41,7 +41,7 @@ class Gateway(Hidden, frozen=True):
     names: Mapping[str, str]  # every name that a model is asked for by → its own
     tokens: Tokens | None = None  # of the issuers that the configuration names; None where it names none
     running: Running = msgspec.field(default_factory=Running)
-    random: Callable[[], float] = random.random  # for jitter and lots; keeps no secret
+    random: Callable[[], float] = lot  # for jitter and lots; keeps no secret
     ways: dict[tuple[str, str], Mapping[str, str]] = msgspec.field(default_factory=dict)  # by model and endpoint: `admit` remembers them
     rules: dict[tuple[tuple[str, ...], tuple[str, ...]], Applied] = msgspec.field(default_factory=dict)  # by tables and exceptions
     turns: dict[str, int] = msgspec.field(default_factory=dict)  # by model: requests so far, where they are spread over its upstreams

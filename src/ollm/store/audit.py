@@ -8,14 +8,16 @@ from collections.abc import Iterator
 import msgspec
 from sqlalchemy import Connection, insert, or_, select
 
-from ollm.errors import EvidenceRefused
+from ollm.errors import ChangeRefused, EvidenceRefused
 from ollm.receipts.audit import Head, Logged, logged
-from ollm.store.schema import audit, installation
+from ollm.store.schema import MAX_TERMS, audit, installation
 from ollm.values.audit import AuditEvent, chain_start
 from ollm.values.hexes import Hex32
 from ollm.values.jcs import canonical
 
 PAGE = 500  # events in memory at once
+# No column but names of subjects takes a space, lest one could hold a sentence. Brackets stand in no name, so this is none either.
+_SPACE = "[_]"
 
 
 class _Detail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +47,13 @@ ALL = EventFilter()
 
 
 def append(connection: Connection, event: AuditEvent, row_key: bytes) -> None:
-    """Write `event` behind the last one, whatever its `entry` says; `connection` holds the lock for writing."""
+    """Write `event` behind the last one, whatever its `entry` says; `connection` holds the lock for writing.
+
+    Raises: ChangeRefused when it is larger than the log takes.
+    """
+    detail = canonical({"changes": event.changes, "project": event.project}).decode().replace(" ", _SPACE)
+    if len(detail) > MAX_TERMS:
+        raise ChangeRefused(f"the change has more than {MAX_TERMS} characters", "leave names out of the terms, or split them over projects")
     before = head(connection)
     entry = logged(msgspec.structs.replace(event, entry=before.entry + 1), before.digest, row_key)
     event = entry.event
@@ -56,7 +64,7 @@ def append(connection: Connection, event: AuditEvent, row_key: bytes) -> None:
             actor=event.actor,
             action=event.action,
             target=event.target,
-            detail=canonical({"changes": event.changes, "project": event.project}).decode(),
+            detail=detail,
             digest=bytes.fromhex(entry.digest),
             row_mac=entry.mac,
         )
@@ -106,7 +114,7 @@ def all_events(connection: Connection) -> Iterator[Logged]:
 def _logged(row: msgspec.Struct | object) -> Logged:
     values = dict(row)  # type: ignore[call-overload]
     try:
-        detail = _detail(values["detail"])
+        detail = _detail(values["detail"].replace(_SPACE, " "))
     except msgspec.DecodeError:
         raise EvidenceRefused("audit.format", f"event {values['entry']}: no changes that can be read", "a row of the audit log") from None
     event = AuditEvent(

@@ -84,8 +84,8 @@ class Changes(View):
     def add(self, subject: Subject, action: str) -> Subject:
         """A new row. Raises: StoreError when a column can't hold its value."""
         subject = self.signed(subject)
-        self.connection.execute(insert(TABLES[type(subject)]).values(columns_of(subject)))
         self.tell(action, subject, _told(subject))
+        self.connection.execute(insert(TABLES[type(subject)]).values(columns_of(subject)))
         return subject
 
     def put(self, old: Subject, new: Subject, action: str) -> Subject:
@@ -95,8 +95,8 @@ class Changes(View):
         if not changed and not cleared:
             return old
         new = self.signed(new)
-        self.connection.execute(update(TABLES[type(new)]).where(*_identity(new)).values(columns_of(new)))
         self.tell(action, new, {**changed, **cleared})
+        self.connection.execute(update(TABLES[type(new)]).where(*_identity(new)).values(columns_of(new)))
         return new
 
     def remove(self, membership: Membership, action: str) -> None:

@@ -35,7 +35,6 @@ STATUSES = ("completed", "client_gone", "upstream_failed", "refused", "lost")
 
 MAX_RECEIPT = 65_536  # bytes; a receipt of five events is about 2 KB
 MAX_TERMS = 16_384  # characters
-MAX_DETAIL = 32_768  # characters: terms, and what else was changed with them
 MAX_DOCUMENT = 4_194_304  # bytes; a session with its evidence is about 60 KB
 
 # Kinds of names, with the characters and the greatest length of each.
@@ -215,13 +214,13 @@ audit = Table(
     Column("actor", Text, nullable=False),  # a key's id, or local_ and the number of a user of this machine
     Column("action", Text, nullable=False),  # such as api_key.created
     Column("target", Text, nullable=False),  # an id
-    Column("detail", Text, nullable=False),  # changed fields as JSON; spaces in names alone
+    Column("detail", Text, nullable=False),  # changed fields as JSON without spaces (store/audit.py)
     Column("digest", LargeBinary, nullable=False),  # over the fields above and the digest of the entry before (values/audit.py)
     Column("row_mac", LargeBinary, nullable=False),
     chars("actor", SUBJECT, longest=32),
     chars("action", WORD, longest=64),
     chars("target", SUBJECT, longest=64),
-    chars("detail", TERMS + " ", shortest=2, longest=MAX_DETAIL),
+    chars("detail", TERMS, shortest=2, longest=MAX_TERMS),
     size("digest", smallest=32, largest=32),
     size("row_mac", smallest=32, largest=32),
     sqlite_strict=True,

@@ -8,13 +8,13 @@ while. One that is refused is in quarantine alone. A machine that is no longer n
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
 
 from ollm.errors import UpstreamError, WireError
+from ollm.net import spread
 from ollm.upstream.keeper import Keeper, State
 from ollm.upstream.session import Route, Unverified, VerifiedSession
 
@@ -98,7 +98,7 @@ class Fleet:
         except (UpstreamError, WireError):
             urls = ()
         finally:
-            self._look_in(_LOOK_SECONDS * random.uniform(0.8, 1.0))  # noqa: S311 - spreads questions, keeps no secret
+            self._look_in(_LOOK_SECONDS * spread.between(0.8, 1.0))
         await self._take(urls or tuple(self._members) or (self._url,))  # nobody knows better than last time
 
     async def _take(self, urls: tuple[str, ...]) -> None:

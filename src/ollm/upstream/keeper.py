@@ -10,12 +10,12 @@ A session that is replaced is drained: it takes no more requests, and those on t
 
 import asyncio
 import math
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from ollm.net import spread
 from ollm.ports import Clock, Sessions
 from ollm.upstream.session import Route, UnattestedRoute, Unverified, VerifiedSession
 from ollm.values.checks import Appraisal
@@ -153,7 +153,7 @@ class Keeper:
         self._noted(session.appraisal, None, session.established_at)
         if old is not None:
             old.close()
-        self._renew_in((session.expires_at - session.established_at) * random.uniform(_RENEW_AT, _RENEW_AT + 0.15))
+        self._renew_in((session.expires_at - session.established_at) * spread.between(_RENEW_AT, _RENEW_AT + 0.15))
         return session
 
     async def _established(self) -> VerifiedSession:
@@ -170,7 +170,7 @@ class Keeper:
         pause = _RETRY_SECONDS
         if self.held() is None:
             doublings = min(self._refusals - 1, 16)
-            pause = min(_REFUSAL_SECONDS * 2**doublings, _LONGEST_QUARANTINE) * random.uniform(0.75, 1.25)
+            pause = min(_REFUSAL_SECONDS * 2**doublings, _LONGEST_QUARANTINE) * spread.between(0.75, 1.25)
         self._refusal = (self._clock.monotonic() + pause, refusal)
         self._renew_in(pause)
 

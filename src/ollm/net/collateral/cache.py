@@ -7,7 +7,6 @@ replace nothing. Requests for one artefact are one request; a failure is remembe
 
 import asyncio
 import logging
-import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -15,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from ollm.errors import CollateralError, StoreError, UpstreamError
+from ollm.net import spread
 from ollm.net.collateral.artefact import Artefact, Key, artefact
 from ollm.ports import Clock, Fetched
 
@@ -178,11 +178,11 @@ class CollateralCache:
         if len(self._failures) >= _MAX_FAILURES:
             self._failures = {each: failure for each, failure in self._failures.items() if now < failure.until}
         if len(self._failures) < _MAX_FAILURES:
-            self._failures[name] = _Failure(now + seconds * _jitter(1.0, 1.25), problem)
+            self._failures[name] = _Failure(now + seconds * spread.between(1.0, 1.25), problem)
 
     def _keep(self, copy: Artefact, *, ask_at: float | None = None) -> None:
         if ask_at is None:
-            ask_at = copy.soft_end - (copy.soft_end - self._clock.now()) * _jitter(0.0, _EARLIER)
+            ask_at = copy.soft_end - (copy.soft_end - self._clock.now()) * spread.between(0.0, _EARLIER)
         self._drop(copy.key)
         self._copies[copy.key] = (ask_at, copy)
         self._bytes += copy.size
@@ -216,7 +216,3 @@ class CollateralCache:
         if self._shelf is None or not key.traits.stored:
             return None
         return await asyncio.to_thread(self._shelf.read, key, self._clock.now())
-
-
-def _jitter(low: float, high: float) -> float:
-    return random.uniform(low, high)  # noqa: S311 - spreads questions, keeps no secret

@@ -182,7 +182,7 @@ def _subjects() -> None:
             _chars("actor", _SUBJECT, 1, 32),
             _chars("action", _WORD, 1, 64),
             _chars("target", _SUBJECT, 1, 64),
-            _chars("detail", _TERMS + " ", 2, 32_768),
+            _chars("detail", _TERMS, 2, 16_384),
         ),
         _size("digest", 32, 32),
     )
