@@ -58,9 +58,8 @@ class Postgres:
     def __init__(self, bin_folder: Path, *, on_disk: bool = False) -> None:
         self._bin = bin_folder
         self._user = _other_user()
-        self._folder = Path(
-            tempfile.mkdtemp(prefix="ollm-pg-", dir=None if on_disk else _fast_folder())
-        )  # short: a socket's path has 107 bytes at most
+        # Short: a socket's path has 107 bytes at most.
+        self._folder = Path(tempfile.mkdtemp(prefix="ollm-pg-", dir=None if on_disk else _fast_folder()))
         self.password = secrets.token_hex(16)
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
