@@ -207,12 +207,17 @@ async def _installation() -> tuple[Path, str]:
     return _template[0]
 
 
+async def installed(folder: Path, tree: Mapping[str, Any]) -> tuple[Loaded, str]:
+    """An installation in `folder` with the configuration `tree`, and a key that accepts every level."""
+    template, api_key = await _installation()
+    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("ollm.toml"), dirs_exist_ok=True)
+    return load(initialise(folder, toml(tree))), api_key
+
+
 @contextlib.asynccontextmanager
 async def opened(folder: Path, tree: Mapping[str, Any]) -> AsyncIterator[Stage]:
     """A gateway with the configuration `tree`, in `folder`, and a client with a key that accepts every level."""
-    template, api_key = await _installation()
-    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("ollm.toml"), dirs_exist_ok=True)
-    loaded = load(initialise(folder, toml(tree)))
+    loaded, api_key = await installed(folder, tree)
     async with running(loaded) as (gateway, server):
         headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers=headers, timeout=30, verify=_NO_TLS) as http:

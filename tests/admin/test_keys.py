@@ -177,6 +177,8 @@ def test_a_wrong_key_does_the_work_of_an_unknown_one(plane: Plane) -> None:
     class Counting:
         looked_up = 0
 
+        blind = False
+
         def lookup(self, key_id: str) -> None:
             self.looked_up += 1
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ollm.app.build import Assembly, data_directory, endorser_of, machine_urls, provider_session, store_of
+from ollm.app.assembly import Assembly
+from ollm.app.build import data_directory, endorser_of, machine_urls, provider_session, store_of
 from ollm.app.collateral import collateral_of
 from ollm.app.initialise import initialise
 from ollm.attest.evidence import CollateralNeed

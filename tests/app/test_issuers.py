@@ -17,7 +17,7 @@ async def test_a_file_lies_beside_the_configuration(tmp_path: Path) -> None:
     loaded = load(initialise(tmp_path, toml(tree)))
     (tmp_path / "keys.json").write_bytes(Authority().jwks)
     fetch = HttpFetch()
-    found = issuers_of(loaded, fetch, SystemClock())
+    found = issuers_of(loaded, fetch, SystemClock(), {})
     assert {name: issuer.name for name, issuer in found.items()} == {"file": "file", "url": "url"}
     assert await found["file"].keys.find("first", "ES256") is not None
     assert await found["url"].keys.find("first", "ES256") is None

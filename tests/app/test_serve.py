@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from ollm.app.initialise import initialise
-from ollm.app.serve import running, serve
+from ollm.app.serve import living, running, serve
 from ollm.config.load import Loaded, load
 from ollm.errors import ConfigError
 from ollm.net.connection import Origin, client_tls, open_connection
+from ollm.serving.server import Server
 from ollm.sim.identity import create_tls, spki_sha256
 from ollm.sim.service import SimEnclave, SimOptions
 from tests.stage import configuration, eventually, toml
@@ -82,6 +83,49 @@ async def test_a_signal_ends_it(loaded: Loaded, number: signal.Signals) -> None:
     await asyncio.wait_for(announced.wait(), 5)
     os.kill(os.getpid(), number)
     await asyncio.wait_for(service, 5)
+
+
+async def test_sighup_reads_the_configuration_again(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+    path = loaded.directory / "ollm.toml"
+    good = '[gateway]\nlisten = "127.0.0.1:0"\n'
+    path.write_text(good)
+    announced: list[Server] = []
+    service = asyncio.create_task(serve(load(path), lambda gateway, server: announced.append(server), lambda: load(path)))
+    await eventually(lambda: announced)
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{announced[0].port}") as http:
+        digests = [(await http.get("/healthz")).headers["x-aci-keyset-digest"]]
+        for text in (good + "max_concurrent = 5\n", "[gateway]\nlisten = 5\n", '[secrets]\npepper = "env:OTHER"\n', good):
+            caplog.clear()
+            path.write_text(text)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await eventually(lambda: "reloaded" in caplog.text)
+            digests.append((await http.get("/healthz")).headers["x-aci-keyset-digest"])
+            assert ("was reloaded" in caplog.text) is text.startswith(good)
+    assert digests[0] != digests[1] == digests[2] == digests[3] != digests[4]
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(service, 5)
+
+
+async def test_a_renewed_certificate_is_shown_after_a_reload(loaded: Loaded) -> None:
+    def written() -> str:
+        certificate, tls = create_tls(1_800_000_000)
+        (loaded.directory / "cert.pem").write_bytes(tls.certificate)
+        (loaded.directory / "key.pem").write_bytes(tls.key.expose())
+        return spki_sha256(certificate)
+
+    first = written()
+    secure = on_any_port(loaded, tls_certificate="cert.pem", tls_key="key.pem")
+    async with living(secure) as live:
+        second = written()
+        await live.reload(secure)
+        connection = await open_connection(Origin("127.0.0.1", live.server.port), client_tls(), timeout=5, pinned=frozenset((second,)))
+        connection.abort("close", "done")
+        assert first != second
+        (loaded.directory / "key.pem").write_bytes(b"nonsense")
+        before = live.gateway
+        with pytest.raises(ConfigError, match="can't be used together"):
+            await live.reload(secure)
+        assert live.gateway is before
 
 
 HARDENED = """

@@ -53,6 +53,23 @@ def test_one_that_is_not_verified_has_its_reason(gateway: type[Answering]) -> No
     assert (row["verified"], row["reason"], row["retry_at"], row["price"]) == (False, "quote.debug: got 1", 7, None)
 
 
+def test_a_row_for_each_machine_where_there_are_several(gateway: type[Answering]) -> None:
+    good = {"host": "one.example\x07", "available": True, "session_id": "6" * 64, "verified_at": 3, "expires_at": 4}
+    bad = {"host": "two.example", "available": False, "reason": "quote.debug: got 1", "retry_at": 7}
+    rows = told(gateway, {"data": [{"id": "m", "routes": [{**STATE, "machines": [good, bad]}, STATE]}]})
+    assert [(row["machine"], row["verified"], row["verified_at"], row["reason"], row["retry_at"], row["level"]) for row in rows] == [
+        ("one.example\ufffd", True, 3, None, None, "tee"),
+        ("two.example", False, None, "quote.debug: got 1", 7, "tee"),
+        (None, True, 1, None, None, "tee"),
+    ]
+
+
+@pytest.mark.parametrize("machines", [[{}], [{"host": 5, "available": True}], "x"])
+def test_machines_that_are_none_are_no_list_of_ours(gateway: type[Answering], machines: object) -> None:
+    with pytest.raises(WireError):
+        told(gateway, {"data": [{"id": "m", "routes": [{**STATE, "machines": machines}]}]})
+
+
 @pytest.mark.parametrize("body", [[], {"data": [{"id": 5}]}, {"data": [{"id": "m", "routes": [{}]}]}])
 def test_what_is_no_list_of_ours(gateway: type[Answering], body: object) -> None:
     with pytest.raises(WireError, match="not one of OLLM's"):

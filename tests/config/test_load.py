@@ -439,3 +439,23 @@ def test_the_store_is_read() -> None:
     assert (store.url, store.password, store.tls, store.connections) == ("postgresql://u@h/db", "env:P", True, 2)
     assert (store.retention_days.ledger, store.retention_days.receipts) == (400, 90)
     assert parse(b"").store.retention_days.ledger is None
+
+
+SHARED = '[store]\nurl = "postgresql://ollm@127.0.0.1/ollm"\n[counters]\nbackend = "valkey"\nurl = "redis://127.0.0.1:6379/0"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        ("", "store.url is sqlite, which one process writes"),
+        (SHARED.partition("[counters]")[0], "counters.backend is memory, so that each would count for itself"),
+    ],
+)
+def test_several_workers_share_store_and_counters(more: str, cause: str) -> None:
+    assert cause in refused(f"[gateway]\nworkers = 2\n{more}").cause
+
+
+def test_workers_that_share_both_are_accepted() -> None:
+    assert parse(f"[gateway]\nworkers = 4\n{SHARED}".encode()).gateway.workers == 4
+    assert parse(b"").gateway.workers == 1
+    refused("[gateway]\nworkers = 0\n")

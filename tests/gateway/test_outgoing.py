@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from ollm.config.settings import ModelSettings
@@ -7,6 +8,7 @@ from ollm.gateway.admit import Ticket
 from ollm.gateway.outgoing import Untranslatable, outgoing
 from ollm.traffic.routes import Demand
 from ollm.values.level import Level
+from ollm.wire.dialects.messages.asking import DEFAULT_LIMIT
 from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.form import parse_form
 from ollm.wire.request import parse_json
@@ -46,3 +48,16 @@ def test_a_form_goes_on_as_a_form() -> None:
     out = outgoing(request, ticket(a="audio.transcriptions"), "a")
     assert out.content_type == "multipart/form-data; boundary=ours-1"
     assert b"theirs" in out.body
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "asked"),
+    [(b"", None, DEFAULT_LIMIT), (b"", 64_000, 64_000), (b"", 4096, 4096), (b'"max_tokens":7,', 64_000, 7), (b'"max_tokens":null,', 64_000, 64_000)],
+)
+def test_an_api_that_demands_a_limit_gets_the_models_own(limit: bytes, most: int | None, asked: int) -> None:
+    body = b'{"model":"demo",' + limit + b'"messages":[{"role":"user","content":"hello"}]}'
+    made = ticket(b="messages")
+    made = msgspec.structs.replace(made, model=msgspec.structs.replace(made.model, max_output=most))
+    out = outgoing(parse_json(body, ENDPOINTS["chat.completions"]), made, "b")
+    assert json.loads(out.body)["max_tokens"] == asked
+    assert b"max_tokens" not in outgoing(parse_json(body.replace(limit, b""), ENDPOINTS["chat.completions"]), ticket(a="chat.completions"), "a").body

@@ -1,5 +1,7 @@
 """Requests take their places once their bodies are there, and those bodies hold no more than is bounded."""
 
+import asyncio
+
 import pytest
 
 from ollm.errors import ApiError
@@ -35,3 +37,14 @@ def test_what_such_bodies_hold_is_bounded_and_given_back() -> None:
         assert (full.value.status, full.value.code) == (503, "overloaded")
     with places.receiving() as next_one:
         next_one.came(6400)
+
+
+async def test_they_are_emptied_when_the_last_request_is_over() -> None:
+    places = Places(1, 100)
+    await asyncio.wait_for(places.emptied(), 1)
+    places.running = 1
+    waiting = asyncio.create_task(places.emptied())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    places.running = 0
+    await asyncio.wait_for(waiting, 1)

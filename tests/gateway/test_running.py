@@ -205,6 +205,28 @@ async def test_other_keys_go_on(socket_dir: Path) -> None:
 
 
 @pytest.mark.usefixtures("often")
+async def test_a_store_that_can_not_be_read_cuts_nothing(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(seconds: float) -> int:
+        raise StoreError("away")
+
+    async with (
+        scripted_enclave(stalling(PIECE)) as enclave,
+        opened(socket_dir, play(enclave)) as stage,
+        asking(stage, chat_body(stream=True)) as client,
+    ):
+        await client.read_until(b'"one"')
+        watch = stage.gateway.keys._watch  # type: ignore[attr-defined]  # SqlKeys' own
+        monkeypatch.setattr(watch, "generation", fail)
+        await eventually(lambda: stage.gateway.keys.blind)
+        await asyncio.sleep(0.1)
+        assert (await stage.chat()).status_code == 401, "nobody new is admitted"
+        assert len(stage.gateway.running) == 1
+        monkeypatch.undo()
+        await end(stage, stage.api_key)
+        assert b"key_revoked" in await client.read_until(b"\r\n0\r\n\r\n")
+
+
+@pytest.mark.usefixtures("often")
 async def test_what_can_not_be_recorded_is_told_all_the_same(socket_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(entry: Entry) -> None:
         raise StoreError("the disk is full")

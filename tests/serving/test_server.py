@@ -157,3 +157,21 @@ async def test_a_second_signal_ends_the_waiting() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.wait_for(running, 5)
     assert app.cancelled == 1
+
+
+async def test_a_server_without_tls_has_none_to_renew(identity: TlsIdentity) -> None:
+    async with serving(Recorder()) as server:
+        with pytest.raises(ConfigError, match="no TLS"):
+            server.renew(identity)
+
+
+async def test_servers_of_one_user_can_share_a_port() -> None:
+    first = Server(Recorder(), host="127.0.0.1", port=0, shared=True)
+    await first.start()
+    second = Server(Recorder(), host="127.0.0.1", port=first.port, shared=True)
+    await second.start()
+    assert second.port == first.port
+    with pytest.raises(ConfigError, match="can't listen"):
+        await Server(Recorder(), host="127.0.0.1", port=first.port).start()
+    await second.drain(0)
+    await first.drain(0)

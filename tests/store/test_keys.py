@@ -32,6 +32,8 @@ class Memory:
         self.rows = {row.key_id: row for row in rows}
         self.asked: list[str] = []
 
+    blind = False
+
     def lookup(self, key_id: str) -> Credential | None:
         self.asked.append(key_id)
         row = self.rows.get(key_id)

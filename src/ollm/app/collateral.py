@@ -1,6 +1,7 @@
 """Collateral of an installation: its directory, its cache, and whom the configuration says to ask."""
 
 import contextlib
+import copy
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -46,6 +47,12 @@ class Collateral:
         shelf = shelf_of(loaded, read_only=read_only) if shelved else None
         self.cache = CollateralCache(clock, shelf=shelf, offline=shelved and loaded.settings.collateral.offline)
         self.asker = Asker(fetch, clock)
+
+    def under(self, loaded: Loaded) -> "Collateral":
+        """The same cache for another configuration, whose own settings of it are the same; who made it closes it."""
+        other = copy.copy(self)
+        other._loaded = loaded
+        return other
 
     def sources(self, upstream: str | None) -> CollateralSettings:
         """Whom to ask about the hardware of `upstream`; of nobody's in particular, if None."""

@@ -14,14 +14,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ollm.config.load import Loaded
 from ollm.errors import ConfigError, WireError
 from ollm.ports import Clock, Signer
+from ollm.store.files import turn
 from ollm.values.aci import Keyset, SigningKey, TlsKey, config_subject, parse_keyset
 
 _DAY = 86400
 
 
 def gateway_keyset(loaded: Loaded, signer: Signer, data_dir: Path, clock: Clock) -> Keyset:
-    """The keyset to serve: the kept one if it still says the same, a new one otherwise. Raises: ConfigError."""
-    path = data_dir / "keyset.json"
+    """The keyset to serve: the kept one if it still says the same, a new one otherwise. Raises: ConfigError, StoreError.
+
+    Workers take turns, so that all of them serve the one that the first of them made.
+    """
+    with turn(data_dir / "keyset.lock"):
+        return _in_turn(loaded, signer, data_dir / "keyset.json", clock)
+
+
+def _in_turn(loaded: Loaded, signer: Signer, path: Path, clock: Clock) -> Keyset:
     lifetime = loaded.settings.evidence.keyset_days * _DAY
     wanted = Keyset(
         subject=config_subject(loaded.digest),

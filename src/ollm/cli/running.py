@@ -14,16 +14,24 @@ from ollm.net.fetch import HttpFetch
 KeyOption = Annotated[str, typer.Option("--key", help="With --gateway: where an API key is: env:NAME or file:PATH.")]
 
 
-class _Route(msgspec.Struct, frozen=True):
-    provider: str
-    adapter: str
-    level: str
+class _State(msgspec.Struct, frozen=True, kw_only=True):
     available: bool
     reason: str | None = None
     session_id: str | None = None
     verified_at: int | None = None
     expires_at: int | None = None
     retry_at: int | None = None
+
+
+class _Machine(_State, frozen=True, kw_only=True):
+    host: str
+
+
+class _Route(_State, frozen=True, kw_only=True):
+    provider: str
+    adapter: str
+    level: str
+    machines: tuple[_Machine, ...] = ()
 
 
 class _Pricing(msgspec.Struct, frozen=True):
@@ -42,7 +50,10 @@ class _Models(msgspec.Struct, frozen=True):
 
 
 async def states_of(url: str, key: str, config: Path) -> list[dict[str, Any]]:
-    """A row for each model and upstream of the gateway at `url`. Raises: ConfigError, UpstreamError, WireError."""
+    """A row for each model and upstream of the gateway at `url`; where an upstream has several machines, for each of those.
+
+    Raises: ConfigError, UpstreamError, WireError.
+    """
     secret = read_secret(key, config.resolve().parent).expose().decode("latin-1")
     fetch = HttpFetch()
     try:
@@ -53,18 +64,19 @@ async def states_of(url: str, key: str, config: Path) -> list[dict[str, Any]]:
         raise UpstreamError("headers", f"the gateway answered {answer.status}", status=answer.status)
     try:
         told = msgspec.json.decode(answer.body, type=_Models)
-        return [_row(model, each) for model in told.data for each in model.routes]
+        return [_row(model, route, each) for model in told.data for route in model.routes for each in route.machines or (route,)]
     except (msgspec.MsgspecError, ValueError):
         raise WireError("the gateway's list of models is not one of OLLM's") from None
 
 
-def _row(model: _Model, state: _Route) -> dict[str, Any]:
+def _row(model: _Model, route: _Route, state: _State) -> dict[str, Any]:
     verified = state.session_id is not None and state.verified_at is not None and state.expires_at is not None
     return {
         "model": _printable(model.id),
-        "upstream": _printable(state.provider),
-        "provider": _printable(state.adapter),
-        "level": _printable(state.level),
+        "upstream": _printable(route.provider),
+        "machine": _printable(state.host) if isinstance(state, _Machine) else None,
+        "provider": _printable(route.adapter),
+        "level": _printable(route.level),
         "price": _price(model.pricing),
         "available": state.available,
         "verified": verified,

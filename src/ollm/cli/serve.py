@@ -1,17 +1,18 @@
 """`ollm serve` and `ollm init`: the gateway as a process, and its first configuration."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ollm.app.initialise import initialise
-from ollm.app.serve import run as run_gateway
+from ollm.app.workers import Started
+from ollm.app.workers import run as run_gateway
 from ollm.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, configuration, one_line
 from ollm.cli.output import emit, quiet, say
 from ollm.cli.template import CONFIG
-from ollm.gateway.context import Gateway
-from ollm.serving.server import Server
+from ollm.config.load import load
 
 
 @one_line
@@ -34,17 +35,18 @@ def init(
 
 @one_line
 def serve(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C; running requests are finished first.
+    """Run the gateway until SIGTERM or Ctrl-C; running requests are finished first. SIGHUP reads the configuration again.
 
     Example: ollm serve -c /etc/ollm/ollm.toml
     """
     loaded = configuration(config)
+    settings = loaded.settings.gateway
 
-    def announce(gateway: Gateway, server: Server) -> None:
-        url = f"{'https' if gateway.settings.gateway.tls_certificate else 'http'}://{loaded.settings.gateway.listen.rpartition(':')[0]}:{server.port}"
+    def announce(started: Started) -> None:
+        url = f"{'https' if settings.tls_certificate else 'http'}://{settings.listen.rpartition(':')[0]}:{started.port}"
         if as_json:
-            emit({"url": url, "config_digest": gateway.config_digest, "keyset_digest": gateway.keyset_digest})
+            emit({"url": url, "config_digest": started.config_digest, "keyset_digest": started.keyset_digest})
         else:
-            say(f"ollm serves {url}/v1 (configuration {gateway.config_digest[:19]}…)")
+            say(f"ollm serves {url}/v1 (configuration {started.config_digest[:19]}…)")
 
-    run_gateway(loaded, announce)
+    run_gateway(loaded, announce, partial(load, config))

@@ -108,6 +108,7 @@ def _check(settings: Settings) -> None:
     if (settings.gateway.tls_certificate is None) != (settings.gateway.tls_key is None):
         raise ConfigError("only one of gateway.tls_certificate and gateway.tls_key is set", "set both or none")
     _check_store(settings.store)
+    _check_workers(settings)
     for name, policy in settings.policies.items():
         policy_rules.check_installed(f"policies.{name}", policy)
     for name, upstream in settings.upstreams.items():
@@ -116,6 +117,21 @@ def _check(settings: Settings) -> None:
     check_issuers(settings.issuers)
     check_counters(settings.counters)
     check_references(settings)
+
+
+def _check_workers(settings: Settings) -> None:
+    """What several workers have to share is not in one of them."""
+    if settings.gateway.workers == 1:
+        return
+    if settings.store.url == "sqlite":
+        raise ConfigError(
+            f"gateway.workers is {settings.gateway.workers}, and store.url is sqlite, which one process writes", "name a PostgreSQL server"
+        )
+    if settings.counters.backend == "memory":
+        raise ConfigError(
+            f"gateway.workers is {settings.gateway.workers}, and counters.backend is memory, so that each would count for itself",
+            'set counters.backend = "valkey"',
+        )
 
 
 def _check_store(store: StoreSettings) -> None:

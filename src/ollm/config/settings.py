@@ -34,6 +34,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     listen: str = "127.0.0.1:8400"
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes; more than one share the store and the counters
     data_dir: str = "state"  # relative to the configuration file
     floor: Level = Level.TEE  # no request is served below it, whatever its key says
     currency: str = "USD"  # of all prices, costs and budgets: three letters
@@ -155,7 +156,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     owned_by: str = "ollm"
     price: Price | tuple[Price, ...] | str | None = None  # a version, several, or the name of one in [prices]
     context_length: Count | None = None  # tokens of prompt and answer together
-    max_output: Count | None = None  # tokens of an answer
+    max_output: Count | None = None  # tokens of an answer; the limit of one where an API demands that and the client names none
     modalities: str | None = None  # what goes in and what comes out: "text+image->text"
     supported_parameters: tuple[str, ...] = ()  # members of a request that the model heeds
     endpoints: tuple[str, ...] | None = None  # what its upstreams answer to with this model; absent: what their adapters say

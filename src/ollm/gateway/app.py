@@ -86,23 +86,39 @@ ROLES: dict[str, frozenset[Role]] = {
 }
 
 
-class App:
-    """ASGI callable over `gateway`."""
+class _Serving:
+    """A gateway, and the places of the requests that it serves."""
+
+    __slots__ = ("base", "gateway", "places")
 
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._base = [(name.encode(), value.encode()) for name, value in gateway.attestation.headers.items()]
-        self._places = Places(gateway.settings.gateway.max_concurrent, gateway.settings.gateway.max_body_bytes)
+        self.gateway = gateway
+        self.base = [(name.encode(), value.encode()) for name, value in gateway.attestation.headers.items()]
+        self.places = Places(gateway.settings.gateway.max_concurrent, gateway.settings.gateway.max_body_bytes)
+
+
+class App:
+    """ASGI callable over `gateway`, in whose place another can be put at any time: each request ends with the one that it began with."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._serving = _Serving(gateway)
 
     def base_headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of every answer, also of those that the server makes below us."""
-        return self._base
+        return self._serving.base
+
+    def swap(self, gateway: Gateway) -> Places:
+        """Serve with `gateway` from now on. Returns the places of those that are served by the one before."""
+        before, self._serving = self._serving, _Serving(gateway)
+        return before.places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(scope, receive, send, self._base, self._gateway.clock.now_ms(), self._places)
-        self._places.running += 1
+        serving = self._serving
+        gateway, places = serving.gateway, serving.places
+        call = Call(scope, receive, send, serving.base, gateway.clock.now_ms(), places)
+        places.running += 1
         try:
-            await self._serve(call)
+            await self._serve(gateway, places, call)
         except ApiError as error:
             if not call.started:
                 await call.fail(error)
@@ -115,44 +131,44 @@ class App:
             if not call.started:
                 await call.fail(ApiError(500, "api_error", "internal_error", "The gateway failed; the request was not completed."))
         except asyncio.CancelledError:
-            if call.started or not self._gateway.running.was_cut(call.stem):
+            if call.started or not gateway.running.was_cut(call.stem):
                 raise
             uncancel()
             await call.fail(key_revoked())  # before there was anything to record
         finally:
-            self._gateway.running.forget(call.stem)
-            self._places.running -= 1
+            gateway.running.forget(call.stem)
+            places.running -= 1
 
-    async def _serve(self, call: Call) -> None:
+    async def _serve(self, gateway: Gateway, places: Places, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]
         if _ANTHROPIC in call.fields and header(call.scope, _ANTHROPIC) is not None:
             call.dialect = "anthropic"
         if path != _HEALTH:  # a busy process is not a dead one: nobody should restart it
-            self._places.check()
-        if self._gateway.tokens is not None:
-            call.issued = await self._gateway.tokens.identify(call.scope)
+            places.check()
+        if gateway.tokens is not None:
+            call.issued = await gateway.tokens.identify(call.scope)
         methods = ROUTES.get(path)
         if methods is None or method not in methods:
-            self._refuse_on_purpose(call, method, path)
+            self._refuse_on_purpose(gateway, call, method, path)
         if methods is not None:
             handler = _allowed(methods, method)
             call.roles = ROLES[path]
-            await handler(self._gateway, call)
+            await handler(gateway, call)
             return
         for prefix, named in NAMED_ROUTES.items():
             if path.startswith(prefix) and len(path) > len(prefix):
                 one = _allowed(named, method)
                 call.roles = ROLES[prefix]
-                await one(self._gateway, call, path[len(prefix) :])
+                await one(gateway, call, path[len(prefix) :])
                 return
         raise ApiError(404, "invalid_request_error", "unknown_url", "There is no such endpoint here.")
 
-    def _refuse_on_purpose(self, call: Call, method: str, path: str) -> None:
+    def _refuse_on_purpose(self, gateway: Gateway, call: Call, method: str, path: str) -> None:
         """Raises: ApiError 404 with the reason, or 401, for an endpoint that is known and not served."""
         refusal = refused_endpoint(method, path)
         if refusal is not None:
             call.roles = _READERS
-            authenticate(self._gateway, call)
+            authenticate(gateway, call)
             raise ApiError(404, "invalid_request_error", "endpoint_refused", refusal.message)
 
 

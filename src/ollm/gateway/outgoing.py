@@ -34,7 +34,7 @@ def outgoing(request: InferenceRequest, ticket: Ticket, name: str) -> Outgoing:
         return Outgoing(request.endpoint, request.forward(model), request.content_type, request.stream)
     dialect = DIALECTS[request.endpoint.name, spoken]
     try:
-        body = dialect.request(request.members, model, stream=request.stream)
+        body = dialect.request(request.members, model, stream=request.stream, most=ticket.model.max_output)
     except WireError as problem:
         message = f"The provider of this model speaks another API ({spoken}), in which this request can't be said: {problem.reason}."
         raise Untranslatable(400, "invalid_request_error", "untranslatable", message, param=problem.param) from None

@@ -4,9 +4,13 @@ A request takes its place once its body is there: a caller who sends bodies slow
 hold together is bounded instead.
 """
 
+import asyncio
+
 from ollm.errors import ApiError
 
 _LARGEST_AT_ONCE = 64  # bodies of the largest size, or as many bytes in smaller ones
+
+_LOOK_SECONDS = 0.1  # between two looks at whether all are gone: nobody waits for it but what is closed then
 
 
 class Places:
@@ -19,6 +23,11 @@ class Places:
         self._room = _LARGEST_AT_ONCE * max_body
         self.running = 0  # requests, from the head of each to the end of its answer: the caller counts them
         self._receiving = 0
+
+    async def emptied(self) -> None:
+        """Wait until none is left that was served here."""
+        while self.running:  # noqa: ASYNC110 - each request counts here; telling an event as well would cost each of them
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def check(self) -> None:
         """Raises: ApiError 503 when this request is one too many."""

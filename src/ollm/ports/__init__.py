@@ -49,8 +49,12 @@ class Ledger(Protocol):
     async def find(self, request_id: str) -> Entry | None: ...
 
 
-# `lookup` is synchronous and touches memory only; changes by other processes are seen within one second.
+# `lookup` is synchronous and touches memory only; changes by other processes are seen within one second. While it is `blind`, nothing could be
+# read for some seconds: nobody is found then, which says nothing of who was found before.
 class Keys(Protocol):
+    @property
+    def blind(self) -> bool: ...
+
     def lookup(self, key_id: str) -> Credential | None: ...
 
 

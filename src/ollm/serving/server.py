@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import ssl
 from collections.abc import Callable, Sequence
 
 from ollm.errors import ConfigError
@@ -24,8 +25,9 @@ def _no_headers() -> Sequence[Header]:
 class Server:
     """Serves `app` inside the running event loop; uvloop in production, any in tests.
 
-    `headers` gives the headers of every answer that is made below the application (the application adds its own). Nothing is
-    logged but the type names of an application's errors; there is no access log, and no `date` or `server` header.
+    `headers` gives the headers of every answer that is made below the application (the application adds its own). `shared`: other processes of this
+    user listen on the same port. Nothing is logged but the type names of an application's errors; there is no access log, and no `date` or
+    `server` header.
     """
 
     def __init__(
@@ -37,12 +39,15 @@ class Server:
         tls: TlsIdentity | None = None,
         limits: Limits | None = None,
         headers: Callable[[], Sequence[Header]] = _no_headers,
+        shared: bool = False,
     ) -> None:
         self._app = app
         self._address = (host, port)
         self._tls = tls
         self._limits = limits or Limits()
         self._headers = headers
+        self._shared_port = shared
+        self._context: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
         self._shared: Shared | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -53,16 +58,30 @@ class Server:
         loop = asyncio.get_running_loop()
         shared = self._shared = Shared(self._app, loop, self._limits, self._headers)
         host, port = self._address
-        ssl = self._tls.context() if self._tls is not None else None
-        handshake, shutdown = (self._limits.header_seconds, self._limits.linger_seconds) if ssl is not None else (None, None)
+        context = self._context = self._tls.context() if self._tls is not None else None
+        handshake, shutdown = (self._limits.header_seconds, self._limits.linger_seconds) if context is not None else (None, None)
         try:
             self._server = await loop.create_server(
-                lambda: Connection(shared), host, port, backlog=_BACKLOG, ssl=ssl, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
+                lambda: Connection(shared),
+                host,
+                port,
+                backlog=_BACKLOG,
+                reuse_port=self._shared_port or None,
+                ssl=context,
+                ssl_handshake_timeout=handshake,
+                ssl_shutdown_timeout=shutdown,
             )
         except OSError as error:
             raise ConfigError(f"can't listen on {host}:{port}: {error.strerror}", "choose a free address of this machine") from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
+
+    def renew(self, tls: TlsIdentity) -> None:
+        """Show another certificate on new connections; those that are open keep theirs. Raises: ConfigError, and nothing has changed then."""
+        if self._context is None:
+            raise ConfigError("this server has no TLS to renew", "start it with a certificate")
+        tls.context()  # whether it can be used at all, before anything is touched
+        tls.load_into(self._context)
 
     def _sweep(self) -> None:
         shared = self._shared

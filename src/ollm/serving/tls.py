@@ -34,12 +34,16 @@ class TlsIdentity(msgspec.Struct, frozen=True):
         # A resumed connection shows no certificate, and clients compare its key on every connection.
         context.num_tickets = 0
         context.set_alpn_protocols(["http/1.1"])
+        self.load_into(context)
+        return context
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Show this identity on connections that `context` begins from now on. Raises: ConfigError, as `context`."""
         try:
             with _readable(self.certificate) as certificate, _readable(self.key.expose()) as key:
                 context.load_cert_chain(certificate, key, password=bytes)  # never ask on a terminal
         except (ssl.SSLError, OSError, ValueError):
             raise ConfigError("TLS certificate and key can't be used together", "both must be PEM, the key unencrypted") from None
-        return context
 
 
 @contextmanager

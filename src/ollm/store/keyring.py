@@ -76,6 +76,11 @@ class SqlKeys:
     def lookup(self, key_id: str) -> Credential | None:
         return self._credentials.get(key_id)
 
+    @property
+    def blind(self) -> bool:
+        """Whether the database could not be read for so long that nobody is admitted."""
+        return self._misses >= self._watch.misses
+
     def projects_of(self, org_id: str) -> tuple[str, ...]:
         """The projects of an organisation, archived ones too."""
         return self._projects.get(org_id, ())

@@ -123,6 +123,7 @@ class Conversation(Hidden, frozen=True):
     turns: tuple[Turn, ...]
     tools: tuple[Tool, ...]
     options: Mapping[str, Option]  # what was set; the names are those of the writers' tables
+    most: int | None = None  # tokens that the model can answer with, where that is known
 
     def value(self, name: str) -> object:
         """The value of a setting, or None."""

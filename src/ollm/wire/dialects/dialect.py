@@ -28,8 +28,10 @@ class Dialect(Protocol):
     @property
     def spoken(self) -> str: ...
 
-    def request(self, members: Mapping[str, msgspec.Raw], model: str, *, stream: bool) -> bytes:
+    def request(self, members: Mapping[str, msgspec.Raw], model: str, *, stream: bool, most: int | None = None) -> bytes:
         """The body for the provider, of the client's top-level members, strictly parsed before, without our `provider` constraint.
+
+        `most`: tokens that the model can answer with, for an API that demands a limit where the client names none; None: nobody knows.
 
         Raises: WireError, whose `param` names the member that would be lost or is malformed.
         """
@@ -72,9 +74,10 @@ class Translation(msgspec.Struct, frozen=True):
     def spoken(self) -> str:
         return self.provider.endpoint
 
-    def request(self, members: Mapping[str, msgspec.Raw], model: str, *, stream: bool) -> bytes:
+    def request(self, members: Mapping[str, msgspec.Raw], model: str, *, stream: bool, most: int | None = None) -> bytes:
         """See `Dialect`."""
-        return self.provider.ask(self.client.read(members), model, stream)
+        conversation = self.client.read(members)
+        return self.provider.ask(conversation if most is None else msgspec.structs.replace(conversation, most=most), model, stream)
 
     def whole(self, body: bytes, *, id: str, model: str, members: Mapping[str, msgspec.Raw] = NO_MEMBERS) -> tuple[bytes, Usage | None]:
         """See `Dialect`."""

@@ -24,8 +24,9 @@ from ollm.wire.dialects.conversation import (
 )
 from ollm.wire.dialects.fields import Carried, Dropped, Option, Refused, Rules, judge
 
-# Messages demand a limit, chat completions and Responses don't. The most that every Claude model since 3.5 will write:
-# https://docs.claude.com/en/docs/about-claude/models/overview
+# Messages demand a limit, chat completions and Responses don't. Where neither the client nor the configuration names one, it is the most that every
+# Claude model since 3.5 will write. Newer ones write several times as much (https://docs.claude.com/en/docs/about-claude/models/overview), but a
+# limit beyond the model's is refused, and one below shows in the answer: it ends with `length`.
 DEFAULT_LIMIT = 8192
 
 _NOT_SAID = "Messages, in which the model's provider is asked, have nothing like this"
@@ -59,7 +60,7 @@ WRITES: Rules = {
     "strict": Carried("tools[].strict"),
     "choice": Carried("tool_choice", "`required` is `any`"),
     "parallel": Carried("tool_choice.disable_parallel_tool_use"),
-    "limit": Carried("max_tokens", f"{DEFAULT_LIMIT} where there is none"),
+    "limit": Carried("max_tokens", f"where there is none, the model's `max_output`, or {DEFAULT_LIMIT}"),
     "temperature": Carried("temperature", "refused above 1"),
     "top_p": Carried("top_p"),
     "stop": Carried("stop_sequences"),
@@ -84,7 +85,7 @@ def ask(conversation: Conversation, model: str, stream: bool) -> bytes:
     while turns and turns[0].role == SYSTEM:
         system += _blocks(turns.pop(0).parts)
     messages = _messages(turns)
-    body: dict[str, Any] = {"model": model, "max_tokens": conversation.value("limit") or DEFAULT_LIMIT, "messages": messages}
+    body: dict[str, Any] = {"model": model, "max_tokens": conversation.value("limit") or conversation.most or DEFAULT_LIMIT, "messages": messages}
     if system:
         body["system"] = system
     for name, option in conversation.options.items():
