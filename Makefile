@@ -108,8 +108,8 @@ bench-gate: $(BENCH) $(BENCH_OLLM)  ## the same five times, interleaved; ends 0 
 bench-slow: $(BENCH_OLLM)  ## a healthy client beside 2,000 slow connections of each kind; ends 0 only where its p99 less than doubles
 	.venv-bench-ollm/bin/python -m bench.slow
 
-soak: $(BENCH_OLLM)  ## half an hour of streams, a fifth of them left; ends 0 only where memory stays flat
-	.venv-bench-ollm/bin/python -m bench.soak
+soak: $(BENCH_OLLM)  ## half an hour of streams, a fifth of them left; ends 0 only where memory stays flat; MINUTES=3 for less
+	.venv-bench-ollm/bin/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-ledger: $(DEV) servers  ## requests, reports and retention at 10,000,000 rows, on SQLite and PostgreSQL; LEDGER="--rows 100000 --store sqlite" for less
 	$(PY) -m bench.ledger $(LEDGER)
@@ -146,6 +146,7 @@ docs: $(DEV)  ## write the pages that are made from the source
 	$(PY) -m tools.dialects_page
 	$(PY) -m tools.errors_page
 	$(PY) -m tools.endpoints_page
+	$(PY) -m tools.admin_page
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
 	@.venv-tutorial/bin/python tools/engine.py

@@ -212,7 +212,7 @@ def main(options: argparse.Namespace) -> int:
             if found is None:
                 print(MISSING, file=sys.stderr)
                 return 2
-            met = _on_postgresql(Postgres(found), folder, options) and met
+            met = _on_postgresql(Postgres(found, on_disk=True), folder, options) and met
     return 0 if met else 1
 
 

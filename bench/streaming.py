@@ -1,6 +1,7 @@
 """A client of few lines for what wrk can't do: streams whose pieces are timed, clients that leave, and connections that are slow on purpose."""
 
 import asyncio
+import re
 import ssl
 import statistics
 import time
@@ -49,7 +50,8 @@ async def stream(connection: Connection, request: bytes, *, leave_after: int | N
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
-        raise BenchError(f"a stream was answered with {head[:40]!r}")
+        code = re.search(rb'"code":"([a-z_]+)"', await reader.read(4096))
+        raise BenchError(f"a stream was answered with {head[9:12].decode('latin-1')} {code[1].decode() if code else ''}".rstrip())
     before, tail = began, b""
     while not tail.endswith(_END):
         data = await reader.read(65_536)

@@ -13,6 +13,10 @@ from tests.cli.test_cli import VERBS
 ARGUMENTS = {"keys create": ["app"], "catalogue": ["near"], "keys revoke": ["k"], "verify provider": ["p"], "verify gateway": ["http://127.0.0.1:1"]}
 ARGUMENTS |= {"verify receipt": ["rcpt_0"], "verify session": ["0" * 64, "--policy", "p"]}
 ARGUMENTS |= {"verify evidence": ["quote.bin", "--policy", "p"], "collateral export": ["collateral.tar"], "collateral import": ["collateral.tar"]}
+ARGUMENTS |= {f"keys {verb}": ["k"] for verb in ("show", "rotate", "disable", "enable")} | {f"db {verb}": ["file"] for verb in ("backup", "restore")}
+ARGUMENTS |= {"projects create": ["p"], "projects show": ["p"], "projects rename": ["p", "q"], "projects archive": ["p"], "projects terms": ["p"]}
+ARGUMENTS |= {"accounts create": ["a"], "accounts remove": ["a"], "users add": ["u"], "users role": ["u", "viewer"], "users remove": ["u"]}
+ARGUMENTS |= {"users join": ["u", "p"], "users leave": ["u", "p"], "audit export": ["file"]}
 CONFIGURED = [path for path, command in VERBS.items() if any(parameter.name == "config" for parameter in command.params)]
 
 
