@@ -146,6 +146,7 @@ docs: $(DEV)  ## write the pages that are made from the source
 	$(PY) -m tools.dialects_page
 	$(PY) -m tools.errors_page
 	$(PY) -m tools.endpoints_page
+	$(PY) -m tools.admin_page
 
 engine: $(TUTORIAL)  ## llama.cpp with a small real model on 127.0.0.1:8080, until Ctrl-C; for docs/tutorial/real-model.md
 	@.venv-tutorial/bin/python tools/engine.py

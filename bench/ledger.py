@@ -71,13 +71,14 @@ def fill(engine: Engine, rows: int, month_ms: int, said: str) -> None:
     if kind == "postgresql":
         with writing(engine).begin() as connection:
             connection.execute(text(f"SELECT setval('ledger_entry', {rows})"))
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE"))
     began = time.monotonic()
     roller, rolled = Roller(engine, batch=100_000), 0
     while added := roller.run(batches=5):
         rolled += added
         print(f"{said}: {rolled:,} rolled up, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    if kind == "postgresql":  # as autovacuum does it by itself, in time
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("ANALYZE"))
 
 
 def _names(connection: Connection) -> None:
@@ -212,7 +213,7 @@ def main(options: argparse.Namespace) -> int:
             if found is None:
                 print(MISSING, file=sys.stderr)
                 return 2
-            met = _on_postgresql(Postgres(found), folder, options) and met
+            met = _on_postgresql(Postgres(found, on_disk=True), folder, options) and met
     return 0 if met else 1
 
 

@@ -24,7 +24,7 @@ from ollm.sim.breaks import BREAKS
 from ollm.wire.error_code import ErrorCode
 from ollm.wire.error_codes import ERROR_CODES
 from ollm.wire.errors import STREAM_CODE
-from tools import checks_page, dialects_page, endpoints_page, errors_page
+from tools import admin_page, checks_page, dialects_page, endpoints_page, errors_page
 from tools.check_text import project_files
 
 ROOT = Path(__file__).parent.parent
@@ -263,6 +263,7 @@ def table_findings(root: Path) -> Iterator[str]:
         ("docs/reference/dialects.md", dialects_page.page()),
         ("docs/reference/errors.md", errors_page.page()),
         ("docs/reference/endpoints.md", endpoints_page.page()),
+        ("docs/reference/admin-api.md", admin_page.page()),
     ):
         if read(document, root) != made:
             yield f"{document} is not what the source makes of it: make docs"

@@ -19,6 +19,7 @@ from ollm.attest.sevsnp import checks as sevsnp
 from ollm.attest.tdx import checks as tdx
 from ollm.attest.tokens import checks as tokens
 from ollm.attest.tokens import unsupported
+from ollm.receipts import audit
 from ollm.receipts.receipt import STEPS
 
 PAGE = Path(__file__).parent.parent / "docs/reference/checks.md"
@@ -103,6 +104,12 @@ SECTIONS = (
         _without_source(STEPS),
     ),
     Section("Of a session document", "", _without_source(SESSION_CHECKS)),
+    Section(
+        "Of the audit log",
+        "`ollm verify audit` goes through these for each event; `audit.mac` only with the row key, `audit.head` only with a remembered head. "
+        "[What the log holds](audit.md).",
+        _without_source(audit.STEPS),
+    ),
 )
 
 

@@ -64,7 +64,7 @@ def test_money_as_it_is_written(text: str, micro: int | None) -> None:
 
 @pytest.mark.parametrize(("micro", "text"), [(0, "0.0000 EUR"), (25_500_000, "25.5000 EUR"), (1, "0.000001 EUR"), (-1_000_100, "-1.0001 EUR")])
 def test_money_as_it_is_read(micro: int, text: str) -> None:
-    assert money_of(micro, "eur") == text
+    assert money_of(micro, "EUR") == text
 
 
 def test_days() -> None:

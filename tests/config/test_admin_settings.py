@@ -13,7 +13,6 @@ from ollm.values.terms import NO_TERMS, Limit, Terms
 DECLARED = b"""
 [admin]
 listen = "127.0.0.1:9000"
-currency = "eur"
 
 [organisation]
 name = "Acme"
@@ -27,7 +26,7 @@ limits = [{ requests_per_minute = 3 }]
 
 def test_declarations() -> None:
     settings = parse(DECLARED)
-    assert (settings.admin.listen, settings.admin.currency) == ("127.0.0.1:9000", "eur")
+    assert settings.admin.listen == "127.0.0.1:9000"
     assert settings.organisation is not None
     assert settings.organisation.terms() == Terms(require=Level.TEE)
     assert settings.projects["Pay roll"].accounts == ("nightly",)
@@ -58,7 +57,7 @@ def test_what_is_no_label(name: str) -> None:
     "text",
     [
         b'[admin]\nlisten = "here"',
-        b'[admin]\ncurrency = "EUR"',
+        b'[admin]\ncolour = "red"',
         b'[admin]\ntls_key = "key.pem"',
         b'[projects."naive\\n"]',
         b'[projects.a]\naccounts = ["x", "x"]',

@@ -24,6 +24,7 @@ import pytest
 
 MISSING = "PostgreSQL is not installed: make servers brings it"
 USER = "ollm"
+_ROOM = 4 << 30  # bytes
 _SECONDS = 30.0  # for it to start or stop
 _numbers = itertools.count(1)
 
@@ -45,13 +46,20 @@ def _other_user() -> str | None:
     return "postgres" if "postgres" in known else "nobody"
 
 
+def _fast_folder() -> str | None:
+    """A file system in memory, where there is one with room: what a test of a killed process needs from the disk, it has."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _ROOM else None
+
+
 class Postgres:
     """One cluster. `start` it, ask for databases, `stop` it in any manner, `close` it."""
 
-    def __init__(self, bin_folder: Path) -> None:
+    def __init__(self, bin_folder: Path, *, on_disk: bool = False) -> None:
         self._bin = bin_folder
         self._user = _other_user()
-        self._folder = Path(tempfile.mkdtemp(prefix="ollm-pg-"))  # short: a socket's path has 107 bytes at most
+        # Short: a socket's path has 107 bytes at most.
+        self._folder = Path(tempfile.mkdtemp(prefix="ollm-pg-", dir=None if on_disk else _fast_folder()))
         self.password = secrets.token_hex(16)
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None

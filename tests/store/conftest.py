@@ -66,4 +66,5 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         return
     server: Postgres = request.getfixturevalue("postgres")
     name = server.database(request.getfixturevalue("template"))
-    yield OnServer(tmp_path, server, name, place_on(server, name))  # left behind: dropping it costs a checkpoint, and the server goes as a whole
+    yield OnServer(tmp_path, server, name, place_on(server, name))
+    server.drop(name)

@@ -256,8 +256,8 @@ async def test_an_outage_may_lead_to_a_lower_level(socket_dir: Path) -> None:
 
 async def with_key(stage: Stage, require: Level) -> Any:
     """A chat with a fresh key that requires this level."""
-    known = len(stage.gateway.keys._rows)  # type: ignore[attr-defined]  # seen within a second
+    known = len(stage.gateway.keys._credentials)  # type: ignore[attr-defined]  # seen within a second
     key = await stage.new_key(require=require)
-    await eventually(lambda: len(stage.gateway.keys._rows) > known)  # type: ignore[attr-defined]
+    await eventually(lambda: len(stage.gateway.keys._credentials) > known)  # type: ignore[attr-defined]
     body = {"model": MODEL, "messages": [{"role": "user", "content": PROMPT}]}
     return await stage.http.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})

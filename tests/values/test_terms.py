@@ -27,6 +27,8 @@ def test_no_terms_restrict_nothing_and_take_no_room() -> None:
         b'{"surprise": 1}',
         b'{"models": ["has space"]}',
         b'{"models": [""]}',
+        b'{"models": ["small\\n"]}',
+        b'{"networks": ["10.0.0.0/8\\n"]}',
         b'{"networks": ["example.com"]}',
         b'{"budgets": [{"limit_micro": -1}]}',
         b'{"budgets": [{"limit_micro": 1, "window": "fortnight"}]}',

@@ -37,7 +37,7 @@ async def show_costs(call: Call) -> Answer:
     call.query.end()
     wanted = Wanted(start=span.start, end=span.end, width=span.width, group_by=tuple(COST_GROUPS[name] for name in groups), only=only)
     found = await call.admin.reports.usage(wanted)
-    currency = call.admin.settings.admin.currency
+    currency = call.admin.settings.gateway.currency.lower()
     return span.page(found, lambda sums: cost_result(sums, currency, _labels(COST_GROUPS, groups, sums)))
 
 

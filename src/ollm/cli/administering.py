@@ -122,7 +122,7 @@ def money_of(micro: int, currency: str) -> str:
     """Micro-units as people read them: four decimals, and more where there is something behind them."""
     sign, micro = ("-", -micro) if micro < 0 else ("", micro)
     part = f"{micro % MICRO:06}"
-    return f"{sign}{micro // MICRO}.{part if part[4:] != '00' else part[:4]} {currency.upper()}"
+    return f"{sign}{micro // MICRO}.{part if part[4:] != '00' else part[:4]} {currency}"
 
 
 def day_of(seconds: int | None) -> str:

@@ -55,12 +55,12 @@ def usage(
     rows = _rows(found, groups, by_day=by_day)
     labels = [*(["day"] if by_day else []), *groups]
     if as_json:
-        emit({"start_time": first, "end_time": last, "currency": loaded.settings.admin.currency, "rows": rows})
+        emit({"start_time": first, "end_time": last, "currency": loaded.settings.gateway.currency, "rows": rows})
     elif as_csv:
         columns = (*labels, *_COLUMNS)
         sys.stdout.write(csv_lines([columns, *([cell(row[name]) for name in columns] for row in rows)]).decode())
     else:
-        _show(rows, labels, names, loaded.settings.admin.currency, (first, last))
+        _show(rows, labels, names, loaded.settings.gateway.currency, (first, last))
 
 
 def _groups(by: str) -> tuple[tuple[Dimension, ...], bool]:

@@ -17,7 +17,6 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     listen: str = "127.0.0.1:8401"
     tls_certificate: str | None = None  # path; absent: plain HTTP, for loopback or behind your own TLS
     tls_key: str | None = None
-    currency: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{3}\Z")] = "usd"  # what the configuration's prices are in: ISO 4217, lowercase
 
 
 class OrganisationSettings(Terms, frozen=True, forbid_unknown_fields=True, kw_only=True):

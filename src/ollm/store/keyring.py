@@ -67,6 +67,7 @@ class SqlKeys:
         self._credentials: Mapping[str, Credential] = {}
         self._generation = -1
         self._misses = 0
+        self._readings: set[asyncio.Future[tuple[int, _Rows]]] = set()
         self._poller: asyncio.Task[None] | None = None
         self._watch = watch
         self._projects: Mapping[str, tuple[str, ...]] = {}
@@ -99,6 +100,7 @@ class SqlKeys:
             self._poller.cancel()
             with suppress(asyncio.CancelledError):
                 await self._poller
+        await asyncio.gather(*self._readings, return_exceptions=True)  # a thread goes on when who waits for it is cancelled
         await self._watch.close()
 
     async def create(self, new: NewKey, *, pepper: bytes) -> tuple[str, KeyRow]:
@@ -127,7 +129,10 @@ class SqlKeys:
 
     async def refresh(self) -> None:
         """Bring memory up to the database now. Raises: StoreError."""
-        generation, found = await asyncio.to_thread(self._read)
+        reading = asyncio.get_running_loop().run_in_executor(None, self._read)
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        generation, found = await asyncio.shield(reading)
         if generation < self._generation:
             return  # a refresh that began later has ended earlier
         self._credentials, self.rejected, self._generation = *self._judged(found), generation

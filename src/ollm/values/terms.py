@@ -13,8 +13,8 @@ from ollm.values.level import Level
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 Micro = Annotated[int, msgspec.Meta(ge=0, le=10**17)]  # micro-units of currency: a hundred billion units at most
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
-Network = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f.:]{2,45}(/[0-9]{1,3})?$")]  # an address or a CIDR block
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")]
+Network = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f.:]{2,45}(/[0-9]{1,3})?\Z")]  # an address or a CIDR block
 Window = Literal["hour", "day", "week", "month", "quarter", "year"]
 WINDOWS: tuple[Window, ...] = get_args(Window)
 
