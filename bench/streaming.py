@@ -14,6 +14,15 @@ from bench.procs import BenchError
 
 _END = b"\r\n0\r\n\r\n"  # of a chunked body
 
+
+class Refused(BenchError):
+    """Another status than 200."""
+
+    def __init__(self, status: str, code: str) -> None:
+        super().__init__(f"a stream was answered with {status} {code}".rstrip())
+        self.code = code
+
+
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -51,7 +60,7 @@ async def stream(connection: Connection, request: bytes, *, leave_after: int | N
     head = await reader.readuntil(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
         code = re.search(rb'"code":"([a-z_]+)"', await reader.read(4096))
-        raise BenchError(f"a stream was answered with {head[9:12].decode('latin-1')} {code[1].decode() if code else ''}".rstrip())
+        raise Refused(head[9:12].decode("latin-1"), code[1].decode() if code else "")
     before, tail = began, b""
     while not tail.endswith(_END):
         data = await reader.read(65_536)
