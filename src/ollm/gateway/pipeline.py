@@ -3,6 +3,7 @@
 caller  = authenticate   401
 request = parse          400          only routing fields are looked at; the rest passes through untouched
 ticket  = admit          403 · 404
+request = screened       403          rules about texts; what is masked goes on masked
 reserve                  400 · 403 · 429    limits and budgets, one step over all of them
 session = attested       503 · 412    nothing of the prompt has left yet
 sealed  = session.seal                only a session has it; only upstream/session.py makes one
