@@ -7,7 +7,7 @@ one beside it. Then prints, for each kind of database: intent and completion of 
 turns; a usage report of the month with groups; what was spent in a window (what budgets are filled with at a start); and letting go of the
 oldest days. Ends 1 where the ratio is above 1.5 or a report takes a second.
 
-SQLite takes some 4 GB at 10,000,000 rows, PostgreSQL (a server of its own, Debian: apt-get install postgresql) some 6.
+SQLite takes some 2 GB at 10,000,000 rows, PostgreSQL (a server of its own: make servers) some 4, and its log as much again.
 """
 
 import argparse

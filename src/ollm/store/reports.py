@@ -1,6 +1,7 @@
 """Usage and costs over a span of time: from roll-ups, and from those entries of the ledger that are not in them yet, in one snapshot.
 
-Requests count in the span in which they began. By the minute, the ledger itself is asked, over a bounded span.
+Requests count in the span in which they began. By the minute, the ledger itself is asked, over a bounded span. What was spent is in the
+same sums: costs are usage, told in micro-units.
 """
 
 import asyncio

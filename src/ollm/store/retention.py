@@ -16,7 +16,7 @@ from ollm.store.database import is_postgresql, store_error, writing
 from ollm.store.partitions import DAY_MS, drop_before, first_id
 from ollm.store.schema import installation, ledger, receipts, rolled, sessions
 
-BATCH = 500  # rows: deleted in some 5 ms, during which nothing else is written
+BATCH = 500  # rows: deleted in 5 to 50 ms, during which nothing else is written
 PAUSE_SECONDS = 0.02  # between batches
 _SESSION_SECONDS = 7 * 86_400  # sessions are kept so much longer than the receipts: a receipt may be made after its session has ended
 
