@@ -14,9 +14,8 @@ import msgspec
 from ollm.errors import CountersAway, StoreError
 from ollm.ports import Asked, Clock, Counters, Granted, Ledger, Refused, Spending, Unloaded
 from ollm.traffic.charges import Charge, Load, settled, with_amount
-from ollm.values.ledger import Entry, Status
+from ollm.values.ledger import Entry, lost_entry
 from ollm.values.terms import Terms
-from ollm.values.usage import Usage
 
 log = logging.getLogger("ollm.gateway")
 
@@ -170,27 +169,14 @@ def ended_ms(entry: Entry) -> int:
 
 
 def lost(request_id: str, note: Note, now_ms: int) -> Entry:
-    """The row of a request that its worker didn't live to complete: it costs what was reserved for it."""
-    return Entry(
-        request_id=request_id,
+    """The row of a request that another worker left behind: its endpoint is known, where it was sent isn't. It ended when it was found."""
+    return lost_entry(
+        request_id,
         key_id=note.key_id,
+        project=note.project,
         endpoint=note.endpoint,
         model=note.model,
-        upstream=None,
-        level=None,
-        session_id=None,
-        status=Status.LOST,
-        http_status=0,
-        streamed=False,
         started_ms=note.started_ms,
-        usage=Usage(estimated=True),
-        cost_micro=note.micro,
-        price_version=None,
-        verify_us=0,
-        headers_us=0,
-        first_us=0,
-        total_us=max(0, now_ms - note.started_ms) * 1000,
-        receipt=None,
-        project=note.project,
         reserved_micro=note.micro,
+        total_us=max(0, now_ms - note.started_ms) * 1000,
     )

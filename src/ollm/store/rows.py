@@ -5,7 +5,7 @@ from sqlalchemy.dialects.sqlite import dialect, insert
 
 from ollm.store.names import Names
 from ollm.store.schema import LEVELS, ledger, receipts
-from ollm.values.ledger import Entry, Intent, Status
+from ollm.values.ledger import Entry, Intent, Status, lost_entry
 from ollm.values.usage import COUNTS, Usage
 
 # DO NOTHING covers this one conflict; OR IGNORE would also swallow violations of CHECKs.
@@ -80,27 +80,16 @@ def entry_of(row: RowMapping, receipt: bytes | None) -> Entry:
 
 
 def lost(intent: Intent) -> Entry:
-    """The row of a request that the gateway didn't live to complete. What isn't known is zero, and marked as an estimate."""
-    return Entry(
-        request_id=intent.request_id,
+    """The row of a request that the gateway didn't live to complete: where it was sent is known, its endpoint isn't."""
+    return lost_entry(
+        intent.request_id,
         key_id=intent.key_id,
+        project=intent.project,
         endpoint="unknown",
         model=intent.model,
         upstream=intent.upstream,
         level=intent.level,
         session_id=intent.session_id,
-        status=Status.LOST,
-        http_status=0,
-        streamed=False,
         started_ms=intent.started_ms,
-        usage=Usage(estimated=True),
-        cost_micro=intent.reserved_micro,
-        price_version=None,
-        verify_us=0,
-        headers_us=0,
-        first_us=0,
-        total_us=0,
-        receipt=None,
-        project=intent.project,
         reserved_micro=intent.reserved_micro,
     )

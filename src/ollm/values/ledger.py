@@ -58,6 +58,46 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     reserved_micro: int | None = None  # held back from budgets when the request began; None: nothing was
 
 
+def lost_entry(
+    request_id: str,
+    *,
+    key_id: str,
+    project: str,
+    endpoint: str,
+    model: str,
+    upstream: str | None = None,
+    level: str | None = None,
+    session_id: str | None = None,
+    started_ms: int,
+    reserved_micro: int | None,
+    total_us: int = 0,
+) -> Entry:
+    """The row of a request that its worker didn't live to complete. It costs what was reserved for it; what isn't known is zero, and marked."""
+    return Entry(
+        request_id=request_id,
+        key_id=key_id,
+        endpoint=endpoint,
+        model=model,
+        upstream=upstream,
+        level=level,
+        session_id=session_id,
+        status=Status.LOST,
+        http_status=0,
+        streamed=False,
+        started_ms=started_ms,
+        usage=Usage(estimated=True),
+        cost_micro=reserved_micro,
+        price_version=None,
+        verify_us=0,
+        headers_us=0,
+        first_us=0,
+        total_us=total_us,
+        receipt=None,
+        project=project,
+        reserved_micro=reserved_micro,
+    )
+
+
 class KeyRow(msgspec.Struct, frozen=True):
     """What is kept of an API key: never the secret."""
 
