@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
 from ollm.net.plain_answer import plain_answer
+from ollm.net.tls import TlsTransport
 
 _MAX_HEADER_BYTES = 64 * 1024
 _PIECE = 256 * 1024  # bytes of a large body that are given to the transport at once
@@ -38,7 +39,7 @@ def client_tls() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.options |= ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -50,7 +51,7 @@ def certified_tls(ca: str | None = None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -362,17 +363,22 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            transport, connection = await loop.create_connection(lambda: Connection(loop), origin.host, origin.port, ssl=tls)
+            connection = Connection(loop)
+            _, channel = await loop.create_connection(lambda: TlsTransport(loop, connection, tls, origin.host), origin.host, origin.port)
+            try:
+                await channel.established
+            except BaseException:
+                channel.abort()
+                raise
     except TimeoutError:
         raise UpstreamError("connect", "timed out") from None
     except (OSError, ssl.SSLError) as problem:
         raise UpstreamError("connect", type(problem).__name__) from None
-    tls_object = transport.get_extra_info("ssl_object")
-    connection.peer_spki = _spki(tls_object) or ""
+    connection.peer_spki = _spki(channel.tls) or ""
     if not connection.peer_spki:
         connection.abort("connect", "no usable certificate")
         raise UpstreamError("connect", "the peer's certificate can't be read")
-    if tls_object.session_reused:
+    if channel.tls.session_reused:
         connection.abort("connect", "TLS session was resumed")
         raise ChannelRefused("a resumed TLS session", "a full handshake")
     if pinned is not None and connection.peer_spki not in pinned:

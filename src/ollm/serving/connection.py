@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._limits = shared.limits
         self._loop = shared.loop
+        self._outbox = shared.outbox
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any other callback
         self._peers: dict[str, Any] = {}
@@ -231,7 +232,7 @@ class Connection(asyncio.Protocol):
     # What exchanges ask for
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        self._outbox.write(self._transport, data)
 
     async def writable(self) -> None:
         """Wait until the client has read enough, or is gone."""
@@ -308,7 +309,7 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
 
     def _answer(self, refusal: Refusal) -> None:
-        self._transport.write(refusal.response(self._shared.headers()))
+        self.write(refusal.response(self._shared.headers()))
         self._linger()
 
     def _linger(self) -> None:
@@ -317,12 +318,14 @@ class Connection(asyncio.Protocol):
         self._phase = _DISCARD
         self._since = self._loop.time()
         if self._transport.can_write_eof():
+            self._outbox.flush()
             self._transport.write_eof()
 
     def _close(self) -> None:
         self._phase = _DISCARD
         self._closing = True
         self._since = self._loop.time()
+        self._outbox.flush()
         self._seen = self._transport.get_write_buffer_size()
         self._transport.close()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ollm.net.outbox import outbox_of
 from ollm.serving.http import Application, Header
 from ollm.serving.limits import Limits
 
@@ -17,6 +18,7 @@ class Shared:
     def __init__(self, app: Application, loop: asyncio.AbstractEventLoop, limits: Limits, headers: Callable[[], Sequence[Header]]) -> None:
         self.app = app
         self.loop = loop
+        self.outbox = outbox_of(loop)
         self.limits = limits
         self.headers = headers
         self.connections: set[Connection] = set()
