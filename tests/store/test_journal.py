@@ -18,6 +18,11 @@ def opened(directory: Path) -> Journal:
     return Journal(directory / "intents", INSTALLATION)
 
 
+def add_many(journal: Journal, count: int) -> None:
+    for _ in range(count):
+        journal.add(intent())
+
+
 def test_intents_are_in_the_file_before_add_returns_and_are_found_again(tmp_path: Path) -> None:
     first, second = intent(), intent(session_id=None, level="zdr", project="proj_abcdefgh234567ab")
     journal = opened(tmp_path)
@@ -33,7 +38,7 @@ def test_the_file_is_private_and_readable_by_people(tmp_path: Path) -> None:
     journal.add(wanted)
     path = tmp_path / "intents"
     assert path.stat().st_mode & 0o777 == 0o600
-    head, line = path.read_text().splitlines()
+    head, line = path.read_text().rstrip("\0").splitlines()
     assert head == f"ollm-intents 3 {INSTALLATION}"
     assert line.split()[:7] == [wanted.request_id, wanted.key_id, wanted.project, wanted.model, wanted.upstream, "tee", wanted.session_id]
 
@@ -44,7 +49,7 @@ def test_a_torn_last_line_is_dropped_and_the_next_line_is_whole(tmp_path: Path) 
     journal.add(whole)
     journal.add(torn)
     path = tmp_path / "intents"
-    path.write_bytes(path.read_bytes()[:-20])
+    path.write_bytes(path.read_bytes().rstrip(b"\0")[:-20])
     again = opened(tmp_path)
     assert (again.found, again.unreadable) == ([whole], 1)
     again.add(later)
@@ -81,6 +86,7 @@ def test_what_is_no_name_is_refused_and_not_quoted(tmp_path: Path, field: str, c
 
 def test_settled_requests_are_left_behind_when_the_file_turns_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROTATE_BYTES", 2000)
+    monkeypatch.setattr(module, "_ROOM", 500)
     journal = opened(tmp_path)
     waiting = intent()
     journal.add(waiting)
@@ -95,28 +101,43 @@ def test_settled_requests_are_left_behind_when_the_file_turns_over(tmp_path: Pat
 
 
 def test_a_full_disk_refuses_the_intent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(file: int, data: bytes) -> int:
+    def full(file: int, offset: int, length: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    journal = opened(tmp_path)
-    monkeypatch.setattr(os, "write", full)
-    with pytest.raises(StoreError, match="No space left") as refused:
-        journal.add(intent())
-    assert refused.value.mend == "make room on the disk"
-    assert journal.under_way == 0
-
-
-def test_a_half_written_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROOM", 400)
     journal = opened(tmp_path)
     journal.add(first := intent())
-    write = os.write
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda file, data: write(file, data[:40]))
-        with pytest.raises(StoreError, match="no room"):
-            journal.add(intent())
-    journal.add(second := intent())
-    assert opened(tmp_path).found == [first, second]
-    assert opened(tmp_path).unreadable == 0
+        patched.setattr(os, "posix_fallocate", full)
+        with pytest.raises(StoreError, match="No space left") as refused:
+            add_many(journal, 4)
+        assert refused.value.mend == "make room on the disk"
+    under_way = journal.under_way
+    journal.add(last := intent())
+    found = opened(tmp_path).found
+    assert (found[0], found[-1], len(found)) == (first, last, under_way + 1)
+
+
+@pytest.mark.parametrize("kept", range(1, 160, 7))
+def test_a_line_that_was_copied_in_part_is_dropped(tmp_path: Path, kept: int) -> None:
+    """Killed while it was copied: any of its bytes may be there, the last ones without the first among them."""
+    journal = opened(tmp_path)
+    journal.add(first := intent())
+    path = tmp_path / "intents"
+    whole = path.read_bytes().rstrip(b"\0")
+    journal.add(intent())
+    line = path.read_bytes().rstrip(b"\0")[len(whole) :]
+    for torn in (line[:kept], bytes(kept) + line[kept:]):
+        path.write_bytes((whole + torn).ljust(4096, b"\0"))
+        again = opened(tmp_path)
+        again.add(last := intent())
+        assert opened(tmp_path).found == [first, last]
+
+
+def test_the_room_for_lines_is_on_the_disk(tmp_path: Path) -> None:
+    opened(tmp_path).add(intent())
+    status = (tmp_path / "intents").stat()
+    assert status.st_blocks * 512 >= status.st_size
 
 
 def test_turning_over_may_fail_without_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
