@@ -65,7 +65,7 @@ def gateway(shared: Stage, clock: StoppedClock) -> Gateway:
 
 
 def exchange_of(gateway: Gateway, body: bytes) -> Exchange:
-    exchange = Exchange(gateway, CHAT_ENDPOINT, CALLER, STEM, gateway.clock.monotonic())
+    exchange = Exchange(gateway, CHAT_ENDPOINT, CALLER, STEM, gateway.clock.monotonic(), gateway.clock.now_ms())
     exchange.received(received(sha256_of(body)), parse_json(body))
     return exchange
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any, cast
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
 from ollm.gateway.places import Places
 from ollm.gateway.tokens import Issued
-from ollm.serving.exchange import WHOLE
-from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body
+from ollm.serving.exchange import BODY, WHOLE
+from ollm.serving.http import Receive, Scope, Send, error_response, header, read_body, too_large
 from ollm.values.identity import Role
 
 Headers = list[tuple[bytes, bytes]]
@@ -23,7 +24,7 @@ class Call:
     The stem is 48 bits of time in milliseconds and 80 random bits: rows then go to the end of the ledger's indexes.
     """
 
-    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "issued", "roles", "scope", "started", "stem")
+    __slots__ = ("_base", "_places", "_receive", "_send", "dialect", "fields", "issued", "now_ms", "roles", "scope", "started", "stem")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, base: Headers, now_ms: int, places: Places) -> None:
         self.scope = scope
@@ -31,6 +32,7 @@ class Call:
         self._receive = receive
         self._send = send
         self._places = places
+        self.now_ms = now_ms  # when it came, Unix milliseconds
         self.stem = f"{now_ms:012x}{entropy.take(10).hex()}"
         self._base = [(b"x-request-id", b"req_" + self.stem.encode()), *base]
         self.started = False
@@ -40,6 +42,12 @@ class Call:
 
     async def body(self, limit: int) -> bytes:
         """The whole request body. Raises: ApiError 400, 413, 415, 503."""
+        there = self.scope["extensions"].get(BODY) if b"content-encoding" not in self.fields else None
+        if there is not None and (whole := there()) is not None:
+            if len(whole) > limit:
+                raise too_large(limit)
+            self._places.check()
+            return cast(bytes, whole)
         with self._places.receiving() as incoming:
             body = await read_body(self.scope, self._receive, limit, incoming.came)
         self._places.check()
@@ -61,8 +69,9 @@ class Call:
         self.started = True
         length = (b"content-length", b"%d" % len(body))
         all_headers = [*self._base, (b"content-type", content_type), length, _NO_CACHE, *headers]
-        if WHOLE in self.scope["extensions"]:
-            await self._send({"type": WHOLE, "status": status, "headers": all_headers, "body": body})
+        answer = self.scope["extensions"].get(WHOLE)
+        if answer is not None:
+            await answer(status, all_headers, body)
             return
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
@@ -92,8 +101,9 @@ class Call:
         if dialect == "anthropic":
             self._base = [(b"request-id", b"req_" + self.stem.encode()), *self._base]
 
-    def cancel_on_disconnect(self) -> None:
-        """Cancel the running task as soon as the client is gone, whatever it waits for then."""
+    def cancel_on_disconnect(self) -> asyncio.Task[Any] | None:
+        """Cancel the running task, which is returned, as soon as the client is gone, whatever it waits for then."""
         task = asyncio.current_task()
         if task is not None:
             self.scope["extensions"]["ollm.disconnect"].on_disconnect(task.cancel)
+        return task

@@ -46,14 +46,14 @@ class Exchange:
         "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:
+    def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float, started_ms: int) -> None:
         self.gateway = gateway
         self.endpoint = endpoint
         self.caller = caller
         self.stem = stem
         self.begun = begun
         self.rules = NOTHING  # that stand above it
-        self.started_ms = gateway.clock.now_ms()
+        self.started_ms = started_ms
         self.events: list[Event] = []
         self._kept = 0  # events that stay when an attempt came to nothing
         self._left_at: _Place | None = None  # where the last attempt went that a prompt left with

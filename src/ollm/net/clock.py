@@ -37,15 +37,16 @@ class SystemClock:
             )
         self._newest = time.time()
 
-    def _read(self) -> float:
+    def now(self) -> int:
         now = time.time()
         if now < self._newest:
-            return self._newest  # stand still rather than go back; real time catches up
+            return int(self._newest)  # stand still rather than go back; real time catches up
         self._newest = now
-        return now
-
-    def now(self) -> int:
-        return int(self._read())
+        return int(now)
 
     def now_ms(self) -> int:
-        return int(self._read() * 1000)
+        now = time.time()
+        if now < self._newest:
+            return int(self._newest * 1000)
+        self._newest = now
+        return int(now * 1000)

@@ -51,7 +51,8 @@ STEPS = {
 Event = dict[str, str | bool | int | None]  # flat (ACI §7.3)
 _values = dict.values
 
-_FLAT = {str, bool, int, type(None)}
+_PLAIN = {str, bool, type(None)}
+_FLAT = {*_PLAIN, int}
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3
 _DIGEST_LENGTH = len("sha256:") + 64
 _TAIL = len(',"workload_keyset_digest":""}') + _DIGEST_LENGTH
@@ -182,11 +183,12 @@ def issue(
 
 
 def _check_flat(events: Sequence[Event]) -> None:
-    values = list(chain.from_iterable(map(_values, events)))
-    types = set(map(type, values))  # one set for all, because this runs for each request
+    types = set(map(type, chain.from_iterable(map(_values, events))))  # one set for all, because this runs for each request
     if not "".join(chain.from_iterable(events)).isascii():
         raise WireError("an event's member name is not ASCII")
-    if not types <= _FLAT or (int in types and any(type(value) is int and abs(value) > _SAFE_INTEGER for value in values)):
+    if types <= _PLAIN:
+        return
+    if not types <= _FLAT or any(type(value) is int and abs(value) > _SAFE_INTEGER for event in events for value in event.values()):
         raise WireError("an event's value must be a string, an integer below 2^53, a boolean or null")
 
 

@@ -15,8 +15,8 @@ log = logging.getLogger("ollm.serving")
 
 HIGH_WATER = 64 * 1024  # bytes held for an application or a client that does not read
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-WHOLE = "ollm.respond"  # extension: a message of this type is a whole answer, start and body in one
-_NONE: dict[str, Any] = {}
+WHOLE = "ollm.respond"  # extension: `await` it with status, headers and body: a whole answer, without messages
+BODY = "ollm.body"  # extension: call it for the whole body where that is there already, else None
 _FRAMING = frozenset((b"connection", b"transfer-encoding"))  # headers of an answer that the server itself must look at
 _line = b": ".join
 
@@ -78,7 +78,7 @@ class HttpExchange:
         self._connection = connection
         self.scope = scope
         self.disconnect = Disconnect()
-        scope["extensions"] = {"ollm.disconnect": self.disconnect, WHOLE: _NONE}
+        scope["extensions"] = {"ollm.disconnect": self.disconnect, WHOLE: self.answer, BODY: self.body}
         self.keep_alive = keep_alive
         self._awaits_continue = awaits_continue
         self._body: list[bytes] = []
@@ -155,6 +155,27 @@ class HttpExchange:
                 self._waiter = None
         return {"type": "http.disconnect"}
 
+    def body(self) -> bytes | None:
+        """The whole body, once, where all of it came before anybody asked; None where it must be received."""
+        if self.more_body or self._told_all or len(self._body) != 1:
+            return None
+        (body,) = self._body
+        self._body = []
+        self.buffered = 0
+        self._told_all = True
+        return body
+
+    async def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """The whole answer, as `send` of its start and of its body. Raises: RuntimeError when there was one already."""
+        if self._connection.write_paused:
+            await self._connection.writable()
+        if self.disconnect.lost:
+            return
+        if self._head is not None:
+            raise RuntimeError("ASGI message out of order")
+        self._send_head(status, headers)
+        self._send_body(body, False)
+
     async def send(self, message: Message) -> None:
         """ASGI send; waits while the client does not read. Raises: RuntimeError when the application breaks the protocol."""
         connection = self._connection
@@ -165,9 +186,6 @@ class HttpExchange:
         kind = message["type"]
         if kind == "http.response.body" and self._head is not None and not self.complete:
             self._send_body(message.get("body", b""), message.get("more_body", False))
-        elif kind == WHOLE and self._head is None:
-            self._send_head(message["status"], message["headers"])
-            self._send_body(message["body"], False)
         elif kind == "http.response.start" and self._head is None:
             self._send_head(message["status"], list(message.get("headers", ())))
         else:

@@ -63,12 +63,12 @@ async def read_body(scope: Scope, receive: Receive, limit: int, came: Callable[[
     if b"content-encoding" in fields and any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
         raise ApiError(415, "invalid_request_error", "unsupported_content_encoding", "Send the body without Content-Encoding.")
     if int(fields.get(b"content-length", 0)) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return body
     return await _read_rest(message, receive, limit, came)
 
@@ -82,7 +82,7 @@ async def _read_rest(message: Message, receive: Receive, limit: int, came: Calla
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         if came is not None:
             came(len(part))
         parts.append(part)
@@ -91,7 +91,8 @@ async def _read_rest(message: Message, receive: Receive, limit: int, came: Calla
         message = await receive()
 
 
-def _too_large(limit: int) -> ApiError:
+def too_large(limit: int) -> ApiError:
+    """413 for a body of more than `limit` bytes."""
     message = f"The body is larger than {limit} bytes."
     return ApiError(413, "invalid_request_error", "request_too_large", message, headers={"x-should-retry": "false"})
 

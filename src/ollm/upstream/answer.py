@@ -9,6 +9,7 @@ from ollm.seal.cipher import AnswerOpener
 from ollm.values.hexes import Sha256
 
 _MAX_ANSWER = 64 * 1024 * 1024
+_JSON = b"application/json"
 
 
 class SealedRequest:
@@ -54,9 +55,10 @@ class Answer:
         self.key_refused = False  # the machine says that it does not hold the key we sealed to
         self.status = response.status
         headers = response.headers
-        self.media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        kind = headers.get(b"content-type", b"")
+        self.media_type = kind if kind == _JSON else kind.partition(b";")[0].strip().lower()
         self.streamed = self.media_type == b"text/event-stream"
-        self.compressed = headers.get(b"content-encoding", b"identity").lower() != b"identity"
+        self.compressed = b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity"
 
     async def read(self) -> bytes:
         """Next plaintext, b"" at the end. Raises: UpstreamError for a cut answer, SealError for one that can't be opened."""
