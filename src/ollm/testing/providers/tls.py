@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from ollm.serving.tls import TlsIdentity
-from ollm.testing.mint.x509 import DAY, create_root, issue
+from ollm.testing.mint.x509 import DAY, issue, new_key
 from ollm.values.secret import Sealed
 
 
@@ -20,7 +20,11 @@ class Certified(msgspec.Struct, frozen=True):
 
 def certified(now: int, host: str = "127.0.0.1") -> Certified:
     """A fresh authority and a server's identity; `host` is an address or a name."""
-    root = create_root("a test's certificate authority", now)
+    key = new_key()
+    # Python 3.13 and newer ask for what RFC 5280 does: key identifiers.
+    identifier = (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+    name, end = "a test's certificate authority", now + 365 * DAY
+    root = issue(name, None, start=now - DAY, end=end, path_length=None, key=key, extensions=[identifier])
     try:
         named: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -30,6 +34,6 @@ def certified(now: int, host: str = "127.0.0.1") -> Certified:
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(root.key.public_key()), False),
     ]
     leaf = issue("a test's provider", root, start=now - DAY, end=now + DAY, authority=False, extensions=extensions)
-    key = leaf.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = leaf.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     pem = leaf.certificate.public_bytes(serialization.Encoding.PEM)
-    return Certified(root.certificate.public_bytes(serialization.Encoding.PEM).decode(), TlsIdentity(pem, Sealed(key)))
+    return Certified(root.certificate.public_bytes(serialization.Encoding.PEM).decode(), TlsIdentity(pem, Sealed(private)))
