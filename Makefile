@@ -220,9 +220,10 @@ $(CONFORMANCE): | .venv-conformance/bin/python $(NODE)
 .venv-tutorial/bin/python: | $(READY)
 	@$(UV) venv --quiet --clear --python $(PY) $(@D:/bin=)
 
-# OLLM and LiteLLM both run on the fastest Python at hand: builds differ by a quarter.
+# OLLM and LiteLLM both run on the fastest Python at hand: builds differ by a quarter. BENCH_PYTHON=… names one more for OLLM.
+.venv-bench-ollm/bin/python: MORE = $(BENCH_PYTHON)
 .venv-bench/bin/python .venv-bench-ollm/bin/python: | $(READY)
-	@$(UV) venv --quiet --clear --python "$$($(PY) tools/fastest_python.py $(PY) $(PYTHON) /usr/bin/python3)" $(@D:/bin=)
+	@$(UV) venv --quiet --clear --python "$$($(PY) tools/fastest_python.py $(MORE) $(PY) $(PYTHON) /usr/bin/python3)" $(@D:/bin=)
 
 $(BENCH_OLLM): | .venv-bench-ollm/bin/python
 	@echo "installing OLLM for the bench, on $$(.venv-bench-ollm/bin/python -c 'import sys; print(sys.base_prefix, sys.version.split()[0])')"
