@@ -12,7 +12,8 @@ while the disk works (an admin's `keys revoke` gets its turn), and keeps all of 
 driver lets go of the GIL at each row, which on another thread means waiting to get it back. With durability "process"
 there is no fdatasync: what is committed survives kill -9, not power loss.
 
-Nobody waits for company: under load a batch gathers by itself, and a pause of 1 or 2 ms to let more join was measured to save nothing.
+A batch waits some turns of the loop for company. An idle loop goes through them in microseconds; one under load is slower, and others join:
+a commit with 8 entries costs each of them half of what one with 4 does, which is a tenth of all of a request.
 """
 
 import asyncio
@@ -38,6 +39,8 @@ Waiter = tuple[Entry, asyncio.Future[None]]
 
 _RESTART = "look at the disk and the log, then restart the gateway"
 RETRY_SECONDS = 0.001  # when another process holds the write lock
+TURNS = 6  # of the loop that a batch waits for company: more were measured to save no more
+ENOUGH = 16  # entries that wait for nobody
 CHECKPOINT_SECONDS = 1.0
 MAX_WAL_PAGES = 16_384  # 64 MiB: beyond this a checkpoint gets a moment without writes, so that the WAL can start over
 
@@ -74,7 +77,7 @@ class Writer:
         written = self._loop.create_future()
         self._waiting.append((entry, written))
         if self._timer is None and not self._syncing and not self._held:
-            self._timer = self._loop.call_soon(self._flush)
+            self._timer = self._loop.call_soon(self._gather, TURNS)
         await written
 
     def check(self) -> None:
@@ -94,6 +97,13 @@ class Writer:
         if self._syncer is not None:
             self._syncer.close()
         self._db.close()
+
+    def _gather(self, turns: int) -> None:
+        """Let others join for so many turns of the loop, then commit."""
+        if turns and len(self._waiting) < ENOUGH:
+            self._timer = self._loop.call_soon(self._gather, turns - 1)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         """Commit all that wait in one transaction. One step of the cycle drawn above."""
@@ -195,7 +205,7 @@ class Writer:
 
     def _go_on(self) -> None:
         if self._waiting and self._timer is None and not self._syncing and not self._held:
-            self._timer = self._loop.call_soon(self._flush)
+            self._timer = self._loop.call_soon(self._gather, TURNS)
 
     def _break(self, batch: list[Waiter], cause: str) -> None:
         self._broken = cause
