@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ollm.errors import UNANSWERED, ChannelRefused, UpstreamError
 from ollm.net.plain_answer import plain_answer
-from ollm.net.tls import TlsTransport
+from ollm.net.tls import connect
 
 _MAX_HEADER_BYTES = 64 * 1024
 _PIECE = 256 * 1024  # bytes of a large body that are given to the transport at once
@@ -360,25 +360,13 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext, *, timeout: float
 
     Raises: ChannelRefused for another key or a resumed session, UpstreamError when there is no connection.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            connection = Connection(loop)
-            _, channel = await loop.create_connection(lambda: TlsTransport(loop, connection, tls, origin.host), origin.host, origin.port)
-            try:
-                await channel.established
-            except BaseException:
-                channel.abort()
-                raise
-    except TimeoutError:
-        raise UpstreamError("connect", "timed out") from None
-    except (OSError, ssl.SSLError) as problem:
-        raise UpstreamError("connect", type(problem).__name__) from None
-    connection.peer_spki = _spki(channel.tls) or ""
+    connection = Connection(asyncio.get_running_loop())
+    tls_object = await connect(connection, tls, origin.host, origin.port, timeout=timeout)
+    connection.peer_spki = _spki(tls_object) or ""
     if not connection.peer_spki:
         connection.abort("connect", "no usable certificate")
         raise UpstreamError("connect", "the peer's certificate can't be read")
-    if channel.tls.session_reused:
+    if tls_object.session_reused:
         connection.abort("connect", "TLS session was resumed")
         raise ChannelRefused("a resumed TLS session", "a full handshake")
     if pinned is not None and connection.peer_spki not in pinned:

@@ -7,34 +7,38 @@ the gateway's time. Written one right after the other, the first wakes it and th
 import asyncio
 from weakref import WeakKeyDictionary
 
-_SMALL = 16 * 1024  # bytes; more is worth a wake of its own, and isn't kept twice
+_HELD = 64 * 1024  # bytes of all that wait; with more they leave at once, so that a full transport says so to whoever writes on and on
 
 
 class Outbox:
-    """What is to leave at the end of this turn, in order. One for each event loop: see `outbox_of`."""
+    """What is to leave at the end of this turn, in order. One for each event loop, used within it alone: see `outbox_of`."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_held", "_waiting")  # not the loop: the box is kept for as long as the loop is
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
+        self._held = 0
 
     def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
-        """Write `data` to `transport` before the next turn is over; at once, behind all that waits, where it is large."""
-        if len(data) > _SMALL:
-            self.flush()
-            transport.write(data)
-            return
+        """Write `data` to `transport` before the next turn is over; at once, behind all that waits, where that is much."""
         if not self._waiting:
-            self._loop.call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append((transport, data))
+        self._held += len(data)
+        if self._held > _HELD:
+            self.flush()
 
     def flush(self) -> None:
         """Write what waits now: whoever closes or writes past this box does so first. What is closing already gets nothing more."""
         waiting, self._waiting = self._waiting, []
+        self._held = 0
         for transport, data in waiting:
-            if not transport.is_closing():
-                transport.write(data)
+            try:
+                if not transport.is_closing():  # uvloop's raise once they are closed
+                    transport.write(data)
+            except Exception as problem:  # noqa: BLE001  # whatever it is, the others' data must leave
+                transport.abort()
+                asyncio.get_running_loop().call_exception_handler({"message": "a write that was put off failed", "exception": problem})
 
 
 _boxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()
@@ -44,5 +48,5 @@ def outbox_of(loop: asyncio.AbstractEventLoop) -> Outbox:
     """The box of `loop`."""
     box = _boxes.get(loop)
     if box is None:
-        box = _boxes[loop] = Outbox(loop)
+        box = _boxes[loop] = Outbox()
     return box

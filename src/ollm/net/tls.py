@@ -11,9 +11,11 @@ OpenSSL does all of TLS; what is here moves bytes, and gives the connection up a
 import asyncio
 import ssl
 
+from ollm.errors import UpstreamError
 from ollm.net.outbox import outbox_of
 
-_RECORD = 16 * 1024  # the most that one record holds (RFC 8446 §5.1), and so what one read can give
+_RECORD = 16 * 1024  # the most that one record holds (RFC 8446 §5.1): one read takes all of it, and leaves nothing within OpenSSL
+_UNREAD = 1024 * 1024  # bytes; what waits in front of an answer of TLS itself is less, unless the peer asks for answers and reads none
 
 
 class TlsTransport(asyncio.Protocol, asyncio.Transport):
@@ -28,7 +30,8 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         self._outbox = outbox_of(loop)
         self._raw: asyncio.Transport = None  # type: ignore[assignment]  # set before any other callback
         self._open = False  # the handshake is over
-        self.established: asyncio.Future[None] = loop.create_future()  # Raises: OSError, ssl.SSLError among them
+        # "" once the handshake is over, else the kind of error that ended it: an exception kept here would hold its frames, and they this
+        self.established: asyncio.Future[str] = loop.create_future()
 
     # Protocol of the raw transport
 
@@ -38,9 +41,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     def data_received(self, data: bytes) -> None:
         self._incoming.write(data)
-        if not self._open:
-            self._shake()
-        if self._open:
+        if self._open or self._shake():
             self._read()
 
     def eof_received(self) -> bool:
@@ -49,8 +50,7 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._open:
             self._inner.connection_lost(exc)
-        elif not self.established.done():
-            self.established.set_exception(exc if isinstance(exc, OSError) else ConnectionResetError("closed in the handshake"))
+        self._settle(ConnectionResetError.__name__ if exc is None else type(exc).__name__)
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()
@@ -62,12 +62,8 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         try:
-            sent = self.tls.write(data)
-            if sent < len(data):  # one record at a time
-                rest = memoryview(data)[sent:]
-                while rest:
-                    rest = rest[self.tls.write(rest) :]
-        except ssl.SSLError:
+            self.tls.write(data)  # all of it: Python leaves OpenSSL's partial writes off
+        except ssl.SSLError:  # after the peer's end, or with half a message of TLS itself in, which OpenSSL wants whole first
             self.abort()
             return
         self._outbox.write(self._raw, self._outgoing.read())
@@ -90,43 +86,54 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     # Ours
 
-    def _shake(self) -> None:
+    def _shake(self) -> bool:
+        """Whether the handshake is over."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
-            return
+            return False
         except ssl.SSLError as problem:
             self._flush()  # the alert that says why
             self._raw.close()
-            if not self.established.done():
-                self.established.set_exception(problem)
-            return
+            self._settle(type(problem).__name__)
+            return False
         self._flush()
         self._open = True
         self._inner.connection_made(self)
+        self._settle("")
+        return True
+
+    def _settle(self, problem: str) -> None:
         if not self.established.done():
-            self.established.set_result(None)
+            self.established.set_result(problem)
 
     def _read(self) -> None:
         tls, incoming = self.tls, self._incoming
         parts = []
         ended = False
         try:
-            while not ended and (incoming.pending or tls.pending()):
-                parts.append(tls.read(_RECORD))
-                ended = not parts[-1]  # the peer's close_notify
+            while incoming.pending:
+                part = tls.read(_RECORD)
+                if not part:  # the peer's close_notify
+                    ended = True
+                    tls.unwrap()  # ours
+                    break
+                parts.append(part)
         except ssl.SSLWantReadError:  # the rest of a record is still on its way, or it was none of the protocol's above
             pass
         except ssl.SSLError:
             ended = True
+        stuck = ended and self._raw.get_write_buffer_size() > 0
         if self._outgoing.pending:
             self._flush()  # answers of TLS itself, to an update of keys for one
+            if self._raw.get_write_buffer_size() > _UNREAD:
+                self._raw.abort()
         if parts:
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            if data:
-                self._inner.data_received(data)
-        if ended:
+            self._inner.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        if stuck:
+            self._raw.abort()  # a close would wait for a peer that has ended to read on
+        elif ended:
             self._outbox.flush()
             self._raw.close()
 
@@ -134,3 +141,25 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
         if self._outgoing.pending:
             self._outbox.flush()  # what was written before it
             self._raw.write(self._outgoing.read())
+
+
+async def connect(inner: asyncio.Protocol, context: ssl.SSLContext, host: str, port: int, *, timeout: float) -> ssl.SSLObject:
+    """Connect `inner` to `host` by TCP and TLS within `timeout` seconds. Raises: UpstreamError, which names the kind of error alone."""
+    loop = asyncio.get_running_loop()
+    channel = TlsTransport(loop, inner, context, host)
+    try:
+        async with asyncio.timeout(timeout):
+            await loop.create_connection(lambda: channel, host, port)
+            try:
+                failure = await channel.established
+            except BaseException:
+                channel.abort()
+                raise
+    except TimeoutError:
+        raise UpstreamError("connect", "timed out") from None
+    except OSError as problem:
+        raise UpstreamError("connect", type(problem).__name__) from None
+    if failure:
+        channel.abort()
+        raise UpstreamError("connect", failure)
+    return channel.tls
