@@ -23,7 +23,8 @@ _any = msgspec.json.Decoder().decode
 def request_screened(request: InferenceRequest, screen: Screen, acted: set[str]) -> InferenceRequest:
     """`request` as it may go on; names of rules that masked something go into `acted`. Raises: RuleBlocked, WireError."""
     if isinstance(request, JsonRequest):
-        return msgspec.structs.replace(request, members=members_rewritten(request.members, screen, acted, skip=_ROUTING))
+        members = members_rewritten(request.members, screen, acted, skip=_ROUTING)
+        return request if members is request.members else msgspec.structs.replace(request, members=members)
     if isinstance(request, FormRequest):
         return msgspec.structs.replace(request, parts=tuple(_part(part, screen, acted) for part in request.parts))
     raise WireError("a request of this form can't be looked into")
