@@ -16,6 +16,7 @@ _LOGPROBS = re.compile(
     rb'"logprobs"\s*+:\s*+(?:\{(?!\s*+(?:"content"\s*+:\s*+(?:null|\[\s*+\])\s*+(?:,\s*+"refusal"\s*+:\s*+(?:null|\[\s*+\])\s*+)?)?\})|\[(?!\s*+\]))'
 )
 LOGPROBS = "logprobs"
+_REPEATING = frozenset({LOGPROBS, "top_logprobs", "include"})  # members that ask for the answer token by token
 
 _any = msgspec.json.Decoder().decode
 
@@ -62,6 +63,8 @@ def asks_for_logprobs(request: InferenceRequest) -> bool:
     if not isinstance(request, JsonRequest):
         return False
     members = request.members
+    if _REPEATING.isdisjoint(members):
+        return False
     for name in ("logprobs", "top_logprobs"):
         value = _any(members[name]) if name in members else None
         if value not in (None, False, 0) or (value is not None and value is not False and request.endpoint.name == "completions"):
