@@ -44,4 +44,6 @@ def _accepts(candidate: str, before: str) -> bool:
     return any(prefix.match(digits) and len(digits) in lengths for prefix, lengths in _ISSUERS) and len(set(digits)) > 1 and luhn(digits)
 
 
-PAYMENT_CARD = Checked("[0-9](?<![0-9A-Za-z].)(?=[0-9]{3})", _CANDIDATE, _TAIL, _LONGEST, _accepts, trace=number("[0-9]", _ROUGHLY, ahead="(?=[0-9]{3})"))
+PAYMENT_CARD = Checked(
+    "[0-9](?<![0-9A-Za-z].)(?=[0-9]{3})", _CANDIDATE, _TAIL, _LONGEST, _accepts, trace=number("[0-9]", _ROUGHLY, ahead="(?=[0-9]{3})")
+)

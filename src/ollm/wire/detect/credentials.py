@@ -49,7 +49,14 @@ _TAGS = "|".join(  # what each of `_MARKED` has before its first _ or -; the sho
 )
 _RUN = rf"(?<![{_WORD}])[{_WORD}][.{_WORD}]*+"  # the word that a text ends with
 _TOKENS = (
-    Checked("[_-](?<=[a-z].)", rf"(?<![{_WORD}])({_MARKED})(?![{_WORD}])", _RUN, 520, back=string.ascii_lowercase, trace=f"[_-](?=[{_WORD}]{{20}})(?:{_TAGS})"),
+    Checked(
+        "[_-](?<=[a-z].)",
+        rf"(?<![{_WORD}])({_MARKED})(?![{_WORD}])",
+        _RUN,
+        520,
+        back=string.ascii_lowercase,
+        trace=f"[_-](?=[{_WORD}]{{20}})(?:{_TAGS})",
+    ),
     Checked(r"A(?:KIA|SIA|Iza)|SG\.|ya29\.", rf"(?<![{_WORD}])({_UNMARKED})(?![{_WORD}])", _RUN, 520, trace=_UNMARKED),
 )
 
@@ -64,7 +71,9 @@ def _is_jwt(candidate: str, before: str) -> bool:
 
 
 _JWT_FORM = r"eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{2,6000}\.[A-Za-z0-9_-]{0,800}"
-_JWT = Checked("eyJ", rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])", _RUN, 8192, _is_jwt, trace=r"eyJ[A-Za-z0-9_-]{10,2000}+\.[A-Za-z0-9_-]")
+_JWT = Checked(
+    "eyJ", rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])", _RUN, 8192, _is_jwt, trace=r"eyJ[A-Za-z0-9_-]{10,2000}+\.[A-Za-z0-9_-]"
+)
 
 # What AWS gives beside a key's id has no form of its own, only a length: its name must stand before it.
 _AWS = Checked(

@@ -167,7 +167,9 @@ PERSONS: Mapping[str, Detector] = {
     "be_rrn": _number(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}|[0-9]{11}", _DIGITS, 24, _be_rrn, ahead=_TWO),
     "br_cpf": _number(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}|[0-9]{11}", _DIGITS, 24, _br_cpf, ahead=_THREE),
     "ca_sin": _number(r"[0-9]{3}(?: [0-9]{3} |-[0-9]{3}-)[0-9]{3}|[0-9]{9}", _DIGITS, 24, _ca_sin, ahead=_THREE),
-    "ch_ahv": _number(r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}|756[0-9]{10}|756 [0-9]{4} [0-9]{4} [0-9]{2}", _DIGITS, 24, _ch_ahv, first="7", ahead="(?=56)"),
+    "ch_ahv": _number(
+        r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}|756[0-9]{10}|756 [0-9]{4} [0-9]{4} [0-9]{2}", _DIGITS, 24, _ch_ahv, first="7", ahead="(?=56)"
+    ),
     "cn_ric": _number(r"[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx]", rf"{_EDGE}[0-9]++[Xx]?[.,-]?", 24, _cn_ric, ahead=_SIX),
     "de_steuer_id": _number(r"[1-9][0-9]{10}|[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", _DIGITS, 24, _de_steuer_id, ahead=_TWO),
     "es_dni": AnyOf(
@@ -217,5 +219,7 @@ PERSONS: Mapping[str, Detector] = {
             for separator, back in (("", 2), (" ", 3), ("-", 3))
         )
     ),
-    "us_ssn": _number(r"(?!000|666|9)[0-9]{3}(?: (?!00)[0-9]{2} |-(?!00)[0-9]{2}-)(?!0000)[0-9]{4}", _DIGITS, 24, _us_ssn, ahead=_THREE + "(?=..[ -])"),
+    "us_ssn": _number(
+        r"(?!000|666|9)[0-9]{3}(?: (?!00)[0-9]{2} |-(?!00)[0-9]{2}-)(?!0000)[0-9]{4}", _DIGITS, 24, _us_ssn, ahead=_THREE + "(?=..[ -])"
+    ),
 }

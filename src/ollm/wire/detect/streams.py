@@ -136,7 +136,7 @@ class ScreenedStream:
     # Events as they came. A member that is there twice would be read as one here, and perhaps as the other elsewhere.
 
     def _chat_goes_through(self, data: bytes) -> bool:
-        if data.count(b'"content"') != 1 or data.count(b'"delta"') != 1:
+        if b"\n" in data or data.count(b'"content"') != 1 or data.count(b'"delta"') != 1:
             return False
         try:
             choice = _chunk(data).choices[0]
@@ -145,7 +145,7 @@ class ScreenedStream:
         return self._at(("chat", _key(choice.index), "delta", "content")).window.through(choice.delta.content)
 
     def _delta_goes_through(self, data: bytes, members: _Members, key: tuple[Hashable, ...]) -> bool:
-        if self._added or data.count(b'"delta"') != 1 or members.get("logprobs", _NULL) not in _NO_LOGPROBS:
+        if self._added or b"\n" in data or data.count(b'"delta"') != 1 or members.get("logprobs", _NULL) not in _NO_LOGPROBS:
             return False
         return self._at(key).window.through(_text(members["delta"]))
 
