@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ollm.wire.detect.detector import AnyOf, Checked, Span
-from ollm.wire.detect.traces import SLASH, Traces
+from ollm.wire.detect.traces import SLASH, Traces, edge
 
 _MARKED = "|".join(  # a short word, then _ or -
     (
@@ -55,7 +55,7 @@ _TOKENS = (
         _RUN,
         520,
         back=string.ascii_lowercase,
-        trace=f"[_-](?=[{_WORD}]{{20}})(?:{_TAGS})",
+        trace=f"[_-](?<=[a-z].)(?=[{_WORD}]{{20}})(?:{_TAGS})",
     ),
     Checked(r"A(?:KIA|SIA|Iza)|SG\.|ya29\.", rf"(?<![{_WORD}])({_UNMARKED})(?![{_WORD}])", _RUN, 520, trace=_UNMARKED),
 )
@@ -72,7 +72,12 @@ def _is_jwt(candidate: str, before: str) -> bool:
 
 _JWT_FORM = r"eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{2,6000}\.[A-Za-z0-9_-]{0,800}"
 _JWT = Checked(
-    "eyJ", rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])", _RUN, 8192, _is_jwt, trace=r"eyJ[A-Za-z0-9_-]{10,2000}+\.[A-Za-z0-9_-]"
+    "eyJ",
+    rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])",
+    _RUN,
+    8192,
+    _is_jwt,
+    trace=rf"eyJ{edge(3, '.' + _WORD)}[{_WORD}]{{10,2000}}+\.[{_WORD}]",
 )
 
 # What AWS gives beside a key's id has no form of its own, only a length: its name must stand before it.
