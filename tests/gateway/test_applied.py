@@ -11,7 +11,7 @@ from ollm.upstream.session import VerifiedSession
 from ollm.values.checks import Appraisal, Check, Claim, Claims, Outcome
 from ollm.values.level import Level
 from ollm.values.policy import AttestationPolicy
-from ollm.values.rules import Names, PromptRule, RuleException, Rules
+from ollm.values.rules import Names, Parameters, PromptRule, RuleException, Rules, Sizes
 
 NOW = 1_800_000_000
 CARDS = PromptRule(name="cards", detect="payment_card")
@@ -49,6 +49,21 @@ def test_what_exceptions_lift() -> None:
     lifted = applied(tables, (exception(level=Level.ZDR),))
     assert (lifted.lifted, lifted.floor, lifted.names) == (Level.ZDR, Level.TEE, "a,b")
     assert applied(tables).digest != applied(tables, (exception(rule="a/cards"),)).digest
+
+
+@pytest.mark.parametrize(
+    ("rules", "asks"),
+    [
+        (Rules(prompt=(CARDS,), require=Level.TEE, upstreams=Names(deny=("u",))), False),
+        (Rules(models=Names(deny=("m",))), True),
+        (Rules(endpoints=Names(allow=())), True),
+        (Rules(tools=Names(deny=("t",))), True),
+        (Rules(parameters=Parameters(deny=("n",))), True),
+        (Rules(sizes=Sizes(images=0)), True),
+    ],
+)
+def test_which_tables_are_about_requests(rules: Rules, asks: bool) -> None:
+    assert applied({"a": Rules(), "b": rules}).on_requests is asks
 
 
 def test_names_of_each_kind() -> None:

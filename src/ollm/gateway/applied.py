@@ -10,7 +10,7 @@ from ollm.upstream.session import Route, VerifiedSession
 from ollm.values.hexes import Sha256
 from ollm.values.level import Level, strictest
 from ollm.values.policy import Technology
-from ollm.values.rules import Names, PromptRule, RuleException, Rules, digest
+from ollm.values.rules import ALL_NAMES, Names, Parameters, PromptRule, RuleException, Rules, Sizes, digest
 from ollm.wire.detect.screen import Screen, screen_of
 
 
@@ -35,6 +35,7 @@ class Applied(msgspec.Struct, frozen=True):
     request: Screen | None
     answer: Screen | None
     on_routes: bool  # whether some rule is about what an upstream is, or has proved
+    on_requests: bool  # whether some rule is about what is asked of whom: models, endpoints, parameters, tools, sizes
     missing: str | None = None
 
     @property
@@ -50,6 +51,8 @@ class Applied(msgspec.Struct, frozen=True):
     @property
     def lifted(self) -> Level | None:
         """The level that an exception lets the request down to, from what configuration and rules require."""
+        if not self.exceptions:
+            return None
         levels = [each.level for each in self.exceptions if each.level is not None]
         return min(levels, key=lambda level: level.rank) if levels else None
 
@@ -68,7 +71,7 @@ class Applied(msgspec.Struct, frozen=True):
         return None
 
 
-NOTHING = Applied({}, None, Level.SIMULATED, (), None, None, False)
+NOTHING = Applied({}, None, Level.SIMULATED, (), None, None, False, False)
 
 
 def applied(tables: Mapping[str, Rules], exceptions: tuple[RuleException, ...] = (), missing: str | None = None) -> Applied:
@@ -85,6 +88,7 @@ def applied(tables: Mapping[str, Rules], exceptions: tuple[RuleException, ...] =
         screen_of(prompt, "request"),
         screen_of(prompt, "answer"),
         any(_about_routes(rules) for rules in left.values()),
+        any(_about_requests(rules) for rules in left.values()),
         missing,
     )
 
@@ -97,6 +101,11 @@ def _without(table: str, rules: Rules, lifted: Iterable[str]) -> Rules:
 def _about_routes(rules: Rules) -> bool:
     demands = (rules.technologies, rules.gpu, rules.max_evidence_age, rules.regions, rules.upstreams.allow)
     return any(each is not None for each in demands) or bool(rules.upstreams.deny)
+
+
+def _about_requests(rules: Rules) -> bool:
+    free = (rules.models, rules.endpoints, rules.tools) == (ALL_NAMES, ALL_NAMES, ALL_NAMES)
+    return not free or rules.parameters != Parameters() or rules.sizes != Sizes()
 
 
 def _allowed(names: Names) -> str:

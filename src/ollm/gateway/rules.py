@@ -41,7 +41,7 @@ def rules_of(gateway: Gateway, caller: Caller) -> Applied:
     exceptions = _in_force(gateway, caller) if settings.exceptions else ()
     if not names and not exceptions:
         return NOTHING
-    key = (names, tuple(each.name for each in exceptions))
+    key = (names, tuple(each.name for each in exceptions) if exceptions else ())
     found = gateway.rules.get(key)
     if found is None:
         missing = next((name for name in names if name not in settings.rules), None)
@@ -70,6 +70,14 @@ def check(rules: Applied, request: InferenceRequest, model: str) -> None:
         return
     if rules.missing is not None:
         raise refusal(Broken(rules.missing, "nothing: a key's terms name it, and the configuration doesn't have it", "a configured table"))
+    if rules.on_requests:
+        _check(rules, request, model)
+    if rules.answer is not None and asks_for_logprobs(request):
+        rule = rules.answer.rules[0].name
+        raise refusal(Broken(f"{rule}", "logprobs", "none: they repeat the answer token by token, where no rule could look at it"))
+
+
+def _check(rules: Applied, request: InferenceRequest, model: str) -> None:
     broken = rules.names_broken("models", model) or rules.names_broken("endpoints", request.endpoint.name)
     if broken is not None:
         raise refusal(broken)
@@ -77,9 +85,6 @@ def check(rules: Applied, request: InferenceRequest, model: str) -> None:
         broken = _parameters(table, each, request) or _tools(table, each, request) or _sizes(table, each, request)
         if broken is not None:
             raise refusal(broken)
-    if rules.answer is not None and asks_for_logprobs(request):
-        rule = rules.answer.rules[0].name
-        raise refusal(Broken(f"{rule}", "logprobs", "none: they repeat the answer token by token, where no rule could look at it"))
 
 
 def refusal(broken: Broken) -> PolicyRefusal:
@@ -193,6 +198,8 @@ async def screened(exchange: Exchange, request: InferenceRequest) -> InferenceRe
 
 def note_masked(exchange: Exchange, acted: set[str], side: str) -> None:
     """Record which rules masked something; what is on record already is not repeated."""
+    if not acted:
+        return
     events = [ruled(rule, "mask", side) for rule in sorted(acted)]
     exchange.keep(*(event for event in events if event not in exchange.events))
 

@@ -87,3 +87,8 @@ def test_asks_for_logprobs(endpoint: str, members: str, asks: bool) -> None:
 
 def test_members_stay_hidden() -> None:
     assert CARD not in repr(request_screened(parse_json(msgspec.json.encode({"model": "m", "x": "a"})), screen(), set()))
+
+
+def test_a_request_without_a_trace_is_the_same_request() -> None:
+    request = parse_json(f'{{"model":"{CARD}","messages":[{{"role":"user","content":"12 words"}}]}}'.encode())
+    assert request_screened(request, screen(), set()) is request

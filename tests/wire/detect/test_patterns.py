@@ -27,6 +27,26 @@ def test_a_pattern_that_would_keep_others_busy_for_ever() -> None:
     assert time.perf_counter() - begun < 5
 
 
+@pytest.mark.parametrize(
+    ("pattern", "begins"),
+    [
+        ("ACME-[0-9]{6}", "ACME\\-"),
+        (r"\bProject X\b", "Project\\ X"),
+        ("colou?r", "colo"),
+        ("abc", "abc"),
+        ("a+", None),
+        ("ab|cd", None),
+        ("(?i)acme", None),
+        ("[a-c]de", None),
+        ("caf\u00e9", "caf"),
+        (r"a/b\.c", "a"),
+    ],
+)
+def test_the_trace_is_what_a_pattern_begins_with(pattern: str, begins: str | None) -> None:
+    traces = Pattern(pattern, 32).traces
+    assert (traces and traces[0].pattern) == begins
+
+
 def test_open_over_its_longest_match() -> None:
     assert Pattern("ab", 10).open_from("x" * 30) == 21
 

@@ -54,3 +54,12 @@ def test_a_match_that_is_not_sure_yet_does_not_block() -> None:
 def test_written() -> None:
     hits = screen(CARDS).hits("ab 4111111111111111 cd")
     assert written("ab 4111111111111111 cd", hits, set(), 1, 20) == "b [card] "
+
+
+def test_what_passes_by_its_bytes_alone() -> None:
+    named = PromptRule(name="p", detect="pattern", pattern="ACME-[0-9]{6}")
+    assert screen(CARDS, named).passes(b'{"a":"some words, and 12"}')
+    assert not screen(CARDS, named).passes(b'{"a":"ACME-1"}')
+    assert not screen(CARDS, DIGITS).passes(b'{"a":"words"}')  # a pattern that may begin with anything
+    assert screen(CARDS).passes(b"null")
+    assert not screen(CARDS).passes(b'"\xff"')

@@ -1,17 +1,22 @@
 """Streams in every dialect: a match over several events is masked, blocks in time, and all else stays."""
 
 import json
-from typing import Any
+import random
+from typing import Any, Literal
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ollm.errors import ErrorAnswer, RuleBlocked, WireError
-from ollm.values.rules import PromptRule
+from ollm.values.rules import DETECTORS, PromptRule
 from ollm.wire.answer import StreamRewriter
 from ollm.wire.detect.screen import Screen, screen_of
 from ollm.wire.detect.streams import ScreenedStream
 from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.typed_answer import TypedRewriter
+from tools.detector_samples import samples
 
 Parsed = list[tuple[str, Any]]
 
@@ -154,3 +159,95 @@ def test_failures_of_the_provider_are_what_they_were() -> None:
         stream.close()
     with pytest.raises(WireError):
         ScreenedStream(StreamRewriter(id="i", model="m", include_usage=False), screen()).feed(b'data: {"choices":[1]}\n\n')
+
+
+CHAT = (
+    b'data: {"id":"i","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":%s},"finish_reason":null}], "x": 1}\n\n'
+)
+
+
+def fed(stream: ScreenedStream, *texts: bytes) -> list[bytes]:
+    return [stream.feed(CHAT % text) for text in texts]
+
+
+def test_an_event_in_which_nothing_can_be_found_goes_out_as_it_came() -> None:
+    inner = StreamRewriter(id="i", model="m", include_usage=False)
+    came = [inner.feed(CHAT % text) for text in (b'"A "', b'"fox, \\u2019"', b'"12"', b'" x"')]
+    out = fed(ScreenedStream(StreamRewriter(id="i", model="m", include_usage=False), screen()), b'"A "', b'"fox, \\u2019"', b'"12"', b'" x"')
+    assert out[:2] == came[:2]
+    assert said(parsed(out[2])) == ""
+    assert said(parsed(out[3])) == "12 x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"a","content":"b"',
+        b'"a"},"delta":{"content":"b"',
+        b'"\\u0061"',
+        b'"a"},"logprobs":{"content":[]},"x":{"y":1',
+    ],
+)
+def test_what_may_be_read_in_two_ways_is_written_anew(text: bytes) -> None:
+    inner = StreamRewriter(id="i", model="m", include_usage=False).feed(CHAT % text)
+    (out,) = fed(ScreenedStream(StreamRewriter(id="i", model="m", include_usage=False), screen()), text)
+    assert out != inner
+    assert out.count(b"content") == 1
+
+
+def test_typed_events_as_they_came_until_one_of_our_own_is_between() -> None:
+    stream = ScreenedStream(TypedRewriter(ENDPOINTS["responses"], id="i", model="m"), screen())
+
+    def sent(number: int, text: str, **more: Any) -> tuple[bytes, bytes]:
+        event = {"type": "response.output_text.delta", "sequence_number": number, "output_index": 0, "delta": text, "logprobs": [], **more}
+        came = b"event: response.output_text.delta\ndata: " + msgspec.json.encode(event) + b"\n\n"
+        return came, stream.feed(came)
+
+    came, out = sent(0, "fox", obfuscation="xx")
+    assert out == came
+    came, out = sent(1, "fox", logprobs=[{"token": "fox"}])
+    assert b"token" not in out
+    _, out = sent(2, " 12")
+    assert json.loads(out.split(b"data: ")[1])["delta"] == " "
+    done = {"type": "response.output_text.done", "sequence_number": 3, "output_index": 0, "text": "foxfox 12"}
+    between = parsed(stream.feed(b"event: response.output_text.done\ndata: " + json.dumps(done).encode() + b"\n\n"))
+    assert [(event["sequence_number"], event.get("delta")) for _, event in between] == [(3, "12"), (4, None)]
+    _, out = sent(4, " fox")
+    assert json.loads(out.split(b"data: ")[1])["sequence_number"] == 5
+
+
+class Thorough(Screen):
+    """Reads every text, whatever its event's bytes say."""
+
+    def passes(self, document: bytes) -> bool:
+        return False
+
+
+@given(
+    names=st.lists(st.sampled_from(DETECTORS), min_size=1, max_size=3, unique=True),
+    seed=st.integers(0, 2**32),
+    action=st.sampled_from(("mask", "block")),
+)
+def test_nothing_changes_by_the_short_way(names: list[Any], seed: int, action: Literal["mask", "block"]) -> None:
+    rng = random.Random(seed)
+    found = screen_of([("t", PromptRule(name=name.replace(":", "-"), detect=name, action=action, on=("answer",))) for name in names], "answer")
+    assert found is not None
+    text = "".join(rng.choice(("fox ", " \u00e9", ". ")) + each.text for each in samples(rng.choice(names), 2, seed))
+    pieces: list[str] = []
+    while text:
+        size = rng.choice((1, 2, 5, 20))
+        pieces.append(text[:size])
+        text = text[size:]
+    chunks = [b"data: " + json.dumps({"choices": [delta(content=piece)]}, ensure_ascii=rng.random() < 0.5).encode() + b"\n\n" for piece in pieces]
+    assert outcome(found, chunks) == outcome(Thorough(found.rules), chunks)
+
+
+def outcome(of: Screen, chunks: list[bytes]) -> tuple[list[Any], set[str], str]:
+    stream = ScreenedStream(StreamRewriter(id="i", model="m", include_usage=False), of)
+    out: list[Any] = []
+    try:
+        for chunk in (*chunks, b"data: [DONE]\n\n"):
+            out += parsed(stream.feed(chunk))
+    except RuleBlocked as problem:
+        return out, stream.acted, problem.rule
+    return out, stream.acted, ""

@@ -67,3 +67,15 @@ def test_a_match_across_pieces_blocks_before_any_of_it_goes_out() -> None:
     assert window.push("1111 1111") == ""
     with pytest.raises(RuleBlocked):
         window.push(". Thanks")
+
+
+def test_what_goes_through_at_once_counts_as_before() -> None:
+    window = Window(screen(PromptRule(name="c", detect="payment_card", action="mask", mask="#")), set())
+    assert window.through("no. x")
+    assert window.through("41")  # of "x41": no number begins there
+    assert window.through("a ")
+    assert not window.through("4111 ")
+    assert not window.held  # it is not in yet
+    assert window.push("4111 ") == ""
+    assert not window.through("word")
+    assert window.push("1111 1111 1111 ") + window.flush() == "# "

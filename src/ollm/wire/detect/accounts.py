@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from ollm.wire.detect.checksums import mod97
 from ollm.wire.detect.detector import Checked
+from ollm.wire.detect.traces import number
 
 # SWIFT, IBAN Registry: characters of each country's IBAN.
 LENGTHS: Mapping[str, int] = {
@@ -19,13 +20,13 @@ LENGTHS: Mapping[str, int] = {
 _SEPARATOR = "[ \u00a0\u202f-]"
 
 
-def _candidate() -> str:
+def _form() -> str:
     """One alternative for each length, so that a word behind an account doesn't hide it."""
     by_length: dict[int, list[str]] = {}
     for country, length in LENGTHS.items():
         by_length.setdefault(length, []).append("".join(f"[{letter}{letter.lower()}]" for letter in country))
     forms = (rf"(?:{'|'.join(sorted(names))})[0-9]{{2}}(?:{_SEPARATOR}?[A-Za-z0-9]){{{length - 4}}}" for length, names in sorted(by_length.items()))
-    return rf"(?<![0-9A-Za-z])({'|'.join(forms)})(?![0-9A-Za-z])"
+    return "|".join(forms)
 
 
 def _accepts(candidate: str, before: str) -> bool:
@@ -33,5 +34,7 @@ def _accepts(candidate: str, before: str) -> bool:
 
 
 _TAIL = rf"(?<![0-9A-Za-z])(?:[A-Za-z]{{1,2}}|[A-Za-z]{{2}}[0-9]|[A-Za-z]{{2}}[0-9]{{2}}(?:{_SEPARATOR}?[A-Za-z0-9]){{0,31}}+{_SEPARATOR}?)"
+_FORM = _form()
 _GATE = "[0-9](?<=[A-Za-z][A-Za-z][0-9])(?<![0-9A-Za-z]...)[0-9]"
-IBAN = Checked(_GATE, _candidate(), _TAIL, 70, _accepts, back=2)
+_TRACE = number("[0-9](?<=[A-Za-z][A-Za-z][0-9])[0-9]", _FORM, width=4)
+IBAN = Checked(_GATE, f"(?<![0-9A-Za-z])({_FORM})(?![0-9A-Za-z])", _TAIL, 70, _accepts, back=2, trace=_TRACE)

@@ -16,6 +16,7 @@ _LOGPROBS = re.compile(
     rb'"logprobs"\s*+:\s*+(?:\{(?!\s*+(?:"content"\s*+:\s*+(?:null|\[\s*+\])\s*+(?:,\s*+"refusal"\s*+:\s*+(?:null|\[\s*+\])\s*+)?)?\})|\[(?!\s*+\]))'
 )
 LOGPROBS = "logprobs"
+_REPEATING = frozenset({LOGPROBS, "top_logprobs", "include"})  # members that ask for the answer token by token
 
 _any = msgspec.json.Decoder().decode
 
@@ -23,7 +24,8 @@ _any = msgspec.json.Decoder().decode
 def request_screened(request: InferenceRequest, screen: Screen, acted: set[str]) -> InferenceRequest:
     """`request` as it may go on; names of rules that masked something go into `acted`. Raises: RuleBlocked, WireError."""
     if isinstance(request, JsonRequest):
-        return msgspec.structs.replace(request, members=members_rewritten(request.members, screen, acted, skip=_ROUTING))
+        members = members_rewritten(request.members, screen, acted, skip=_ROUTING)
+        return request if members is request.members else msgspec.structs.replace(request, members=members)
     if isinstance(request, FormRequest):
         return msgspec.structs.replace(request, parts=tuple(_part(part, screen, acted) for part in request.parts))
     raise WireError("a request of this form can't be looked into")
@@ -61,6 +63,8 @@ def asks_for_logprobs(request: InferenceRequest) -> bool:
     if not isinstance(request, JsonRequest):
         return False
     members = request.members
+    if _REPEATING.isdisjoint(members):
+        return False
     for name in ("logprobs", "top_logprobs"):
         value = _any(members[name]) if name in members else None
         if value not in (None, False, 0) or (value is not None and value is not False and request.endpoint.name == "completions"):

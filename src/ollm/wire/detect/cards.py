@@ -9,6 +9,7 @@ import re
 
 from ollm.wire.detect.checksums import luhn
 from ollm.wire.detect.detector import Checked
+from ollm.wire.detect.traces import number
 
 _SEPARATOR = "[ .\u2013\u00a0\u202f-]"
 _GROUPED = "|".join(
@@ -19,6 +20,7 @@ _GROUPED = "|".join(
 ).replace("SEP", _SEPARATOR)
 _CANDIDATE = rf"(?<![0-9A-Za-z])(?<![0-9][.,])([0-9]{{13,19}}|{_GROUPED})(?![0-9A-Za-z])"
 _TAIL = rf"(?<![0-9A-Za-z])[0-9](?:{_SEPARATOR}?[0-9])*+{_SEPARATOR}?"
+_ROUGHLY = r"[0-9]{13,19}|[0-9]{4}SEP(?:[0-9]{6}|[0-9]{4}SEP[0-9]{4})SEP[0-9]{1,5}(?:SEP[0-9]{1,3})?".replace("SEP", _SEPARATOR)
 _LONGEST = 24  # 19 digits and 4 separators, and what follows them
 
 _ISSUERS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = tuple(
@@ -42,4 +44,6 @@ def _accepts(candidate: str, before: str) -> bool:
     return any(prefix.match(digits) and len(digits) in lengths for prefix, lengths in _ISSUERS) and len(set(digits)) > 1 and luhn(digits)
 
 
-PAYMENT_CARD = Checked("[0-9](?<![0-9A-Za-z].)(?=[0-9]{3})", _CANDIDATE, _TAIL, _LONGEST, _accepts)
+PAYMENT_CARD = Checked(
+    "[0-9](?<![0-9A-Za-z].)(?=[0-9]{3})", _CANDIDATE, _TAIL, _LONGEST, _accepts, trace=number("[0-9]", _ROUGHLY, ahead="(?=[0-9]{3})")
+)

@@ -5,6 +5,7 @@ import re
 import string
 
 from ollm.wire.detect.detector import AnyOf, Checked
+from ollm.wire.detect.traces import SLASH
 
 # RFC 5321 §4.5.3.1: 64 characters before the @, 255 behind it; quoted local parts aren't looked for.
 EMAIL = Checked(
@@ -13,6 +14,7 @@ EMAIL = Checked(
     r"(?<![A-Za-z0-9._%+@-])[A-Za-z0-9][A-Za-z0-9._%+@-]*+",
     320,
     back=string.ascii_letters + string.digits + "._%+-",
+    trace=r"@[A-Za-z0-9](?<=[A-Za-z0-9._%+-]@.)[A-Za-z0-9-]{0,62}+\.[A-Za-z0-9]",
 )
 
 # ITU-T E.164: at most 15 digits with the calling code.
@@ -34,6 +36,7 @@ PHONE = AnyOf(
         r"(?<![0-9A-Za-z+])\+[0-9() .\u00a0\u202f/-]*+",
         48,
         _international,
+        trace=rf"\+[1-9](?:(?:[ .\u00a0\u202f-]|{SLASH})?\(?[0-9]\)?){{6}}",
     ),
     # NANP: area and exchange begin with 2 to 9; in brackets or separated, since ten bare digits are an order number as well.
     Checked(
@@ -41,12 +44,14 @@ PHONE = AnyOf(
         r"(?<![0-9A-Za-z+])(\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .-][0-9]{4})(?![0-9A-Za-z]|[.-][0-9])",
         r"(?<![0-9A-Za-z+])\([0-9() .-]*+",
         20,
+        trace=r"\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .-][0-9]{4}",
     ),
     Checked(
         r"[2-9](?<![0-9A-Za-z+].)(?=[0-9]{2}[.-])",
         r"(?<![0-9][.,-])([2-9][0-9]{2}([.-])[2-9][0-9]{2}\2[0-9]{4})(?![0-9A-Za-z]|[.-][0-9])",
         r"(?<![0-9A-Za-z+])[0-9][0-9.-]*+",
         20,
+        trace=r"[2-9](?=[0-9]{2}[.-])[0-9]{2}([.-])[2-9][0-9]{2}\1[0-9]{4}",
     ),
 )
 
@@ -66,6 +71,7 @@ IP = AnyOf(
         r"(?<![0-9A-Za-z_.:-])[0-9][0-9.]*+",
         20,
         _address,
+        trace=r"[0-9](?=\.[0-9])(?:\.[0-9]{1,3}){3}",
     ),
     Checked(
         "(?<!:):(?=[0-9A-Fa-f]{0,4}:)",
@@ -74,5 +80,6 @@ IP = AnyOf(
         48,
         _address,
         back=string.hexdigits,
+        trace=":(?::|(?:[0-9A-Fa-f]{1,4}:){6})",  # without two together it has all seven
     ),
 )

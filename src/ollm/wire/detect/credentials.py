@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ollm.wire.detect.detector import AnyOf, Checked, Span
+from ollm.wire.detect.traces import SLASH, Traces, edge
 
 _MARKED = "|".join(  # a short word, then _ or -
     (
@@ -43,10 +44,20 @@ _UNMARKED = "|".join(
     )
 )
 _WORD = "A-Za-z0-9_-"
+_TAGS = "|".join(  # what each of `_MARKED` has before its first _ or -; the shortest has 20 characters behind it
+    f"(?<=(?:{tag}).)" for tag in ("[rs]k|hf", "gh[pousr]|hub|app|npm|do[opr]", "xox[abeoprs]|pypi|gl[drf]t", "glpat|glcbt|glptt|whsec", "glsoat")
+)
 _RUN = rf"(?<![{_WORD}])[{_WORD}][.{_WORD}]*+"  # the word that a text ends with
 _TOKENS = (
-    Checked("[_-](?<=[a-z].)", rf"(?<![{_WORD}])({_MARKED})(?![{_WORD}])", _RUN, 520, back=string.ascii_lowercase),
-    Checked(r"A(?:KIA|SIA|Iza)|SG\.|ya29\.", rf"(?<![{_WORD}])({_UNMARKED})(?![{_WORD}])", _RUN, 520),
+    Checked(
+        "[_-](?<=[a-z].)",
+        rf"(?<![{_WORD}])({_MARKED})(?![{_WORD}])",
+        _RUN,
+        520,
+        back=string.ascii_lowercase,
+        trace=f"[_-](?<=[a-z].)(?=[{_WORD}]{{20}})(?:{_TAGS})",
+    ),
+    Checked(r"A(?:KIA|SIA|Iza)|SG\.|ya29\.", rf"(?<![{_WORD}])({_UNMARKED})(?![{_WORD}])", _RUN, 520, trace=_UNMARKED),
 )
 
 
@@ -60,7 +71,14 @@ def _is_jwt(candidate: str, before: str) -> bool:
 
 
 _JWT_FORM = r"eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{2,6000}\.[A-Za-z0-9_-]{0,800}"
-_JWT = Checked("eyJ", rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])", _RUN, 8192, _is_jwt)
+_JWT = Checked(
+    "eyJ",
+    rf"(?<![.{_WORD}])({_JWT_FORM})(?![{_WORD}])(?!\.[{_WORD}])",
+    _RUN,
+    8192,
+    _is_jwt,
+    trace=rf"eyJ{edge(3, '.' + _WORD)}[{_WORD}]{{10,2000}}+\.[{_WORD}]",
+)
 
 # What AWS gives beside a key's id has no form of its own, only a length: its name must stand before it.
 _AWS = Checked(
@@ -69,6 +87,7 @@ _AWS = Checked(
     r"[sS][eE][cC][rR][eE][tT][^\r\n]{0,66}|[sS](?:[eE](?:[cC](?:[rR][eE]?)?)?)?",
     80,
     lambda candidate, before: bool(re.search("[a-z]", candidate)) and bool(re.search("[0-9/+]", candidate)),
+    trace="[sS][eE][cC][rR][eE][tT]",
 )
 _IN_URL = Checked(
     "://",
@@ -76,6 +95,7 @@ _IN_URL = Checked(
     r"(?<![A-Za-z0-9+.-])[a-z][a-z0-9+.-]{0,20}(?::|:/|://[^\s\"'<>]*+)?",
     240,
     back=string.ascii_letters + string.digits + "+.-",
+    trace=rf":{SLASH}{SLASH}[^\s/@\"'<>]++@",
 )
 _BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
@@ -87,6 +107,11 @@ class _PrivateKey:
     """PEM blocks. One without an end goes on up to the next `_LONGEST_KEY` characters: what is cut off is a key as well."""
 
     longest = _LONGEST_KEY
+
+    @property
+    def traces(self) -> Traces:
+        """See `Detector`."""
+        return (re.compile("-----BEGIN "),)
 
     def find(self, text: str) -> Iterator[Span]:
         """See `Detector`."""

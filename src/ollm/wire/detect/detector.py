@@ -5,8 +5,10 @@ could complete, lengthen or undo. So what is found doesn't depend on where a str
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
+
+from ollm.wire.detect.traces import Traces
 
 CONTEXT = 48  # characters before a candidate that its check may look at
 _RUN = 80  # characters that a candidate may have before its gate
@@ -20,10 +22,14 @@ class Span(NamedTuple):
 
 
 class Detector(Protocol):
-    """`longest`: characters of the longest text that it looks at, or of a stream that is held back for it."""
+    """`longest`: characters of the longest text that it looks at, or of a stream that is held back for it. `traces`: of each match, one is in
+    the document around its text; None where there are none to look for."""
 
     @property
     def longest(self) -> int: ...
+
+    @property
+    def traces(self) -> Traces | None: ...
 
     def find(self, text: str) -> Iterator[Span]:
         """Matches in `text`, from left to right, none over another."""
@@ -38,11 +44,19 @@ class Checked:
     `gate` finds places where a candidate may be: it begins with a character that is rare, or with fixed ones, since those are looked for many
     times faster than anything else. The candidate begins `back` characters before such a place (a number), or where the run of those characters
     begins that `back` lists (a text). `candidate` has the match in its group 1. `tail` matches, at the end of a text alone, what
-    could become a candidate. `accepts` is given the match and the text before it.
+    could become a candidate. `accepts` is given the match and the text before it. `trace` is what every candidate leaves (`traces`).
     """
 
     def __init__(
-        self, gate: str, candidate: str, tail: str, longest: int, accepts: Callable[[str, str], bool] | None = None, *, back: int | str = 0
+        self,
+        gate: str,
+        candidate: str,
+        tail: str,
+        longest: int,
+        accepts: Callable[[str, str], bool] | None = None,
+        *,
+        back: int | str = 0,
+        trace: str | None = None,
     ) -> None:
         self._gate = re.compile(gate)
         self._candidate = re.compile(candidate)
@@ -51,6 +65,12 @@ class Checked:
         self._accepts = accepts
         self._offset = back if isinstance(back, int) else 0
         self._run = back if isinstance(back, str) else ""
+        self._trace = trace
+
+    @property
+    def traces(self) -> Traces | None:
+        """See `Detector`. Compiled for rules that have it, not for all at each start."""
+        return None if self._trace is None else (re.compile(self._trace),)
 
     def find(self, text: str) -> Iterator[Span]:
         """See `Detector`."""
@@ -74,12 +94,27 @@ class Checked:
         return found.start() if found is not None else len(text)
 
 
+def all_of(detectors: Iterable[Detector]) -> Traces | None:
+    """The traces of `detectors`, each once; None where one has none."""
+    found: dict[re.Pattern[str], None] = {}
+    for detector in detectors:
+        if (traces := detector.traces) is None:
+            return None
+        found.update(dict.fromkeys(traces))
+    return tuple(found)
+
+
 class AnyOf:
     """Several detectors as one; where two matches overlap, the one that begins first counts, then the longer."""
 
     def __init__(self, *parts: Detector) -> None:
         self._parts = parts
         self.longest = max(part.longest for part in parts)
+
+    @property
+    def traces(self) -> Traces | None:
+        """See `Detector`."""
+        return all_of(self._parts)
 
     def find(self, text: str) -> Iterator[Span]:
         """See `Detector`."""

@@ -5,17 +5,21 @@ send that text. RE2 has no look-around and no back-references, and refuses a pat
 the extra `patterns`: a configuration without patterns does without it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ollm.errors import WireError
 from ollm.wire.detect.detector import Span
+from ollm.wire.detect.traces import Traces
 
 try:
     import re2
 except ImportError:  # the configuration says what to install, where it has a pattern
     re2 = None
 
+# What a pattern begins with in every match: signs that stand for themselves, in texts and in documents; the last may be said to be optional.
+_BEGINNING = re.compile(r"(?:\\b)?([A-Za-z0-9_ :@#-]+)(?![?*{+])")
 _MEMORY = 2 * 1024 * 1024  # bytes of one pattern's automaton
 
 
@@ -41,6 +45,8 @@ class Pattern:
         if self._pattern.search("") is not None:
             raise WireError("matches the empty text, which is everywhere")
         self.longest = longest
+        beginning = _BEGINNING.match(pattern) if "|" not in pattern else None
+        self.traces: Traces | None = None if beginning is None else (re.compile(re.escape(beginning[1])),)
 
     def find(self, text: str) -> Iterator[Span]:
         """See `Detector`."""

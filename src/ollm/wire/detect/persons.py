@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ollm.wire.detect.checksums import luhn, mod11_2, mod11_10, verhoeff, weighted
 from ollm.wire.detect.detector import AnyOf, Checked, Detector
+from ollm.wire.detect.traces import number
 
 _NAMED: Mapping[str, re.Pattern[str]] = {
     "nl": re.compile(r"\b(?:bsn|burgerservicenummer|sofi-?nummer|citizen service number)\b", re.IGNORECASE),
@@ -149,58 +150,62 @@ _DIGITS = rf"{_EDGE}[0-9](?:[ .\u00a0\u202f/+-]?[0-9])*+[ .,\u00a0\u202f/+-]?"  
 _SPACE = "[ \u00a0]?"
 
 
-_FIRST = "[0-9](?<![0-9A-Za-z].)"  # the first digit of a number
+def _number(
+    form: str, tail: str, longest: int, accepts: Callable[[str, str], bool], *, first: str = "[0-9]", ahead: str = "", back: int = 0
+) -> Detector:
+    """`first`: a character of `form` that is looked for, `back` characters from its beginning; `ahead`: what comes next."""
+    gate = f"{first}(?<![0-9A-Za-z]{'.' * (back + 1)}){ahead}"
+    trace = number(first, form, width=back + 1, ahead=ahead)
+    return Checked(gate, f"{_EDGE}({form}){_END}", tail, longest, accepts, back=back, trace=trace)
 
 
-def _number(form: str, tail: str, longest: int, accepts: Callable[[str, str], bool], *, gate: str = _FIRST, back: int = 0) -> Detector:
-    return Checked(gate, f"{_EDGE}({form}){_END}", tail, longest, accepts, back=back)
-
-
-_TWO = "[0-9](?<![0-9A-Za-z].)(?=[0-9])"
-_THREE = "[0-9](?<![0-9A-Za-z].)(?=[0-9]{2})"
-_SIX = "[0-9](?<![0-9A-Za-z].)(?=[0-9]{5})"
+_TWO, _THREE, _SIX = "(?=[0-9])", "(?=[0-9]{2})", "(?=[0-9]{5})"  # what comes behind the first digit
 _NINO = "[A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z]"
 _OMOCODIA = "[0-9L-NP-Vl-np-v]"  # digits, or the letters that stand for them where two persons would have the same code
 
 PERSONS: Mapping[str, Detector] = {
-    "be_rrn": _number(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}|[0-9]{11}", _DIGITS, 24, _be_rrn, gate=_TWO),
-    "br_cpf": _number(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}|[0-9]{11}", _DIGITS, 24, _br_cpf, gate=_THREE),
-    "ca_sin": _number(r"[0-9]{3}([ -])[0-9]{3}\2[0-9]{3}|[0-9]{9}", _DIGITS, 24, _ca_sin, gate=_THREE),
-    "ch_ahv": _number(r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}|756[0-9]{10}|756 [0-9]{4} [0-9]{4} [0-9]{2}", _DIGITS, 24, _ch_ahv, gate="756"),
-    "cn_ric": _number(r"[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx]", rf"{_EDGE}[0-9]++[Xx]?[.,-]?", 24, _cn_ric, gate=_SIX),
-    "de_steuer_id": _number(r"[1-9][0-9]{10}|[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", _DIGITS, 24, _de_steuer_id, gate=_TWO),
+    "be_rrn": _number(r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}|[0-9]{11}", _DIGITS, 24, _be_rrn, ahead=_TWO),
+    "br_cpf": _number(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}|[0-9]{11}", _DIGITS, 24, _br_cpf, ahead=_THREE),
+    "ca_sin": _number(r"[0-9]{3}(?: [0-9]{3} |-[0-9]{3}-)[0-9]{3}|[0-9]{9}", _DIGITS, 24, _ca_sin, ahead=_THREE),
+    "ch_ahv": _number(
+        r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}|756[0-9]{10}|756 [0-9]{4} [0-9]{4} [0-9]{2}", _DIGITS, 24, _ch_ahv, first="7", ahead="(?=56)"
+    ),
+    "cn_ric": _number(r"[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx]", rf"{_EDGE}[0-9]++[Xx]?[.,-]?", 24, _cn_ric, ahead=_SIX),
+    "de_steuer_id": _number(r"[1-9][0-9]{10}|[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", _DIGITS, 24, _de_steuer_id, ahead=_TWO),
     "es_dni": AnyOf(
-        _number(r"[0-9]{8}[ -]?[A-Za-z]|[0-9]{2}\.[0-9]{3}\.[0-9]{3}[ -]?[A-Za-z]", rf"{_DIGITS}[A-Za-z]?[.,-]?", 24, _es_dni, gate=_TWO),
+        _number(r"[0-9]{8}[ -]?[A-Za-z]|[0-9]{2}\.[0-9]{3}\.[0-9]{3}[ -]?[A-Za-z]", rf"{_DIGITS}[A-Za-z]?[.,-]?", 24, _es_dni, ahead=_TWO),
         _number(
             r"[XYZxyz][ -]?[0-9]{7}[ -]?[A-Za-z]",
             rf"{_EDGE}[XYZxyz][ -]?(?:[0-9]++[ -]?[A-Za-z]?[.,-]?)?",
             24,
             _es_dni,
-            gate="[XYZxyz](?<![0-9A-Za-z].)(?=[ -]?[0-9])",
+            first="[XYZxyz]",
+            ahead="(?=[ -]?[0-9])",
         ),
     ),
     "fi_hetu": _number(
-        r"[0-9]{6}[-+A-FU-Ya-fu-y][0-9]{3}[0-9A-FHJ-NPR-Ya-fhj-npr-y]", rf"{_EDGE}[0-9][0-9A-Za-z+-]*+[.,-]?", 24, _fi_hetu, gate=_SIX
+        r"[0-9]{6}[-+A-FU-Ya-fu-y][0-9]{3}[0-9A-FHJ-NPR-Ya-fhj-npr-y]", rf"{_EDGE}[0-9][0-9A-Za-z+-]*+[.,-]?", 24, _fi_hetu, ahead=_SIX
     ),
     "fr_nir": _number(
         rf"[1-478]{_SPACE}[0-9]{{2}}{_SPACE}[0-9]{{2}}{_SPACE}(?:[0-9]{{2}}|2[ABab]){_SPACE}[0-9]{{3}}{_SPACE}[0-9]{{3}}{_SPACE}[0-9]{{2}}",
         rf"{_EDGE}[0-9](?:[ \u00a0]?[0-9ABab])*+[ .,\u00a0-]?",
         32,
         _fr_nir,
-        gate="[1-478](?<![0-9A-Za-z].)(?=[ \u00a0]?[0-9]{2})",
+        first="[1-478]",
+        ahead="(?=[ \u00a0]?[0-9]{2})",
     ),
-    "in_aadhaar": _number(r"[2-9][0-9]{3}([ -])[0-9]{4}\2[0-9]{4}|[2-9][0-9]{11}", _DIGITS, 24, _in_aadhaar, gate=_THREE),
+    "in_aadhaar": _number(r"[2-9][0-9]{3}(?: [0-9]{4} |-[0-9]{4}-)[0-9]{4}|[2-9][0-9]{11}", _DIGITS, 24, _in_aadhaar, ahead=_THREE),
     "it_cf": _number(
         rf"[A-Za-z]{{6}}[0-9]{{2}}[A-EHLMPR-Ta-ehlmpr-t]{_OMOCODIA}{{2}}[A-Za-z]{_OMOCODIA}{{3}}[A-Za-z]",
         rf"{_EDGE}[A-Za-z]{{1,6}}+(?:[0-9][0-9A-Za-z]*+)?[.,-]?",
         24,
         _it_cf,
-        gate="[0-9](?<=[A-Za-z]{6}[0-9])(?<![0-9A-Za-z].{7})",
+        first="[0-9](?<=[A-Za-z]{6}[0-9])",
         back=6,
     ),
-    "nl_bsn": _number(r"[0-9]{9}|[0-9]{4}([ .])[0-9]{2}\2[0-9]{3}", _DIGITS, 24, _nl_bsn, gate=_THREE),
-    "pl_pesel": _number(r"[0-9]{11}", _DIGITS, 24, _pl_pesel, gate=_SIX),
-    "se_personnummer": _number(r"(?:19|20)[0-9]{6}-?[0-9]{4}|[0-9]{6}[-+][0-9]{4}", _DIGITS, 24, _se_personnummer, gate=_SIX),
+    "nl_bsn": _number(r"[0-9]{9}|[0-9]{4}(?: [0-9]{2} |\.[0-9]{2}\.)[0-9]{3}", _DIGITS, 24, _nl_bsn, ahead=_THREE),
+    "pl_pesel": _number(r"[0-9]{11}", _DIGITS, 24, _pl_pesel, ahead=_SIX),
+    "se_personnummer": _number(r"(?:19|20)[0-9]{6}-?[0-9]{4}|[0-9]{6}[-+][0-9]{4}", _DIGITS, 24, _se_personnummer, ahead=_SIX),
     "uk_nino": AnyOf(
         *(
             _number(
@@ -208,11 +213,13 @@ PERSONS: Mapping[str, Detector] = {
                 rf"{_EDGE}[A-Za-z]{{1,2}}+(?:{separator}[0-9 -]*+[A-Za-z]?[.,-]?)?",
                 24,
                 _uk_nino,
-                gate=f"[0-9](?<=[A-Za-z]{{2}}{separator}[0-9])(?<![0-9A-Za-z]{'.' * (back + 1)})",
+                first=f"[0-9](?<=[A-Za-z]{{2}}{separator}[0-9])",
                 back=back,
             )
             for separator, back in (("", 2), (" ", 3), ("-", 3))
         )
     ),
-    "us_ssn": _number(r"(?!000|666|9)[0-9]{3}([ -])(?!00)[0-9]{2}\2(?!0000)[0-9]{4}", _DIGITS, 24, _us_ssn, gate=_THREE + "(?=..[ -])"),
+    "us_ssn": _number(
+        r"(?!000|666|9)[0-9]{3}(?: (?!00)[0-9]{2} |-(?!00)[0-9]{2}-)(?!0000)[0-9]{4}", _DIGITS, 24, _us_ssn, ahead=_THREE + "(?=..[ -])"
+    ),
 }

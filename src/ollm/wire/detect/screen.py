@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from ollm.errors import RuleBlocked
 from ollm.values.rules import PromptRule, Side
-from ollm.wire.detect.detector import Detector
+from ollm.wire.detect.detector import Detector, all_of
 from ollm.wire.detect.patterns import Pattern
 from ollm.wire.detect.table import TABLE
+from ollm.wire.detect.traces import leaves_none
 
 _SHORTEST = 6  # characters: no detector of ours has a shorter match
 
@@ -38,6 +39,11 @@ class Screen:
     def __init__(self, rules: Sequence[ActiveRule]) -> None:
         self.rules = tuple(rules)
         self._shortest = 1 if any(isinstance(rule.detector, Pattern) for rule in rules) else _SHORTEST
+        self._traces = all_of(rule.detector for rule in rules)
+
+    def passes(self, document: bytes) -> bool:
+        """Whether no rule can match in any text of `document`, JSON, by its bytes alone. False says nothing."""
+        return (len(document) < self._shortest and document.isascii()) or (self._traces is not None and leaves_none(document, self._traces))
 
     def hits(self, text: str) -> list[Hit]:
         """All matches in `text` by where they begin, those of one place in the rules' order."""

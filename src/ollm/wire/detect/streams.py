@@ -6,7 +6,8 @@
 
 It reads what the rewriter of the client's own API made, so it is the same for answers that were translated. A text that is held back when its
 end comes goes out in an event of its own before that end, made after the last event that it came in. Sequence numbers of Responses are
-counted on. Log probabilities are dropped: they repeat the text token by token.
+counted on. Log probabilities are dropped: they repeat the text token by token. An event goes out as it came where its bytes say that nothing
+can be found in it (`traces`), its one text goes through at once, and no text before was held back.
 """
 
 from collections.abc import Callable, Hashable
@@ -38,6 +39,29 @@ _NOT_TEXT = ("audio.delta", "partial_image")  # types of events with base64
 _DELTAS = frozenset({"text_delta", "thinking_delta", "input_json_delta"})  # Anthropic's; others are whole
 _PLAIN_CHOICE = frozenset({"delta", "text", "index", "finish_reason"})
 _NULL, _ZERO = _Raw(b"null"), _Raw(b"0")
+_NO_LOGPROBS = (_NULL, _Raw(b"[]"))
+
+
+class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+    """The most frequent delta: one text that grows."""
+
+    content: str
+    role: str | None = None
+    refusal: None = None
+
+
+class _Choice(msgspec.Struct, forbid_unknown_fields=True):
+    delta: _Delta
+    index: _Raw = _ZERO
+    finish_reason: None = None
+    logprobs: None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: tuple[_Choice]
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class _Held:
@@ -62,6 +86,7 @@ class ScreenedStream:
         self._added = 0  # events of our own so far
         self._number: int | None = None  # of the next event, in APIs that number them
         self._final = False  # the texts in this event end with it
+        self._plain = False  # nothing can be found in this event alone
         self._read()
 
     @property
@@ -92,6 +117,9 @@ class ScreenedStream:
     def _event(self, event: Event) -> bytes:
         if event.data.startswith(b"[DONE]"):
             return self._flush(()) + DONE
+        self._plain = self._screen.passes(event.data)
+        if self._plain and self._chat_goes_through(event.data):
+            return b"data: " + event.data + b"\n\n"
         members = members_of(event.data)
         if _first(members.get("choices")) == b"[":
             return self._chat(members)
@@ -101,9 +129,31 @@ class ScreenedStream:
         if kind == "content_block_delta":
             return self._block_delta(event.name, members)
         if kind.endswith(".delta") and not kind.endswith(_NOT_TEXT) and _first(members.get("delta")) == b'"':
-            return self._typed_delta(event.name, kind, members)
+            return self._typed_delta(event, kind, members)
         before = self._flush(_scope(kind, members))
         return before + _written(event.name, self._numbered(self._whole(members, _PLAIN)))
+
+    # Events as they came. A member that is there twice would be read as one here, and perhaps as the other elsewhere.
+
+    def _chat_goes_through(self, data: bytes) -> bool:
+        if b"\n" in data or data.count(b'"content"') != 1 or data.count(b'"delta"') != 1:
+            return False
+        try:
+            choice = _chunk(data).choices[0]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        return self._at(("chat", _key(choice.index), "delta", "content")).window.through(choice.delta.content)
+
+    def _delta_goes_through(self, data: bytes, members: _Members, key: tuple[Hashable, ...]) -> bool:
+        if self._added or b"\n" in data or data.count(b'"delta"') != 1 or members.get("logprobs", _NULL) not in _NO_LOGPROBS:
+            return False
+        return self._at(key).window.through(_text(members["delta"]))
+
+    def _at(self, key: tuple[Hashable, ...]) -> _Held:
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = _Held(Window(self._screen, self.acted))
+        return held
 
     # Chat and completions
 
@@ -139,8 +189,11 @@ class ScreenedStream:
 
     # Typed events
 
-    def _typed_delta(self, name: str, kind: str, members: _Members) -> bytes:
+    def _typed_delta(self, came: Event, kind: str, members: _Members) -> bytes:
+        name = came.name
         key = ("typed", *(_key(members.get(member)) for member in ("output_index", "item_id", "content_index", "summary_index")), kind)
+        if self._plain and self._delta_goes_through(came.data, members, key):
+            return _named(name) + b"data: " + came.data + b"\n\n"
         members.pop("logprobs", None)
         members.pop("obfuscation", None)  # it pads the text to a length that it hasn't any more
 
@@ -167,9 +220,7 @@ class ScreenedStream:
         """`raw` with each growing text in it pushed through its window; `wrap` and `event` make an event of a later value of such a text."""
         first = _first(raw)
         if first == b'"' and name in _GROWING:
-            held = self._held.get(key)
-            if held is None:
-                held = self._held[key] = _Held(Window(self._screen, self.acted))
+            held = self._at(key)
             held.event = lambda new: event(wrap(new))
             text = held.window.push(_text(raw))
             if self._final:
@@ -183,13 +234,14 @@ class ScreenedStream:
                 at = _key(members_of(each).get("index"), place) if _first(each) == b"{" else place
                 out.append(self._grown(each, name, (*key, at), lambda new: wrap(_Raw(_encode([new]))), event))
             return _Raw(_encode(out))
-        return _Raw(rewritten(raw, self._screen, self.acted))
+        return raw if self._plain else _Raw(rewritten(raw, self._screen, self.acted))
 
     def _grown_members(self, members: _Members, key: tuple[Hashable, ...], wrap: _Wrap, event: Callable[[_Raw], bytes]) -> _Raw:
         beside = {name: members[name] for name in _KEPT_BESIDE if name in members}
         out: _Members = {}
         for name, value in members.items():
-            self._screen.refuse(name)
+            if not self._plain:
+                self._screen.refuse(name)
             if name in beside:
                 out[name] = value
             else:
@@ -209,6 +261,8 @@ class ScreenedStream:
     # Everything else
 
     def _whole(self, members: _Members, skip: frozenset[str]) -> _Members:
+        if self._plain:
+            return members
         return {name: value if name in skip else _Raw(rewritten(value, self._screen, self.acted)) for name, value in members.items()}
 
     def _numbered(self, members: _Members) -> _Members:
@@ -247,7 +301,11 @@ def _then(inner: _Wrap, outer: _Wrap) -> _Wrap:
 
 
 def _written(name: str, members: _Members) -> bytes:
-    return (b"event: " + name.encode() + b"\n" if name else b"") + b"data: " + _encode(members) + b"\n\n"
+    return _named(name) + b"data: " + _encode(members) + b"\n\n"
+
+
+def _named(name: str) -> bytes:
+    return b"event: " + name.encode() + b"\n" if name else b""
 
 
 def _key(raw: _Raw | None, absent: int = 0) -> Hashable:

@@ -13,13 +13,14 @@ _KEPT = CONTEXT + 80  # a candidate's context, and what may stand before the pla
 class Window:
     """One text. It holds content, so it has no repr, and lives as long as its stream."""
 
-    __slots__ = ("_acted", "_buffer", "_out", "_screen")
+    __slots__ = ("_acted", "_buffer", "_open", "_out", "_screen")
 
     def __init__(self, screen: Screen, acted: set[str]) -> None:
         self._screen = screen
         self._acted = acted
         self._buffer = ""
         self._out = 0  # characters of the buffer that went out
+        self._open: tuple[str, int] = ("", 0)  # a buffer, and from where on it is open
 
     def __repr__(self) -> str:
         return "<window>"
@@ -32,7 +33,21 @@ class Window:
     def push(self, text: str) -> str:
         """`text` came; what may go out now. Raises: RuleBlocked."""
         self._buffer += text
-        return self._release(self._screen.open_from(self._buffer))
+        known, limit = self._open
+        return self._release(limit if known == self._buffer else self._screen.open_from(self._buffer))
+
+    def through(self, text: str) -> bool:
+        """`text` came, and no match is in it by itself: whether it may go out at once, and is gone with that. If not, `push` it."""
+        if self.held:
+            return False
+        buffer = self._buffer + text
+        limit = self._screen.open_from(buffer)
+        if limit < len(buffer):
+            self._open = buffer, limit
+            return False
+        self._buffer = buffer[-_KEPT:]
+        self._out = len(self._buffer)
+        return True
 
     def flush(self) -> str:
         """The text is over; what was held back. Raises: RuleBlocked."""
