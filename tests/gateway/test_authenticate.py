@@ -102,7 +102,8 @@ async def test_every_bad_key_gets_the_same_answer(shared: Stage) -> None:
 
 async def test_while_no_key_can_be_looked_up_nobody_is_told_that_theirs_is_bad(shared: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever key is shown gets one answer, after the same work: what the gateway doesn't know it can't say, and what it knew tells nothing."""
-    good, asked = shared.api_key, []
+    good = shared.api_key
+    asked: list[str] = []
     secret = good.rpartition("-" + key_id_of(good) + "-")[2]
     bad = ("sk-ollm-nonsense", f"sk-ollm-{'a' * 16}-{secret}", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA", "a" * 8000)
     monkeypatch.setattr(type(shared.gateway.keys), "blind", True)

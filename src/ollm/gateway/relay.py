@@ -132,6 +132,8 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             raise
         problem = broken
         out = _broken_off(exchange, broken)
+    if rewriter.fault is not None:
+        exchange.failed(rewriter.fault)
     status = _status(rewriter, problem)
     if answer.signed and status is Status.COMPLETED:
         try:
