@@ -41,9 +41,9 @@ class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "_left_at", "_tried", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
-        "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "rules",
-        "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
+        "_kept", "_left_at", "_tried", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events",
+        "first_us", "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned",
+        "rules", "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float) -> None:

@@ -11,8 +11,8 @@ What is counted are requests, not attempts: one that is sent over a route again 
 one from then on, and becomes a failure where it breaks off, in the place where it began.
 
 Failures are connections that can't be had or break, time-outs, answers of 500 and above, answers that can't be opened or read, and errors behind
-a good beginning. An error that is the client's is an answer. Refusals of trust are not counted here at all: a machine that is not verified has a quarantine of its own. While it is
-open, a verdict on a request that began before changes nothing but for an answer, which closes it.
+a good beginning. An error that is the client's is an answer. Refusals of trust are not counted here at all: a machine that is not verified has a
+quarantine of its own. While it is open, a verdict on a request that began before changes nothing but for an answer, which closes it.
 """
 
 import collections

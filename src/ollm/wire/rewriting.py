@@ -1,8 +1,9 @@
 """What stands between a provider's answer and the client, for each form of answer: our id and model in, usage read, errors kept back.
 
 A `Rewriter` sees a stream. `done`: it came to its end. `failed`: the provider sent an error, and the last thing that came out is our own
-error event. `fault`: the error that it sent behind a good beginning, whether or not that ended the stream. `content_events`: pieces of content that were handed out, the estimate of tokens for a stream that was cut.
-`provider_id`: how the provider names the answer. `tier`: the tier that serves it, where the answer says so.
+error event. `fault`: the error that it sent behind a good beginning, whether or not that ended the stream. `content_events`: pieces of content
+that were handed out, the estimate of tokens for a stream that was cut. `provider_id`: how the provider names the answer. `tier`: the tier that
+serves it, where the answer says so.
 """
 
 from typing import Protocol
