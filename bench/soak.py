@@ -28,6 +28,7 @@ ABORTS, FAILURES = 0.20, 0.05
 _SAMPLE_SECONDS = 2.0
 _REST_SECONDS = 1.0
 RESTED = 0.05  # of all streams, at most
+_SETTLED = 45_000  # streams after which glibc's heap was seen to grow no more; what a shorter run's slope says is of it, not of a leak
 _IDLE_SECONDS = 25.0  # longer than the gateway keeps connections to providers that carry nothing
 
 
@@ -106,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as problem:
         talk(f"failed: {problem}")
         return 1
+    if seen.total() < 2 * _SETTLED:
+        talk(f"{seen.total():,} streams are few: before some {_SETTLED:,} the allocator's heap isn't settled, and the slope says nothing of a leak")
     growth = slope(samples[len(samples) // 2 :]) * 3600 / MIB
     memory = f"{samples[0][1] / MIB:.1f} MiB at first, {samples[-1][1] / MIB:.1f} MiB at last, {growth:+.1f} MiB an hour over the second half"
     became = f"{seen['whole']:,} whole, {seen['left']:,} left, {seen['failed']:,} failed, {seen['rested']:,} refused while the route rested"

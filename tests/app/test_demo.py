@@ -7,14 +7,19 @@ import httpx2
 
 from ollm.app.demo import BROKEN_MODEL, MODEL, stage
 from ollm.config.load import load
+from ollm.config.settings import Timeouts
 from ollm.values.level import Level
 
 MESSAGES = [{"role": "user", "content": "Hello there"}]
 
 
 async def test_everything_on_it_is_real_but_the_hardware(socket_dir: Path) -> None:
-    async with stage(socket_dir) as play, httpx2.AsyncClient(base_url=play.url, headers={"authorization": f"Bearer {play.api_key}"}) as http:
+    async with (
+        stage(socket_dir) as play,
+        httpx2.AsyncClient(base_url=play.url, headers={"authorization": f"Bearer {play.api_key}"}, timeout=60) as http,
+    ):
         assert play.loaded.settings.gateway.floor is Level.SIMULATED
+        assert play.loaded.settings.gateway.timeouts.verify > Timeouts().verify, "a busy machine takes its time"
         assert load(socket_dir / "ollm.toml").digest == play.gateway.config_digest
 
         served = await http.post("/v1/chat/completions", json={"model": MODEL, "messages": MESSAGES})

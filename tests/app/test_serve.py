@@ -98,7 +98,7 @@ async def test_sighup_reads_the_configuration_again(loaded: Loaded, caplog: pyte
             caplog.clear()
             path.write_text(text)
             os.kill(os.getpid(), signal.SIGHUP)
-            await eventually(lambda: "reloaded" in caplog.text)
+            await eventually(lambda: "reloaded" in caplog.text, seconds=30)
             digests.append((await http.get("/healthz")).headers["x-aci-keyset-digest"])
             assert ("was reloaded" in caplog.text) is text.startswith(good)
     assert digests[0] != digests[1] == digests[2] == digests[3] != digests[4]

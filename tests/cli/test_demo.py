@@ -12,10 +12,13 @@ import httpx2
 import pytest
 
 from ollm.cli.demo import PROMPT
+from ollm.upstream.keeper import Keeper
+from ollm.upstream.session import VerifiedSession
 from ollm.values.ledger import Status
 from tests.cli.conftest import Ollm
 
 
+@pytest.mark.timeout(180)
 def test_for_programs_it_is_one_document(ollm: Ollm) -> None:
     result = ollm("demo", "--json")
     story = json.loads(result.stdout)
@@ -32,6 +35,7 @@ def test_for_programs_it_is_one_document(ollm: Ollm) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.timeout(180)
 def test_for_people_it_is_a_story_and_leaves_nothing(ollm: Ollm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     told = ollm("demo").stdout
@@ -51,8 +55,19 @@ def test_an_engine_that_is_not_there_is_one_line(ollm: Ollm) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_a_machine_that_is_not_verified_in_time_is_one_line(ollm: Ollm, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def session(self: Keeper, timeout: float, since: int = 0) -> VerifiedSession:
+        raise TimeoutError
+
+    monkeypatch.setattr(Keeper, "session", session)
+    result = ollm("demo", exits=2)
+    assert result.stderr.startswith("ollm: the demo's enclave was not verified in time")
+
+
+# A process that starts and does all of the demo's work: what it needs is time, however much else the machine does.
 @pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_kept_it_goes_on_serving_until_it_is_ended_and_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-m", "ollm", "demo", "--keep"]
@@ -62,10 +77,10 @@ def test_kept_it_goes_on_serving_until_it_is_ended_and_leaves_nothing(tmp_path: 
             assert process.stdout is not None
             line = next(line for line in process.stdout if "OPENAI_BASE_URL" in line)
             url, key = line.split("OPENAI_BASE_URL=")[1].split()[0], line.split("OPENAI_API_KEY=")[1].split()[0]
-            models = httpx2.get(f"{url}/models", headers={"authorization": f"Bearer {key}"}).json()
+            models = httpx2.get(f"{url}/models", headers={"authorization": f"Bearer {key}"}, timeout=60).json()
             assert [model["id"] for model in models["data"]] == ["demo", "demo-debug"]
             process.send_signal(number)
-            _, told = process.communicate(timeout=30)
+            _, told = process.communicate(timeout=120)
             assert process.returncode == status
             assert "Traceback" not in told
             assert list(tmp_path.iterdir()) == []

@@ -100,6 +100,24 @@ async def test_every_bad_key_gets_the_same_answer(shared: Stage) -> None:
     assert (await ask(shared, path=f"{CHAT}?api_key={good}")).status_code == 401
 
 
+async def test_while_no_key_can_be_looked_up_nobody_is_told_that_theirs_is_bad(shared: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever key is shown gets one answer, after the same work: what the gateway doesn't know it can't say, and what it knew tells nothing."""
+    good = shared.api_key
+    asked: list[str] = []
+    secret = good.rpartition("-" + key_id_of(good) + "-")[2]
+    bad = ("sk-ollm-nonsense", f"sk-ollm-{'a' * 16}-{secret}", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA", "a" * 8000)
+    monkeypatch.setattr(type(shared.gateway.keys), "blind", True)
+    monkeypatch.setattr(shared.gateway.keys, "lookup", asked.append)  # nobody is found
+    answers = [await ask(shared, ("authorization", f"Bearer {text}")) for text in (good, *bad)]
+    assert (answers[0].status_code, error_of(answers[0])["code"]) == (503, "store_unavailable")
+    assert answers[0].headers["retry-after"] == "5"
+    assert "x-should-retry" not in answers[0].headers
+    assert [told(answer) for answer in answers] == [told(answers[0])] * 5
+    assert asked == [key_id_of(good), "", "a" * 16, "", ""]
+    assert (await ask(shared)).status_code == 401, "a key that isn't there needs no look"
+    assert (await ask(shared, ("authorization", f"Bearer {good}"), path="/v1/nothing")).status_code == 404
+
+
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer   "])
 async def test_a_good_key_is_known_however_the_scheme_is_written(scheme: str, shared: Stage) -> None:
     assert (await ask(shared, ("authorization", scheme + shared.api_key))).status_code == 200

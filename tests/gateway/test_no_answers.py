@@ -166,6 +166,44 @@ async def test_garbage_behind_a_good_beginning_is_a_failure_too(socket_dir: Path
         assert stage.gateway.seen(MODEL, "enclave").state is State.OPEN
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["apart", "in one piece"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        pytest.param(OVERLOADED, State.OPEN, id="the provider's"),
+        pytest.param({"code": "unheard of"}, State.OPEN, id="unheard of"),
+        pytest.param({"code": "rate_limit_exceeded"}, State.CLOSED, id="a limit"),
+    ],
+)
+async def test_an_error_behind_a_good_beginning_counts_once(error: dict[str, Any], state: State, path: str, together: bool, socket_dir: Path) -> None:
+    said = b'data: {"error":' + json.dumps({"message": "canary", **error}).encode() + b"}\n\n"
+    script = stream(PIECE + said) if together else stream(PIECE, said)
+    members = {"input": "hello"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
+    async with (
+        scripted_enclave(script) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, routing={"breaker": {"failures": 2, "open_seconds": 60.0}, "attempts": 1})) as stage,
+    ):
+        for expected in (State.CLOSED, state):
+            response = await stage.http.post(path, json={"model": MODEL, "stream": True, **members})
+            assert response.status_code == 200
+            assert "hi" in response.text and "canary" not in response.text
+            assert stage.gateway.seen(MODEL, "enclave").state is expected
+
+
+async def test_attempts_of_one_request_do_not_open_a_route_alone(socket_dir: Path) -> None:
+    rules = {"breaker": {"failures": 2, "open_seconds": 60.0}, "attempts": 5, "backoff": 0.001}
+    async with (
+        scripted_enclave(answer(b"{}", status="503 Service Unavailable")) as enclave,
+        opened(socket_dir, configuration({"enclave": enclave}, routing=rules)) as stage,
+    ):
+        assert (await stage.chat()).status_code == 502
+        assert len(enclave.asked) == 5
+        assert stage.gateway.seen(MODEL, "enclave").state is State.CLOSED
+        assert (await stage.chat()).status_code == 502
+        assert stage.gateway.seen(MODEL, "enclave").state is State.OPEN
+
+
 async def test_garbage_keeps_a_route_that_is_probed_open(socket_dir: Path) -> None:
     async with (
         scripted_enclave(answer(b"{}", status="503 Service Unavailable")) as enclave,

@@ -219,7 +219,8 @@ async def test_a_store_that_can_not_be_read_cuts_nothing(socket_dir: Path, monke
         monkeypatch.setattr(watch, "generation", fail)
         await eventually(lambda: stage.gateway.keys.blind)
         await asyncio.sleep(0.1)
-        assert (await stage.chat()).status_code == 401, "nobody new is admitted"
+        refused = await stage.chat()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable"), "nobody new is admitted"
         assert len(stage.gateway.running) == 1
         monkeypatch.undo()
         await end(stage, stage.api_key)

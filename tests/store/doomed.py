@@ -20,8 +20,15 @@ async def main(url: str, durability: str) -> None:
                 await store.ledger.complete(entry(begun.request_id))
                 os.write(1, f"C {begun.request_id}\n".encode())
 
+        async def unanswered() -> None:
+            """Whose provider takes longer than this process lives: whenever that ends, one request is under way."""
+            begun = intent()
+            await store.ledger.intend(begun)
+            os.write(1, f"I {begun.request_id}\n".encode())
+            await asyncio.Event().wait()
+
         os.write(1, b"ready\n")
-        await asyncio.gather(*(caller() for _ in range(16)))
+        await asyncio.gather(unanswered(), *(caller() for _ in range(16)))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ from tests.store.making import raw, url
 ROOT = Path(__file__).parents[2]
 
 
-def run_and_kill(directory: Path, durability: str, seconds: float) -> tuple[set[str], set[str]]:
-    """Ids of acknowledged intents and of acknowledged completions of a process that lived `seconds` after it was ready."""
+def run_and_kill(directory: Path, durability: str, seconds: float, *, after: str) -> tuple[set[str], set[str]]:
+    """Ids of acknowledged intents and of acknowledged completions of a process that lived `seconds` after its first line that begins with `after`.
+
+    What it has to have done by then is waited for, and not guessed from the time: a disk may be slow.
+    """
     environment = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}"}
     command = [sys.executable, "-m", "tests.store.doomed", url(directory), durability]
     said = directory / "said"
     with said.open("wb") as out, subprocess.Popen(command, stdout=out, cwd=ROOT, env=environment) as process:
-        while b"ready" not in said.read_bytes():
+        while f"\n{after}" not in "\n" + said.read_text():
             assert process.poll() is None
             time.sleep(0.005)
         time.sleep(seconds)
@@ -35,13 +38,14 @@ def run_and_kill(directory: Path, durability: str, seconds: float) -> tuple[set[
 
 
 @pytest.mark.process
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("durability", ["full", "process"])
 async def test_every_promise_is_kept_once_whenever_the_process_dies(opener: Opener, tmp_path: Path, durability: str) -> None:
     chance = random.Random(7)
     intended: set[str] = set()
     completed: set[str] = set()
-    for _ in range(3):
-        intents, completions = run_and_kill(tmp_path, durability, chance.uniform(0.0, 0.2))
+    for after in ("ready", "C ", "C "):
+        intents, completions = run_and_kill(tmp_path, durability, chance.uniform(0.0, 0.2), after=after)
         intended |= intents
         completed |= completions
     assert completed
@@ -62,8 +66,10 @@ async def test_every_promise_is_kept_once_whenever_the_process_dies(opener: Open
 
 
 @pytest.mark.process
+@pytest.mark.timeout(300)
 async def test_dying_during_recovery_leaves_it_to_the_next_start(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    intended, _ = run_and_kill(tmp_path, "process", 0.05)
+    intended, _ = run_and_kill(tmp_path, "process", 0.05, after="I ")
+    assert intended
 
     def die(self: journal.Journal) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The contract of ports.Ledger, and the reports. Nothing here knows what database it runs on."""
+"""The contract of ports.Ledger. Nothing here knows what database it runs on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,8 +9,8 @@ from ollm.errors import StoreError
 from ollm.ports import Ledger
 from ollm.store.sqlite import Store
 from ollm.values.ledger import Status
-from ollm.values.usage import COUNTS, Usage
-from tests.store.making import START, Database, entry, intent
+from ollm.values.usage import Usage
+from tests.store.making import Database, entry, intent
 
 
 @pytest.fixture(params=["full", "process"])
@@ -127,39 +127,6 @@ async def test_recent_is_newest_first_by_key_and_without_receipts(store: Store) 
     assert [row.request_id for row in mine] == [written[2].request_id, written[0].request_id]
     assert all(row.receipt is None for row in mine)
     assert await store.ledger.recent(10, key_id="unknown") == []
-
-
-async def test_totals_by_model_since_a_time(store: Store) -> None:
-    usage = Usage(input_tokens=10, cached_tokens=1, output_tokens=5)
-    for one in (
-        entry(model="a", usage=usage, cost_micro=100),
-        entry(model="a", usage=usage, cost_micro=None),
-        entry(model="a", usage=Usage(), cost_micro=None, status=Status.UPSTREAM_FAILED),
-        entry(model="b", usage=usage, cost_micro=7, started_ms=START + 1000),
-        entry(model=None, usage=Usage(), cost_micro=None, status=Status.REFUSED, started_ms=START - 1),
-    ):
-        await store.ledger.complete(one)
-    a, b = await store.ledger.totals(START)
-    assert (a.model, a.requests, a.completed, a.input_tokens, a.cached_tokens, a.output_tokens) == ("a", 3, 2, 20, 2, 10)
-    assert (a.cost_micro, a.unpriced, a.estimated, a.mismatched) == (100, 1, 0, 0)
-    assert (b.model, b.requests, b.completed, b.cost_micro, b.unpriced) == ("b", 1, 1, 7, 0)
-    assert [total.model for total in await store.ledger.totals()] == ["a", None, "b"]
-    assert [total.model for total in await store.ledger.totals(START + 1)] == ["b"]
-
-
-async def test_totals_add_up_every_count_by_its_name(store: Store) -> None:
-    for number, flags in enumerate(({"estimated": True}, {"count_mismatch": True}, {})):
-        counts = {count: 100 * number + place for place, count in enumerate(COUNTS)}
-        await store.ledger.complete(entry(model="a", usage=Usage(**counts, **flags), cost_micro=None))  # type: ignore[arg-type]
-    (totals,) = await store.ledger.totals()
-    assert [getattr(totals, count) for count in COUNTS] == [300 + 3 * place for place in range(len(COUNTS))]
-    assert (totals.unpriced, totals.estimated, totals.mismatched) == (3, 1, 1)
-
-
-async def test_pictures_without_tokens_are_unpriced_too(store: Store) -> None:
-    for usage in (Usage(images=1), Usage(audio_ms=1), Usage(characters=1), Usage()):
-        await store.ledger.complete(entry(model="a", usage=usage, cost_micro=None))
-    assert (await store.ledger.totals())[0].unpriced == 3
 
 
 async def test_administration_reads_and_never_writes(database: Database) -> None:

@@ -10,7 +10,7 @@ from ollm.store.reports import Question, Reports, Scope
 from ollm.store.rollups import Roller
 from ollm.store.sqlite import Store
 from ollm.values.ledger import Status
-from ollm.values.usage import Usage
+from ollm.values.usage import COUNTS, Usage
 from tests.store.making import START, Database, entry, request_id
 
 HOUR, DAY = 3600, 86_400
@@ -67,6 +67,40 @@ async def test_groups_and_filters(database: Database) -> None:
         assert await told(reports, "upstream", "endpoint", "refused", group_by=("upstream", "endpoint"), start=FIRST + 5 * DAY) == [
             (120, None, "chat.completions", 4)
         ]
+
+
+@pytest.mark.parametrize("rolled", [False, True], ids=["from entries", "from sums"])
+async def test_sums_by_model(rolled: bool, store: Store) -> None:
+    usage = Usage(input_tokens=10, cached_tokens=1, output_tokens=5)
+    await written(store, 0, model="a", usage=usage, cost_micro=100)
+    await written(store, 0, model="a", usage=usage, cost_micro=None)
+    await written(store, 0, model="a", usage=Usage(), cost_micro=None, status=Status.UPSTREAM_FAILED)
+    await written(store, DAY, model="b", usage=usage, cost_micro=7)
+    if rolled:
+        Roller(store.engine).run()
+    figures = ("model", "requests", "completed", "failed", "input_tokens", "cached_tokens", "output_tokens", "cost_micro", "unpriced", "estimated")
+    assert await told(Reports(store.engine), *figures, group_by=("model",)) == [
+        (0, "a", 3, 2, 1, 20, 2, 10, 100, 1, 0),
+        (24, "b", 1, 1, 0, 10, 1, 5, 7, 0, 0),
+    ]
+    assert await told(Reports(store.engine), "model", group_by=("model",), start=FIRST + DAY) == [(24, "b")]
+
+
+@pytest.mark.parametrize("rolled", [False, True], ids=["from entries", "from sums"])
+async def test_every_count_adds_up_under_its_own_name(rolled: bool, store: Store) -> None:
+    for number, flags in enumerate(({"estimated": True}, {"count_mismatch": True}, {})):
+        counts = {count: 100 * number + place for place, count in enumerate(COUNTS)}
+        await written(store, 0, model="a", usage=Usage(**counts, **flags), cost_micro=None)  # type: ignore[arg-type]
+    if rolled:
+        Roller(store.engine).run()
+    [row] = await told(Reports(store.engine), *COUNTS, "unpriced", "estimated", "mismatched")
+    assert row == (0, *(300 + 3 * place for place in range(len(COUNTS))), 3, 1, 1)
+
+
+async def test_pictures_without_tokens_are_unpriced_too(store: Store) -> None:
+    for usage in (Usage(images=1), Usage(audio_ms=1), Usage(characters=1), Usage()):
+        await written(store, 0, model="a", usage=usage, cost_micro=None)
+    assert await told(Reports(store.engine), "unpriced") == [(0, 3)]
 
 
 async def test_by_the_minute_the_ledger_itself_is_asked(database: Database) -> None:

@@ -91,6 +91,60 @@ def test_late_news_of_older_requests_does_not_keep_it_open_longer() -> None:
     assert state_of(breaker) is State.CLOSED
 
 
+def test_who_is_judged_again_is_counted_once() -> None:
+    breaker = Breaker(RULES)
+    mine = breaker.failed(0.0)
+    for _ in range(5):
+        assert breaker.failed(0.0, mine) is mine
+    breaker.failed(0.0)
+    assert state_of(breaker) is State.CLOSED
+    assert breaker.answered(mine) is mine, "the last one counts"
+    breaker.failed(0.0)
+    assert state_of(breaker) is State.CLOSED
+    breaker.failed(0.0)
+    assert state_of(breaker) is State.OPEN
+
+
+def test_what_breaks_off_is_a_failure_where_it_began() -> None:
+    breaker = Breaker(RULES)
+    begun = [breaker.answered() for _ in range(3)]
+    breaker.answered()
+    for verdict in begun:
+        breaker.failed(0.0, verdict)
+    assert state_of(breaker) is State.CLOSED, "who began behind them goes on"
+    begun = [breaker.answered() for _ in range(3)]
+    for verdict in begun:
+        assert state_of(breaker) is State.CLOSED
+        breaker.failed(1.0, verdict)
+    assert state_of(breaker) is State.OPEN
+
+
+def test_a_verdict_from_before_it_opened_or_closed_changes_nothing_that_came_after() -> None:
+    breaker = Breaker(RULES)
+    early = breaker.answered()
+    for _ in range(3):
+        breaker.failed(0.0)
+    assert breaker.failed(1.0, early) is early, "it is open"
+    assert not early.failed
+    breaker.answered()
+    later = breaker.failed(1.0, early)
+    assert later is not early
+    assert later is not None
+    assert later.failed
+
+
+def test_a_row_may_be_longer_than_the_window() -> None:
+    breaker = Breaker(BreakerRules(failures=6, window=2, rate=1.0))
+    breaker.failed(0.0)
+    breaker.failed(0.0)
+    assert state_of(breaker) is State.OPEN, "all of the window"
+    breaker = Breaker(BreakerRules(failures=4, window=10, rate=1.0))
+    for _ in range(4):
+        assert state_of(breaker) is State.CLOSED
+        breaker.failed(0.0)
+    assert state_of(breaker) is State.OPEN
+
+
 def test_it_can_be_switched_off() -> None:
     breaker = Breaker(BreakerRules(failures=0, window=1, rate=0.1))
     for _ in range(100):

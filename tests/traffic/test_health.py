@@ -66,3 +66,42 @@ def test_means_follow_what_is_measured_and_fade() -> None:
     assert seen.tokens_per_second == pytest.approx(30.0)
     assert health.first.fading(10.0) == pytest.approx(1.2)
     assert health.first.fading(70.0) == pytest.approx(0.6)
+
+
+def test_attempts_of_one_request_over_one_route_count_once() -> None:
+    board = Board(RULES)
+    first = Attempt(board, "m", "up", 0.0)
+    first.failed(1.0)
+    second = Attempt(board, "m", "up", 1.0, first)
+    second.failed(2.0)
+    third = Attempt(board, "m", "up", 2.0, second)
+    third.failed(3.0)
+    breaker = board.of("m", "up").breaker
+    assert state_of(breaker) is State.CLOSED
+    other = Attempt(board, "m", "up", 3.0)
+    other.failed(4.0)
+    assert state_of(breaker) is State.OPEN
+
+
+def test_a_request_that_is_answered_in_the_end_is_no_failure() -> None:
+    board = Board(RULES)
+    for _ in range(5):
+        first = Attempt(board, "m", "up", 0.0)
+        first.failed(1.0)
+        Attempt(board, "m", "up", 1.0, first).first_byte(0.1, 2.0)
+    assert state_of(board.of("m", "up").breaker) is State.CLOSED
+
+
+def test_what_breaks_off_behind_a_good_beginning_is_one_failure_and_stays_one() -> None:
+    board = Board(RULES)
+    breaker = board.of("m", "up").breaker
+    for expected in (State.CLOSED, State.OPEN):
+        attempt = Attempt(board, "m", "up", 0.0)
+        attempt.first_byte(0.1, 0.1)
+        attempt.failed(1.0)
+        attempt.failed(1.0)
+        attempt.first_byte(9.0, 9.0)
+        attempt.answered()
+        attempt.over(2.0)
+        assert state_of(breaker) is expected
+    assert board.of("m", "up").first.value == pytest.approx(0.1)

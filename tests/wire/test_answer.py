@@ -143,6 +143,8 @@ def test_a_provider_error_is_replaced_and_ends_the_stream(error: bytes) -> None:
     _, last = sent(output)
     assert "error" in last and "canary" not in str(last)  # type: ignore[operator]
     assert (stream.failed, stream.done) == (True, False)
+    assert stream.fault is not None
+    assert "canary" not in str(stream.fault)
     assert stream.feed(sse(b"[DONE]")) == b"" and not stream.done
 
 

@@ -58,6 +58,7 @@ def test_other_ends_of_a_response(kind: str) -> None:
     begun = b'event: response.created\ndata: {"type":"response.created","response":{"id":"x"}}\n\n'
     seen, out = through("responses", begun + f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
     assert seen.done
+    assert (seen.fault is not None) == (kind == "response.failed"), "it is an end, and the provider's failure all the same"
     assert CANARY.encode() not in out
     assert documents(out)[1]["response"]["error"]["message"] == "The provider failed while it was answering."
 
@@ -112,18 +113,20 @@ def test_a_cut_stream_has_no_end(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "event"),
+    ("name", "event", "status"),
     [
-        ("responses", b'event: error\ndata: {"type":"error","code":"x","message":"%s","param":null}\n\n'),
-        ("responses", b'data: {"error":{"message":"%s"}}\n\n'),
-        ("messages", b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"%s"}}\n\n'),
-        ("audio.transcriptions", b'data: {"error":{"message":"%s"}}\n\n'),
+        ("responses", b'event: error\ndata: {"type":"error","code":"x","message":"%s","param":null}\n\n', None),
+        ("responses", b'data: {"error":{"message":"%s"}}\n\n', None),
+        ("messages", b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"%s"}}\n\n', 503),
+        ("audio.transcriptions", b'data: {"error":{"message":"%s"}}\n\n', None),
     ],
 )
-def test_a_providers_error_is_told_in_our_words(name: str, event: bytes) -> None:
+def test_a_providers_error_is_told_in_our_words(name: str, event: bytes, status: int | None) -> None:
     good = stream(name).partition(b"\n\n")[0] + b"\n\n"
     seen, out = through(name, good + event % CANARY.encode())
     assert (seen.failed, seen.done) == (True, False)
+    assert seen.fault is not None
+    assert (seen.fault.status, CANARY in str(seen.fault)) == (status, False)
     assert CANARY.encode() not in out
     out = out[out.index(b"\n\n") + 2 :]
     [told] = documents(out)

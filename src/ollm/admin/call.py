@@ -8,7 +8,7 @@ import msgspec
 from ollm.admin.context import Admin
 from ollm.admin.queries import Query
 from ollm.attest.strict_json import parse
-from ollm.errors import ApiError, EvidenceRefused
+from ollm.errors import ApiError, EvidenceRefused, StoreError
 from ollm.serving.http import Header, Receive, Scope, Send, bearer, read_body
 from ollm.store.changes import Changes, View
 from ollm.store.keys import authenticate
@@ -86,10 +86,14 @@ class _Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def admitted(admin: Admin, scope: Scope, roles: frozenset[Role]) -> Standing:
-    """What the request's key may do. Raises: ApiError 401, the same for missing, unknown, wrong, expired, disabled and revoked keys; 403."""
+    """What the request's key may do. Raises: ApiError 401, the same for missing, unknown, wrong, expired, disabled and revoked keys; 403.
+    StoreError for every key while the store can't be read.
+    """
     text = bearer(scope)
     found = authenticate(text, admin.store.keys, admin.pepper, admin.clock.now()) if text is not None else None
     if found is None:
+        if text is not None and admin.store.keys.blind:
+            raise StoreError("no key can be looked up now")
         raise ApiError(401, "invalid_request_error", "invalid_api_key", _REFUSED, headers={"www-authenticate": "Bearer"})
     standing, _ = found
     if standing.role not in roles:

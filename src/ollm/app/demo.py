@@ -36,6 +36,9 @@ listen = "127.0.0.1:{port}"
 data_dir = "state"
 floor = "simulated"
 
+[gateway.timeouts]
+verify = 60.0  # everything runs on this machine, which may have other things to do
+
 [evidence]
 quote_source = "dstack:dstack.sock"
 

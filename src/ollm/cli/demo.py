@@ -75,7 +75,10 @@ async def _story(play: Stage) -> dict[str, Any]:
 
 async def _verify_machine(play: Stage) -> dict[str, Any]:
     say("[bold]1. The machine is verified[/], before there is any prompt: evidence over a fresh nonce, judged under policy 'enclave'")
-    session = await play.gateway.keepers["enclave"].session(15)
+    try:
+        session = await play.gateway.keepers["enclave"].session(play.gateway.settings.gateway.timeouts.verify)
+    except TimeoutError:
+        raise ConfigError("the demo's enclave was not verified in time", "try again when this machine has less to do") from None
     if not isinstance(session, VerifiedSession):
         raise ConfigError("the demo's enclave was not verified")
     show_checks(session.appraisal.checks)

@@ -1,6 +1,6 @@
 """Who is calling: step 1 of the path."""
 
-from ollm.errors import ApiError
+from ollm.errors import ApiError, StoreError
 from ollm.gateway.call import Call
 from ollm.gateway.caller import Caller
 from ollm.gateway.context import Gateway
@@ -21,14 +21,14 @@ _HEADERS = frozenset((b"authorization", b"x-api-key", b"api-key"))  # OpenAI's c
 def authenticate(gateway: Gateway, call: Call) -> Caller:
     """The caller behind the request's key, or behind its token, which was verified before. Raises: ApiError 401, the same for unknown, wrong,
     expired and revoked keys and for every token that isn't valid; 403 where the caller's role isn't one of this route's, or where it may
-    not call from; 400 for a receipt key that is none.
+    not call from; 400 for a receipt key that is none. StoreError while the store can't be read: for whatever is shown, since it isn't known then.
     """
     text = presented(call)
     if text is not None and call.issued is not None:  # it showed one credential, so this is what it stands for
         return _issued(gateway, call, call.issued)
     found = match_key(text, gateway.keys, gateway.pepper, gateway.clock.now()) if text is not None else None
     if found is None:
-        raise _unauthorised()
+        raise _unfound(gateway, text)
     standing, secret = found
     _check(standing, call)
     return Caller(standing, Sealed(secret))
@@ -38,13 +38,16 @@ def _issued(gateway: Gateway, call: Call, issued: Issued) -> Caller:
     """The caller behind a verified token. Raises: ApiError."""
     standing = gateway.tokens.standing(issued) if gateway.tokens is not None else None
     if standing is None:
-        raise _unauthorised()
+        raise _unfound(gateway, issued.key_id)
     _check(standing, call)
     secret, made = receipt_key(call.scope)
     return Caller(standing, Sealed(secret), issued, made)
 
 
-def _unauthorised() -> ApiError:
+def _unfound(gateway: Gateway, shown: str | None) -> ApiError | StoreError:
+    """Why what was `shown` is nobody's. It is judged first, blind or not, so that time tells nothing of it either."""
+    if shown is not None and gateway.keys.blind:
+        return StoreError("no key can be looked up now")
     return ApiError(401, "invalid_request_error", "invalid_api_key", _REFUSED + _MEND, headers={"www-authenticate": "Bearer"})
 
 

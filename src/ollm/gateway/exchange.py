@@ -41,9 +41,9 @@ class Exchange:
     """Mutable, private to one request. Holds no content: bodies stay in the frames that relay them."""
 
     __slots__ = (
-        "_kept", "_left_at", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events", "first_us",
-        "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned", "rules",
-        "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
+        "_kept", "_left_at", "_tried", "answer_bytes", "asked", "attempt", "begun", "caller", "characters", "dialect", "endpoint", "events",
+        "first_us", "gateway", "headers_us", "hold", "intended", "level", "model", "on_the_way", "pieces", "plan", "prompt_bytes", "returned",
+        "rules", "sent_at", "session", "started_ms", "stem", "streamed", "tier", "upstream", "usage", "verify_us",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, endpoint: Endpoint, caller: Caller, stem: str, begun: float, started_ms: int) -> None:
@@ -59,6 +59,7 @@ class Exchange:
         self._left_at: _Place | None = None  # where the last attempt went that a prompt left with
         self.plan: Plan | None = None  # the budget of attempts, once it is admitted
         self.attempt: Attempt | None = None  # the one that is under way
+        self._tried: dict[str, Attempt] = {}  # upstream → the last one over it
         self.on_the_way = False  # bytes of the prompt are about to leave in that attempt, or have left
         self.prompt_bytes = 0  # of the client's text, for an estimate of its tokens
         self.characters = 0  # of the client's text, where it is spoken
@@ -132,7 +133,8 @@ class Exchange:
     def attempting(self, name: str) -> "_Attempting":
         """An attempt over upstream `name`: `with` it. The block is all of it, and what it fails with is its verdict on the route."""
         gateway = self.gateway
-        self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic())
+        self.attempt = Attempt(gateway.board, self.model or "", name, gateway.clock.monotonic(), self._tried.get(name))
+        self._tried[name] = self.attempt
         return _Attempting(self)
 
     def sending(self) -> None:

@@ -132,7 +132,7 @@ async def _stream(exchange: Exchange, call: Call, request: InferenceRequest, ans
             raise
         problem = broken
         out = _broken_off(exchange, broken)
-    status = _status(rewriter, problem)
+    status = _status(exchange, rewriter, problem)
     if answer.signed and status is Status.COMPLETED:
         try:
             await _signed(exchange, answer, rewriter.provider_id)
@@ -157,7 +157,10 @@ async def _next(exchange: Exchange, call: Call, answer: Answer) -> bytes:
     return data
 
 
-def _status(rewriter: Rewriter, problem: OllmError | None) -> Status:
+def _status(exchange: Exchange, rewriter: Rewriter, problem: OllmError | None) -> Status:
+    """What became of the stream. Where the provider said that it failed, the route is told: it may have counted as an answer since it began."""
+    if rewriter.fault is not None:
+        exchange.failed(rewriter.fault)
     if isinstance(problem, RuleBlocked):
         return Status.REFUSED
     return Status.COMPLETED if rewriter.done and problem is None else Status.UPSTREAM_FAILED

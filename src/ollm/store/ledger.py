@@ -1,50 +1,21 @@
-"""ports.Ledger over the intents journal, the writer and the database, and the reports that are read from it."""
+"""ports.Ledger over the intents journal, the writer and the database."""
 
 import asyncio
 from collections.abc import Callable
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import DatabaseError
 
 from ollm.errors import StoreError
-from ollm.store.database import store_error, total
+from ollm.store.database import store_error
 from ollm.store.journal import Journal
 from ollm.store.rows import entry_of, lost
-from ollm.store.schema import ledger, ledger_text, names
-from ollm.values.ledger import Entry, Intent, Status
-from ollm.values.usage import COUNTS
+from ollm.store.schema import ledger_text
+from ollm.values.ledger import Entry, Intent
 
 _WITHOUT_RECEIPT = [column for column in ledger_text.columns if column.name != "receipt"]
-
-
-class ModelTotals(msgspec.Struct, frozen=True):
-    """Sums over the entries of one model; `model` is None for requests that named none of ours."""
-
-    model: str | None
-    requests: int
-    completed: int
-    input_tokens: int
-    cached_tokens: int
-    cache_write_tokens: int
-    cache_write_long_tokens: int
-    audio_input_tokens: int
-    image_input_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    audio_output_tokens: int
-    image_output_tokens: int
-    images: int
-    audio_ms: int
-    characters: int
-    cost_micro: int  # of the entries whose price is known
-    unpriced: int  # entries that used something whose price isn't known
-    estimated: int  # entries whose provider gave no count
-    mismatched: int  # entries whose provider's total isn't the sum of its parts
 
 
 class EntryWriter(Protocol):
@@ -123,10 +94,6 @@ class SqlLedger:
         """The last `limit` entries, newest first, without their receipts. Raises: StoreError."""
         return await asyncio.to_thread(self._recent, limit, key_id)
 
-    async def totals(self, since_ms: int = 0) -> list[ModelTotals]:
-        """Sums by model over requests that started at or after `since_ms`, most requests first. Raises: StoreError."""
-        return await asyncio.to_thread(self._totals, since_ms)
-
     def _find(self, request_id: str) -> Entry | None:
         query = select(ledger_text).where(ledger_text.c.request_id == request_id)
         try:
@@ -143,31 +110,6 @@ class SqlLedger:
         try:
             with self._engine.begin() as connection:
                 return [entry_of(row, None) for row in connection.execute(query).mappings()]
-        except DatabaseError as error:
-            raise store_error(error, "reading the ledger") from None
-
-    def _totals(self, since_ms: int) -> list[ModelTotals]:
-        used = reduce(add, (ledger.c[count] for count in COUNTS))
-        requests = func.count()
-        query = (
-            select(
-                names.c.name,
-                requests,
-                total(case((ledger.c.status == Status.COMPLETED.value, 1), else_=0)),
-                *(total(ledger.c[count]) for count in COUNTS),
-                total(ledger.c.cost_micro),
-                total(case((ledger.c.cost_micro.is_(None) & (used > 0), 1), else_=0)),
-                total(ledger.c.estimated),
-                total(ledger.c.count_mismatch),
-            )
-            .select_from(ledger.outerjoin(names, names.c.number == ledger.c.model))
-            .where(ledger.c.started_ms >= since_ms)
-            .group_by(names.c.name)
-            .order_by(requests.desc(), names.c.name.nulls_first())
-        )
-        try:
-            with self._engine.begin() as connection:
-                return [ModelTotals(*row) for row in connection.execute(query)]
         except DatabaseError as error:
             raise store_error(error, "reading the ledger") from None
 

@@ -7,13 +7,17 @@
     half open  a failure                                         open, for twice as long, up to `max_open_seconds`
     half open  the probe's client left                           open, and due
 
-Failures are connections that can't be had or break, time-outs, answers of 500 and above, and answers that can't be opened or read. An error that
-is the client's is an answer. Refusals of trust are not counted here at all: a machine that is not verified has a quarantine of its own. While it is
-open, a verdict on a request that began before changes nothing but for an answer, which closes it.
+What is counted are requests, not attempts: one that is sent over a route again has one verdict there, the last. An answer that begins well is
+one from then on, and becomes a failure where it breaks off, in the place where it began.
+
+Failures are connections that can't be had or break, time-outs, answers of 500 and above, answers that can't be opened or read, and errors behind
+a good beginning. An error that is the client's is an answer. Refusals of trust are not counted here at all: a machine that is not verified has a
+quarantine of its own. While it is open, a verdict on a request that began before changes nothing but for an answer, which closes it.
 """
 
 import collections
 import enum
+import itertools
 from typing import Annotated
 
 import msgspec
@@ -25,7 +29,7 @@ class BreakerRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """When a route is left alone, and for how long."""
 
     failures: Annotated[int, msgspec.Meta(ge=0)] = 10  # in a row; 0: the breaker never opens
-    window: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 40  # attempts over which the rate is taken, once there are so many
+    window: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 40  # requests over which the rate is taken, once there are so many
     rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     open_seconds: _Positive = 5.0
     max_open_seconds: _Positive = 60.0
@@ -37,16 +41,26 @@ class State(enum.StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Breaker:
-    """One route's. Times are seconds of one clock."""
+class Verdict:
+    """What became of one request on this route, as far as it is known. `course`: which of the breaker's it belongs to."""
 
-    __slots__ = ("_last", "_pause", "_row", "_rules", "_until", "state")
+    __slots__ = ("course", "failed")
+
+    def __init__(self, course: int, *, failed: bool) -> None:
+        self.course = course
+        self.failed = failed
+
+
+class Breaker:
+    """One route's. Times are seconds of one clock. Who has a verdict already gives it back as `before`: it is changed, and not counted again."""
+
+    __slots__ = ("_course", "_last", "_pause", "_rules", "_until", "state")
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
         self.state = State.CLOSED
-        self._row = 0
-        self._last: collections.deque[bool] = collections.deque(maxlen=rules.window)  # True: a failure
+        self._course = 0  # each time that it opens or closes another begins, and what was before counts no more
+        self._last: collections.deque[Verdict] = collections.deque(maxlen=max(rules.window, rules.failures))
         self._pause = 0.0
         self._until = 0.0
 
@@ -63,25 +77,22 @@ class Breaker:
             return True
         return False
 
-    def answered(self) -> None:
+    def answered(self, before: Verdict | None = None) -> Verdict:
         """It was answered."""
         if self.state is not State.CLOSED:
             self.state = State.CLOSED
             self._pause = 0.0
-            self._last.clear()
-        self._row = 0
-        self._last.append(False)
+            self._begin()
+        return self._counted(before, failed=False)
 
-    def failed(self, now: float) -> None:
-        """It was not."""
-        rules = self._rules
-        if self.state is State.OPEN or not rules.failures:
-            return
-        self._row += 1
-        self._last.append(True)
-        often = len(self._last) == rules.window and sum(self._last) >= rules.rate * rules.window
-        if self.state is State.HALF_OPEN or self._row >= rules.failures or often:
+    def failed(self, now: float, before: Verdict | None = None) -> Verdict | None:
+        """It was not, or not to the end."""
+        if self.state is State.OPEN or not self._rules.failures:
+            return before
+        verdict = self._counted(before, failed=True)
+        if self.state is State.HALF_OPEN or self._too_many():
             self._open(now)
+        return verdict
 
     def given_up(self, now: float) -> None:
         """The probe ended without a verdict: the next request is one."""
@@ -93,5 +104,24 @@ class Breaker:
         self.state = State.OPEN
         self._pause = min(self._pause * 2 or self._rules.open_seconds, self._rules.max_open_seconds)
         self._until = now + self._pause
-        self._row = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._course += 1
         self._last.clear()
+
+    def _counted(self, verdict: Verdict | None, *, failed: bool) -> Verdict:
+        if verdict is not None and verdict.course == self._course:
+            verdict.failed = failed
+            return verdict
+        verdict = Verdict(self._course, failed=failed)
+        self._last.append(verdict)
+        return verdict
+
+    def _too_many(self) -> bool:
+        rules = self._rules
+        row = sum(1 for _ in itertools.takewhile(lambda each: each.failed, reversed(self._last)))
+        if row >= rules.failures:
+            return True
+        window = list(itertools.islice(reversed(self._last), rules.window))
+        return len(window) == rules.window and sum(each.failed for each in window) >= rules.rate * rules.window

@@ -8,7 +8,7 @@ import collections
 
 import msgspec
 
-from ollm.traffic.breaker import Breaker, BreakerRules, State
+from ollm.traffic.breaker import Breaker, BreakerRules, State, Verdict
 
 _WEIGHT = 0.2  # of the newest measurement in a mean
 _HALF_LIFE = 60.0  # seconds in which a mean that nothing renews loses half: a route that was slow once is tried again
@@ -89,31 +89,37 @@ class Board:
 class Attempt:
     """One attempt on a board, from sending to its end. It tells the board each thing once, and leaves it once."""
 
-    __slots__ = ("_board", "_health", "_judged", "_left", "_probe", "_upstream")
+    __slots__ = ("_board", "_failed", "_health", "_judged", "_left", "_probe", "_upstream", "_verdict")
 
-    def __init__(self, board: Board, model: str, upstream: str, now: float) -> None:
+    def __init__(self, board: Board, model: str, upstream: str, now: float, before: "Attempt | None" = None) -> None:
+        """`before`: the last attempt of the same request over the same route, whose verdict this one's takes the place of."""
         self._board = board
         self._upstream = upstream
         self._health = board.of(model, upstream)
         self._probe = self._health.breaker.begun(now)
+        self._verdict: Verdict | None = before._verdict if before is not None else None
         self._judged = False
+        self._failed = False
         self._left = False
         board.enter(upstream)
 
     def answered(self) -> None:
-        """The provider answered; an error that is the client's is an answer too."""
-        self._judged = True
-        self._health.breaker.answered()
+        """The provider answered, or begins to; an error that is the client's is an answer too."""
+        if not self._judged:
+            self._judged = True
+            self._verdict = self._health.breaker.answered(self._verdict)
 
     def first_byte(self, seconds: float, now: float) -> None:
         """The first byte of a good answer came, `seconds` after the request was sent."""
-        self.answered()
-        self._health.first.add(seconds, now)
+        if not self._judged:
+            self.answered()
+            self._health.first.add(seconds, now)
 
     def failed(self, now: float) -> None:
-        """It came to nothing, or its answer broke off."""
-        self._judged = True
-        self._health.breaker.failed(now)
+        """It came to nothing, or its answer broke off: that stands."""
+        if not self._failed:
+            self._judged = self._failed = True
+            self._verdict = self._health.breaker.failed(now, self._verdict)
 
     def spoke(self, tokens: int, seconds: float, now: float) -> None:
         """So many tokens came in so many seconds behind the first byte."""

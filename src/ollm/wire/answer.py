@@ -124,7 +124,8 @@ class StreamRewriter(EventRewriter):
         return b"data: " + encode(members) + b"\n\n"
 
     def _fail(self, members: _Members) -> bytes:
+        status = status_said(members.get("error", b""))
         if not self._begun:
-            raise ErrorAnswer(status_said(members.get("error", b"")))
-        self.failed = True
+            raise ErrorAnswer(status)
+        self.failed, self.fault = True, ErrorAnswer(status)
         return _ERROR

@@ -318,9 +318,9 @@ _GATEWAY = {
     ),
     "store_unavailable": _gateway(
         503,
-        ("stored",),
-        "requests can't be recorded now, so they are not served",
-        "The disk is full, or the database is locked or damaged.",
+        ("keyed", "stored"),
+        "keys can't be looked up or requests can't be recorded now, so they are not served",
+        "The disk is full, or the database is away, locked or damaged. It says nothing of the key.",
         "The operator looks at the log and at `ollm doctor`.",
     ),
     "internal_error": _gateway(

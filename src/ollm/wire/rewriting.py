@@ -1,13 +1,14 @@
 """What stands between a provider's answer and the client, for each form of answer: our id and model in, usage read, errors kept back.
 
 A `Rewriter` sees a stream. `done`: it came to its end. `failed`: the provider sent an error, and the last thing that came out is our own
-error event. `content_events`: pieces of content that were handed out, the estimate of tokens for a stream that was cut.
-`provider_id`: how the provider names the answer. `tier`: the tier that serves it, where the answer says so.
+error event. `fault`: the error that it sent behind a good beginning, whether or not that ended the stream. `content_events`: pieces of content
+that were handed out, the estimate of tokens for a stream that was cut. `provider_id`: how the provider names the answer. `tier`: the tier that
+serves it, where the answer says so.
 """
 
 from typing import Protocol
 
-from ollm.errors import WireError, let_go
+from ollm.errors import ErrorAnswer, WireError, let_go
 from ollm.values.usage import Tier, Usage
 from ollm.wire.sse import Event, EventParser
 
@@ -21,6 +22,7 @@ class Rewriter(Protocol):
     content_events: int
     done: bool
     failed: bool
+    fault: ErrorAnswer | None
 
     @property
     def ended(self) -> bool: ...
@@ -46,6 +48,7 @@ class EventRewriter:
         self.content_events = 0
         self.done = False
         self.failed = False
+        self.fault: ErrorAnswer | None = None
         self._parser = EventParser()
         self._broken: WireError | None = None
 

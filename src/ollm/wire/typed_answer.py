@@ -51,12 +51,11 @@ class TypedRewriter(EventRewriter):
         members = members_of(data)
         kind = text_of(members.get("type")) or event.name
         if kind == "error" or event.name == "error" or (is_error(members) and not kind.startswith("response.")):
-            if not self._begun:
-                raise ErrorAnswer(status_in(data))
+            self._blame(data)
             self.failed = True
             return stream_failed(self._endpoint.dialect)
-        if kind == "response.failed" and not self._begun:
-            raise ErrorAnswer(status_in(data))
+        if kind == "response.failed":  # an end that the API defines: it goes on
+            self._blame(data)
         self._begun = True
         self._read(members, kind)
         name = b"event: " + event.name.encode() + b"\n" if event.name else b""
@@ -73,6 +72,13 @@ class TypedRewriter(EventRewriter):
         if self._held:  # several pictures: this one wasn't the last
             out, self._held = self._held + out, b""
         return out
+
+    def _blame(self, data: bytes) -> None:
+        """Raises: ErrorAnswer where nothing good came before."""
+        status = status_in(data)
+        if not self._begun:
+            raise ErrorAnswer(status)
+        self.fault = ErrorAnswer(status)
 
     def _read(self, members: dict[str, msgspec.Raw], kind: str) -> None:
         if ".delta" in kind or kind.endswith("_delta") or "partial" in kind:

@@ -1,6 +1,8 @@
 """The OpenAPI document: valid, of the routes that there are, and served to everyone."""
 
+import base64
 import json
+import re
 from typing import Any
 
 import httpx2
@@ -9,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from ollm.gateway.app import NAMED_ROUTES, ROUTES
 from ollm.gateway.openapi.document import document, encoded
+from ollm.wire.endpoints import ENDPOINTS
 from ollm.wire.error_codes import ERROR_CODES
 from ollm.wire.refused import REFUSED_ENDPOINTS
 from tests.stage import Stage
@@ -68,6 +71,19 @@ def test_errors_have_the_shape_of_the_endpoints_clients() -> None:
 def shape_of(operation: dict[str, Any], status: str) -> Any:
     response = found()["components"]["responses"][operation["responses"][status]["$ref"].rpartition("/")[2]]
     return response["content"]["application/json"]["schema"]["allOf"][0]
+
+
+def test_a_receipt_key_may_come_with_what_has_a_receipt_and_with_asking_for_it() -> None:
+    told = {"$ref": "#/components/parameters/ReceiptKey"}
+    having = {path for (_, path), operation in operations().items() if told in operation.get("parameters", ())}
+    assert having == {endpoint.path for endpoint in ENDPOINTS.values()} | {"/v1/aci/receipts/{id}"}
+    described = found()["components"]["parameters"]["ReceiptKey"]
+    assert (described["name"], described["in"], described["required"]) == ("X-Receipt-Key", "header", False)
+    pattern = described["schema"]["pattern"]
+    for size, fits in ((32, True), (31, False), (33, False)):
+        key = base64.urlsafe_b64encode(b"\xff" * size).rstrip(b"=").decode()
+        assert (re.search(pattern, key) is not None) is fits
+    assert re.search(pattern, "A" * 42 + "B") is None, "a key has one spelling"
 
 
 def test_what_is_refused_on_purpose_is_told_beside() -> None:

@@ -86,6 +86,7 @@ def test_an_error_ends_the_stream() -> None:
     stream = relay()
     assert stream.feed(data(chunk({"content": "Hi"}), {"error": {"message": "canary"}}, chunk({"content": "late"}))).count(b"event: error") == 1
     assert stream.failed and stream.ended and not stream.done
+    assert stream.fault is not None
 
 
 @pytest.mark.parametrize(("error", "status"), [({"code": 429}, 429), ({"type": "overloaded_error"}, 503), ({"message": "canary"}, None)])

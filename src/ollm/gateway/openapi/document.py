@@ -15,7 +15,7 @@ from ollm.gateway.call import Call
 from ollm.gateway.context import Gateway
 from ollm.gateway.openapi.bodies import ROUTE_DEMANDS, request_body
 from ollm.gateway.openapi.operations import JSON, Operation, operations
-from ollm.gateway.openapi.schemas import SCHEMAS, SHA256, TEXT, Schema, ref
+from ollm.gateway.openapi.schemas import RECEIPT_KEY, SCHEMAS, SHA256, TEXT, Schema, ref
 from ollm.wire.error_code import ErrorCode
 from ollm.wire.error_codes import codes_of
 from ollm.wire.refused import REFUSED_ENDPOINTS
@@ -38,11 +38,19 @@ _HEADERS: Mapping[str, Schema] = {
     "x-receipt-id": {"required": True, "schema": {**TEXT, "pattern": "^rcpt_[0-9a-f]{32}$"}},
     "x-ollm-execution": {"description": "Level of the route that serves", "schema": {"enum": ["tee", "zdr", "simulated"]}},
     "x-should-retry": {"description": "For SDKs: whether repeating can help", "schema": {"enum": ["true", "false"]}},
+    "x-receipt-key": {"description": "To callers with a token alone that brought none: the key made for this receipt", "schema": RECEIPT_KEY},
     "retry-after": {"description": "Seconds", "schema": {**TEXT, "pattern": "^[0-9]+$"}},
     "www-authenticate": {"schema": TEXT},
 }
 _ALWAYS = ("x-request-id", "x-aci-version", "x-aci-keyset-digest", "cache-control")
-_WITH_RECEIPT = ("x-receipt-id", "x-ollm-execution")
+_WITH_RECEIPT = ("x-receipt-id", "x-ollm-execution", "x-receipt-key")
+_RECEIPT_KEY = (
+    "32 random bytes as base64url without padding, for callers whose token is one of an issuer's: the receipt rests under it, and is fetched with "
+    "the same one. Without it such a caller is told one with the answer. Of callers with a key it is not looked at: their receipts rest under that."
+)
+_PARAMETERS: Mapping[str, Schema] = {
+    "ReceiptKey": {"name": "X-Receipt-Key", "in": "header", "required": False, "description": _RECEIPT_KEY, "schema": RECEIPT_KEY},
+}
 
 
 def document() -> dict[str, Any]:
@@ -62,6 +70,7 @@ def document() -> dict[str, Any]:
             "responses": responses,
             "securitySchemes": _SCHEMES,
             "headers": _HEADERS,
+            "parameters": _PARAMETERS,
         },
         "x-ollm-refused": [
             {
@@ -92,8 +101,10 @@ def _operation(operation: Operation, responses: dict[str, Any]) -> dict[str, Any
     described: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if "keyed" not in operation.traits:
         described["security"] = []
-    parameters = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in operation.query.items()]
+    parameters: list[Schema] = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in operation.query.items()]
     parameters += [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in operation.named.items()]
+    if operation.endpoint is not None or "receipt" in operation.traits:
+        parameters.append({"$ref": "#/components/parameters/ReceiptKey"})
     if parameters:
         described["parameters"] = parameters
     if operation.endpoint is not None:

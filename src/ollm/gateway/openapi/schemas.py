@@ -32,6 +32,7 @@ TIME: Schema = {"type": "integer", "minimum": 0, "description": "Unix seconds"}
 TIME_OR_NULL: Schema = {"type": ["integer", "null"], "minimum": 0, "description": "Unix seconds"}
 HEX32: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 SHA256: Schema = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
+RECEIPT_KEY: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"}  # the last character carries 4 bits
 OBJECT: Schema = {"type": "object"}
 _AMOUNT: Schema = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "description": "of one token, exact"}
 _DIGITS: Schema = {"type": "string", "pattern": "^[0-9]+$"}

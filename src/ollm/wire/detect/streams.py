@@ -109,7 +109,7 @@ class ScreenedStream:
         """Take over what the inner rewriter has seen."""
         inner = self._inner
         self.usage, self.tier, self.provider_id = inner.usage, inner.tier, inner.provider_id
-        self.content_events, self.done, self.failed = inner.content_events, inner.done, inner.failed
+        self.content_events, self.done, self.failed, self.fault = inner.content_events, inner.done, inner.failed, inner.fault
 
     def _screened(self, out: bytes) -> bytes:
         return b"".join(self._event(event) for event in self._parser.feed(out)) if out else b""

@@ -61,7 +61,7 @@ class Relay(EventRewriter):
             return self._finish()
         if not self._began:
             raise ErrorAnswer(heard.status)
-        self.failed = True
+        self.failed, self.fault = True, ErrorAnswer(heard.status)
         return self._teller.fail()
 
     def _begin(self, began: Began) -> bytes:
