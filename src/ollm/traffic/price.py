@@ -1,6 +1,6 @@
 """What an answer costs: integers only, buckets that do not overlap, one rounding at the end, and unknown where a rate is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import compress
 from operator import attrgetter
 
@@ -16,6 +16,14 @@ _PER_TOKEN = 3
 _PER_MILLISECOND = 50
 _BUCKETS = tuple(FALLBACKS)
 _counts = attrgetter(*_BUCKETS)
+
+
+def _rates_of(buckets: tuple[str, ...]) -> Callable[[Rates], tuple[int | None, ...]]:
+    """Reads each rate that something in `buckets` is paid at. They are no more: each is the first choice of one of the buckets."""
+    return attrgetter(*dict.fromkeys(name for bucket in buckets for name in FALLBACKS[bucket]))
+
+
+_prompt_rates, _completion_rates = _rates_of(PROMPT_BUCKETS), _rates_of(COMPLETION_BUCKETS)
 
 # A bucket without a rate costs nothing more where the unit that it comes with is paid for.
 _PAID_BY_UNIT = {"image_output_tokens": "per_image", "audio_input_tokens": "per_minute", "audio_output_tokens": "per_million_characters"}
@@ -87,11 +95,15 @@ def highest_micro(price: Price, prompt_tokens: int, completion_tokens: int, *, i
     """
     highest = 0
     for rates in _all_rates(price):
-        tokens = prompt_tokens * _dearest(rates, PROMPT_BUCKETS) + completion_tokens * _dearest(rates, COMPLETION_BUCKETS)
-        parts = _PER_TOKEN * (tokens + characters * (rates.per_million_characters or 0))
-        parts += _PER_MILLISECOND * audio_ms * (rates.per_minute or 0)
-        parts += _PARTS * ((rates.per_request or 0) + images * (rates.per_image or 0))
-        highest = max(highest, parts)
+        dearest_in = max(filter(None, _prompt_rates(rates)), default=0)
+        dearest_out = max(filter(None, _completion_rates(rates)), default=0)
+        parts = _PER_TOKEN * (prompt_tokens * dearest_in + completion_tokens * dearest_out) + _PARTS * (rates.per_request or 0)
+        if images or audio_ms or characters:
+            parts += _PARTS * images * (rates.per_image or 0)
+            parts += _PER_MILLISECOND * audio_ms * (rates.per_minute or 0)
+            parts += _PER_TOKEN * characters * (rates.per_million_characters or 0)
+        if parts > highest:
+            highest = parts
     return -(-highest // _PARTS)
 
 
@@ -99,10 +111,6 @@ def _all_rates(price: Price) -> Iterator[Rates]:
     for schedule in (price, *price.tiers.values()):
         yield schedule
         yield from schedule.above
-
-
-def _dearest(rates: Rates, buckets: tuple[str, ...]) -> int:
-    return max(rates.rate(bucket) or 0 for bucket in buckets)
 
 
 def differences(price: Price, offer: Offer) -> tuple[str, ...]:
