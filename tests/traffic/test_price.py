@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.traffic.price import cost_micro, differences, highest_micro, per_token
-from ollm.values.price import RATES, TOKEN_RATES, Above, Price, Schedule
+from ollm.values.price import RATES, Above, Price, Schedule
 from ollm.values.usage import COMPLETION_BUCKETS, PROMPT_BUCKETS, Usage
 from ollm.wire.catalogue import Offer
 
@@ -128,13 +128,6 @@ def test_nothing_costs_more_than_the_highest_cost(price: Price, prompt: list[int
 )
 def test_the_highest_cost_is_that_of_the_dearest_bucket_tier_and_length(price: Price, highest: int) -> None:
     assert highest_micro(price, 10, 5) == highest
-
-
-@given(st.dictionaries(st.sampled_from(TOKEN_RATES), st.integers(0, 10**12)))
-def test_the_highest_cost_is_that_of_no_rate_which_no_bucket_is_paid_at(rates: dict[str, Any]) -> None:
-    price = Price(**rates)
-    for buckets, tokens in ((PROMPT_BUCKETS, (ONE, 0)), (COMPLETION_BUCKETS, (0, ONE))):
-        assert highest_micro(price, *tokens) == max(price.rate(bucket) or 0 for bucket in buckets)
 
 
 def test_the_highest_cost_of_units_is_their_own() -> None:

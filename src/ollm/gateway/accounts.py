@@ -35,7 +35,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
     micro: int | None  # None: no price is known, and no budget asked for one
 
 
-_note = msgspec.msgpack.Decoder(Note).decode
+_encode, _note = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Note).decode
 
 
 class Accounts:
@@ -72,13 +72,16 @@ class Accounts:
 
     async def reserve(self, request_id: str, charges: Charges, note: Note) -> Granted | Refused:
         """All of `charges` or none. Raises: CountersAway; StoreError when what was spent can't be read."""
-        asked = Asked(request_id, self._owner, charges, msgspec.msgpack.encode(note))
-        for _ in range(_LOADS):
-            answer = await self._counters.reserve(asked, self._clock.now_ms())
-            if not isinstance(answer, Unloaded):
-                return answer
+        asked = Asked(request_id, self._owner, charges, _encode(note))
+        answer = await self._counters.reserve(asked, self._clock.now_ms())
+        tries = 0
+        while isinstance(answer, Unloaded):
+            if tries == _LOADS:
+                raise CountersAway("the counters of money don't stay loaded")
             await self._load(answer.charges.meters)
-        raise CountersAway("the counters of money don't stay loaded")
+            answer = await self._counters.reserve(asked, self._clock.now_ms())
+            tries += 1
+        return answer
 
     async def settle(self, request_id: str, charges: Charges, load: Load, ended_ms: int) -> None:
         """What the request took in the end. Its entry is in the ledger. Raises: nothing; what can't be settled now waits."""

@@ -19,8 +19,8 @@ _PICTURES = {"images.generations", "images.edits"}
 _HEARD = {"audio.transcriptions", "audio.translations"}
 _MAX_ANSWERS = 1024
 _WALKED = ("messages", "input", "system", "documents")
-_HOW_MANY = ("n", "best_of")
-_HOW_LONG = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_HOW_MANY = frozenset({"n", "best_of"})
+_HOW_LONG = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
 _decode = msgspec.json.Decoder().decode
 
 
@@ -80,13 +80,13 @@ def _of_json(request: JsonRequest) -> Figures:
         if raw is not None and b'"type"' in bytes(raw):
             media = _Media() if media is _NO_MEDIA else media
             media.walk(_decode(raw))
-    answers = max(_numbers(members, _HOW_MANY), default=1) or 1
+    answers = _largest(members, _HOW_MANY) or 1
     return Figures(
         text_bytes=max(0, request.text_bytes - media.payload),
         images=media.images,
         audio_bytes=media.audio_bytes,
         files=media.files,
-        max_tokens=max(_numbers(members, _HOW_LONG), default=None),  # nobody knows which of them a provider heeds
+        max_tokens=_largest(members, _HOW_LONG),  # nobody knows which of them a provider heeds
         answers=min(answers, _MAX_ANSWERS),
         answers_with_tokens=name in _SAYS_TOKENS,
         images_made=answers if name in _PICTURES else 0,
@@ -109,7 +109,9 @@ def _of_form(request: FormRequest) -> Figures:
     )
 
 
-def _numbers(members: dict[str, msgspec.Raw], names: tuple[str, ...]) -> list[int]:
-    """What those of the members say that are there, and numbers."""
-    texts = [bytes(raw) for raw in map(members.get, names) if raw is not None]
-    return [int(text) for text in texts if text.isdigit() and len(text) < 19] if texts else []
+def _largest(members: dict[str, msgspec.Raw], names: frozenset[str]) -> int | None:
+    """The largest of the numbers that members of these names say; None where there is none."""
+    if names.isdisjoint(members):
+        return None
+    texts = [bytes(members[name]) for name in names if name in members]
+    return max([int(text) for text in texts if text.isdigit() and len(text) < 19], default=None)

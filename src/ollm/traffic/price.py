@@ -1,6 +1,6 @@
 """What an answer costs: integers only, buckets that do not overlap, one rounding at the end, and unknown where a rate is missing."""
 
-from collections.abc import Callable, Iterator
+import functools
 from itertools import compress
 from operator import attrgetter
 
@@ -16,14 +16,6 @@ _PER_TOKEN = 3
 _PER_MILLISECOND = 50
 _BUCKETS = tuple(FALLBACKS)
 _counts = attrgetter(*_BUCKETS)
-
-
-def _rates_of(buckets: tuple[str, ...]) -> Callable[[Rates], tuple[int | None, ...]]:
-    """Reads each rate that something in `buckets` is paid at. They are no more: each is the first choice of one of the buckets."""
-    return attrgetter(*dict.fromkeys(name for bucket in buckets for name in FALLBACKS[bucket]))
-
-
-_prompt_rates, _completion_rates = _rates_of(PROMPT_BUCKETS), _rates_of(COMPLETION_BUCKETS)
 
 # A bucket without a rate costs nothing more where the unit that it comes with is paid for.
 _PAID_BY_UNIT = {"image_output_tokens": "per_image", "audio_input_tokens": "per_minute", "audio_output_tokens": "per_million_characters"}
@@ -94,9 +86,7 @@ def highest_micro(price: Price, prompt_tokens: int, completion_tokens: int, *, i
     What has no rate counts nothing here: its cost is unknown in the end, and then what was held back is all that there is.
     """
     highest = 0
-    for rates in _all_rates(price):
-        dearest_in = max(filter(None, _prompt_rates(rates)), default=0)
-        dearest_out = max(filter(None, _completion_rates(rates)), default=0)
+    for rates, dearest_in, dearest_out in _dearest(price):
         parts = _PER_TOKEN * (prompt_tokens * dearest_in + completion_tokens * dearest_out) + _PARTS * (rates.per_request or 0)
         if images or audio_ms or characters:
             parts += _PARTS * images * (rates.per_image or 0)
@@ -107,10 +97,15 @@ def highest_micro(price: Price, prompt_tokens: int, completion_tokens: int, *, i
     return -(-highest // _PARTS)
 
 
-def _all_rates(price: Price) -> Iterator[Rates]:
-    for schedule in (price, *price.tiers.values()):
-        yield schedule
-        yield from schedule.above
+@functools.lru_cache(maxsize=1024)  # of the models that are asked for: a configuration has a price or two for each
+def _dearest(price: Price) -> tuple[tuple[Rates, int, int], ...]:
+    """The rates of each tier and length of prompt, with the dearest of a token that goes in, and that comes out."""
+    found = [rates for schedule in (price, *price.tiers.values()) for rates in (schedule, *schedule.above)]
+    return tuple([(rates, _highest(rates, PROMPT_BUCKETS), _highest(rates, COMPLETION_BUCKETS)) for rates in found])
+
+
+def _highest(rates: Rates, buckets: tuple[str, ...]) -> int:
+    return max(rates.rate(bucket) or 0 for bucket in buckets)
 
 
 def differences(price: Price, offer: Offer) -> tuple[str, ...]:
