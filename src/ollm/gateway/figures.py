@@ -111,7 +111,9 @@ def _of_form(request: FormRequest) -> Figures:
 
 def _largest(members: dict[str, msgspec.Raw], names: frozenset[str]) -> int | None:
     """The largest of the numbers that members of these names say; None where there is none."""
-    if names.isdisjoint(members):
-        return None
-    texts = [bytes(members[name]) for name in names if name in members]
-    return max([int(text) for text in texts if text.isdigit() and len(text) < 19], default=None)
+    largest = None
+    for name in members.keys() & names:
+        text = bytes(members[name])
+        if text.isdigit() and len(text) < 19:
+            largest = max(int(text), largest or 0)
+    return largest
