@@ -1,7 +1,7 @@
 """Reservations of one worker: loaded from the ledger, kept while the counters are away, and settled for workers that died."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
@@ -9,7 +9,7 @@ from ollm.errors import CountersAway
 from ollm.gateway.accounts import Accounts, Note, ended_ms, lost
 from ollm.ports import Asked, Granted, Refused
 from ollm.store.counters.memory import MemoryCounters
-from ollm.traffic.charges import Charge, Load, charges
+from ollm.traffic.charges import Charges, Load, charges
 from ollm.values.ledger import Entry, Intent, Status
 from ollm.values.terms import Budget, Limit, Terms
 
@@ -60,7 +60,7 @@ class Leaving(MemoryCounters):
 
     away = False
 
-    async def settle(self, request_id: str, actuals: Sequence[Charge], ended_ms: int) -> None:
+    async def settle(self, request_id: str, actuals: Charges, ended_ms: int) -> None:
         if self.away:
             raise CountersAway("away")
         await super().settle(request_id, actuals, ended_ms)
@@ -71,7 +71,7 @@ class Leaving(MemoryCounters):
         await super().release(request_id)
 
 
-def asked(micro: int, tokens: int = 10) -> tuple[Charge, ...]:
+def asked(micro: int, tokens: int = 10) -> Charges:
     return charges(SCOPES, "small", Load(tokens=tokens, micro=micro), NOW)
 
 
@@ -82,7 +82,7 @@ def accounts(*, spent: int = 0, lease: float = 0.1, counters: Leaving | None = N
 
 
 async def held(counters: MemoryCounters, what: str = "money") -> int:
-    return (await counters.read([charge.name for charge in asked(0) if charge.what == what]))[0].value
+    return (await counters.read([meter.name for meter in asked(0).meters.each if meter.what == what]))[0].value
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -157,7 +157,7 @@ def test_the_row_of_a_lost_request_says_what_was_reserved_and_when_it_was_found(
 async def test_alerts_are_told_once_for_each_level(caplog: pytest.LogCaptureFixture) -> None:
     kept, _, _ = accounts()
     for value in (49, 50, 60, 95, 99):
-        kept.watch(asked(1)[-1:], (value,), SCOPES)
+        kept.watch(asked(1).meters, (0, value))
     assert [record.__dict__["percent"] for record in caplog.records if "alert" in record.message] == [50, 90]
 
 

@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollm.traffic.charges import MOST, Load
-from ollm.traffic.estimate import Figures, MediaTokens, Unestimated, estimate, input_tokens, limits_money, limits_tokens
+from ollm.traffic.estimate import Figures, MediaTokens, Unestimated, estimate, input_tokens
 from ollm.traffic.price import cost_micro
 from ollm.values.price import Price
-from ollm.values.terms import Budget, Limit, Terms
 from ollm.values.usage import Usage
 
 PRICE = Price(input=2_000_000, output=5_000_000)
@@ -73,15 +72,6 @@ def test_numbers_beyond_any_limit_are_refused() -> None:
     refused = estimate(Figures(text_bytes=2, max_tokens=MOST), PRICE, None, tokens=True, money=False)
     assert isinstance(refused, Unestimated)
     assert refused.lack == "size"
-
-
-def test_which_terms_need_an_estimate() -> None:
-    assert limits_tokens(Terms(limits=(Limit(tokens_per_day=1),)), "m")
-    assert limits_tokens(Terms(limits=(Limit(model="m", tokens_per_minute=1),)), "m")
-    assert not limits_tokens(Terms(limits=(Limit(model="n", tokens_per_minute=1), Limit(requests_per_day=1))), "m")
-    assert limits_money(Terms(budgets=(Budget(limit_micro=1),)))
-    assert limits_money(Terms(max_request_micro=1))
-    assert not limits_money(Terms())
 
 
 rates = st.integers(0, 10**9)

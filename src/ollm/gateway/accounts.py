@@ -6,16 +6,15 @@ behind that died is settled by the others, at what was reserved, with a row in t
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
 from ollm.errors import CountersAway, StoreError
 from ollm.ports import Asked, Clock, Counters, Granted, Ledger, Refused, Spending, Unloaded
-from ollm.traffic.charges import Charge, Load, settled, with_amount
+from ollm.traffic.charges import Charges, Load, Meter, Meters, settled, together
 from ollm.values.ledger import Entry, lost_entry
-from ollm.values.terms import Terms
 
 log = logging.getLogger("ollm.gateway")
 
@@ -36,7 +35,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
     micro: int | None  # None: no price is known, and no budget asked for one
 
 
-_note = msgspec.msgpack.Decoder(Note).decode
+_encode, _note = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Note).decode
 
 
 class Accounts:
@@ -49,7 +48,7 @@ class Accounts:
         self._clock = clock
         self._owner = owner
         self._every = lease_seconds / 3
-        self._unsettled: dict[str, tuple[tuple[Charge, ...], int] | None] = {}  # None: to be released
+        self._unsettled: dict[str, tuple[Charges, int] | None] = {}  # None: to be released
         self._told: set[tuple[str, int]] = set()  # alerts that were logged
         self._runner: asyncio.Task[None] | None = None
 
@@ -71,17 +70,20 @@ class Accounts:
         """Requests that are not settled yet, since the counters are away."""
         return len(self._unsettled)
 
-    async def reserve(self, request_id: str, charges: tuple[Charge, ...], note: Note) -> Granted | Refused:
+    async def reserve(self, request_id: str, charges: Charges, note: Note) -> Granted | Refused:
         """All of `charges` or none. Raises: CountersAway; StoreError when what was spent can't be read."""
-        asked = Asked(request_id, self._owner, charges, msgspec.msgpack.encode(note))
-        for _ in range(_LOADS):
+        asked = Asked(request_id, self._owner, charges, _encode(note))
+        answer = await self._counters.reserve(asked, self._clock.now_ms())
+        tries = 0
+        while isinstance(answer, Unloaded):
+            if tries == _LOADS:
+                raise CountersAway("the counters of money don't stay loaded")
+            await self._load(answer.charges.meters)
             answer = await self._counters.reserve(asked, self._clock.now_ms())
-            if not isinstance(answer, Unloaded):
-                return answer
-            await self._load(answer.charges)
-        raise CountersAway("the counters of money don't stay loaded")
+            tries += 1
+        return answer
 
-    async def settle(self, request_id: str, charges: tuple[Charge, ...], load: Load, ended_ms: int) -> None:
+    async def settle(self, request_id: str, charges: Charges, load: Load, ended_ms: int) -> None:
         """What the request took in the end. Its entry is in the ledger. Raises: nothing; what can't be settled now waits."""
         actuals = settled(charges, load)
         try:
@@ -96,42 +98,41 @@ class Accounts:
         except (CountersAway, StoreError):
             self._keep(request_id, None)
 
-    def watch(self, charges: Sequence[Charge], values: Sequence[int], scopes: Iterable[tuple[str, Terms]]) -> None:
+    def watch(self, meters: Meters, values: Sequence[int]) -> None:
         """Log once for each window that a budget's alert level is reached, with what is reserved in it."""
-        alerts = {(scope, budget.window): budget.alerts for scope, terms in scopes for budget in terms.budgets}
-        for charge, value in zip(charges, values, strict=True):
-            if charge.what != "money" or charge.span is None or charge.span == "minute":
-                continue
-            for percent in alerts.get((charge.scope, charge.span), ()):
-                if value * 100 >= charge.limit * percent and (charge.name, percent) not in self._told:
-                    if len(self._told) >= _MOST_TOLD:
-                        self._told.clear()
-                    self._told.add((charge.name, percent))
-                    log.warning("a budget has reached an alert level", extra={"scope": charge.scope, "window": charge.span, "percent": percent})
+        for alert in meters.alerts:
+            if values[alert.index] >= alert.level:
+                self._tell(meters.each[alert.index], alert.percent)
+
+    def _tell(self, budget: Meter, percent: int) -> None:
+        if (budget.name, percent) not in self._told:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told.add((budget.name, percent))
+            log.warning("a budget has reached an alert level", extra={"scope": budget.scope, "window": budget.span, "percent": percent})
 
     async def read(self, names: Sequence[str]) -> Sequence[int]:
         """What counters hold, reserved amounts included. Raises: CountersAway."""
         return [reading.value for reading in await self._counters.read(names)]
 
-    async def filled(self, charges: tuple[Charge, ...]) -> Sequence[int]:
-        """What the counters of `charges` hold, with those of money loaded from the ledger first. Raises: CountersAway, StoreError."""
-        money = tuple(charge for charge in charges if charge.what == "money")
-        if money:
-            await self._load(money)
-        return await self.read([charge.name for charge in charges])
+    async def filled(self, meters: Meters) -> Sequence[int]:
+        """What the counters of `meters` hold, with those of money loaded from the ledger first. Raises: CountersAway, StoreError."""
+        if meters.money:
+            await self._load(together([meters.each[index] for index in meters.money]))
+        return await self.read(meters.names)
 
-    def _keep(self, request_id: str, what: tuple[tuple[Charge, ...], int] | None) -> None:
+    def _keep(self, request_id: str, what: tuple[Charges, int] | None) -> None:
         if len(self._unsettled) < MOST_WAITING:
             self._unsettled[request_id] = what
         else:
             log.error("too many requests wait to be settled; their reservations stay", extra={"waiting": len(self._unsettled)})
 
-    async def _load(self, charges: Sequence[Charge]) -> None:
+    async def _load(self, money: Meters) -> None:
         """Tell the counters what was spent, by the ledger."""
         as_of = self._clock.now_ms()
         await asyncio.sleep(_SETTLES_IN)
-        spent = [with_amount(charge, await self._spending.spent(charge.scope, charge.start * 1000, charge.end * 1000)) for charge in charges]
-        await self._counters.load(spent, as_of)
+        spent = [await self._spending.spent(meter.scope, meter.start * 1000, meter.end * 1000) for meter in money.each]
+        await self._counters.load(Charges(money, tuple(spent)), as_of)
 
     async def _run(self) -> None:
         while True:

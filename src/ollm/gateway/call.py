@@ -1,7 +1,7 @@
 """One HTTP call: what came in, what goes out, and whether the client is still there."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, cast
 
 from ollm.errors import ApiError
@@ -91,9 +91,9 @@ class Call:
         """A piece of the stream; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
-    def add_headers(self, headers: Mapping[str, str]) -> None:
+    def add_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send these with the answer, whatever it is."""
-        self._base = [*self._base, *((name.encode(), value.encode()) for name, value in headers.items())]
+        self._base = [*self._base, *headers]
 
     def speak(self, dialect: str) -> None:
         """Answer as clients of `dialect` read it."""

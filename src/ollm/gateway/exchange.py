@@ -10,7 +10,7 @@ from ollm.gateway.authenticate import Caller
 from ollm.gateway.context import Gateway
 from ollm.receipts.receipt import SEALED, Event, execution, policy
 from ollm.traffic.attempts import Plan
-from ollm.traffic.charges import Charge, Load
+from ollm.traffic.charges import Charges, Load
 from ollm.traffic.health import Attempt
 from ollm.upstream.session import Route
 from ollm.values.ledger import Intent
@@ -32,7 +32,7 @@ class _Place(NamedTuple):
 class Hold(NamedTuple):
     """What limits and budgets hold for a request while it is under way."""
 
-    charges: tuple[Charge, ...]
+    charges: Charges
     load: Load  # the most that it can take
     micro: int | None  # of money, where a budget holds; None where none does
 

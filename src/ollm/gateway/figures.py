@@ -18,6 +18,9 @@ _SAYS_TOKENS = {"chat.completions", "completions", "responses", "messages"}
 _PICTURES = {"images.generations", "images.edits"}
 _HEARD = {"audio.transcriptions", "audio.translations"}
 _MAX_ANSWERS = 1024
+_WALKED = ("messages", "input", "system", "documents")
+_HOW_MANY = frozenset({"n", "best_of"})
+_HOW_LONG = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
 _decode = msgspec.json.Decoder().decode
 
 
@@ -49,6 +52,9 @@ class _Media:
             self.payload += _length(value)
 
 
+_NO_MEDIA = _Media()  # of a body without any: never walked
+
+
 def _length(value: Any) -> int:
     """Characters of the texts in `value`."""
     if isinstance(value, str):
@@ -69,29 +75,23 @@ def figures_of(request: InferenceRequest) -> Figures:
 
 def _of_json(request: JsonRequest) -> Figures:
     members, name = request.members, request.endpoint.name
-    media = _Media()
-    for member in ("messages", "input", "system", "documents"):
-        raw = members.get(member)
+    media = _NO_MEDIA
+    for raw in map(members.get, _WALKED):
         if raw is not None and b'"type"' in bytes(raw):
+            media = _Media() if media is _NO_MEDIA else media
             media.walk(_decode(raw))
-    answers = max(_number(members, "n") or 1, _number(members, "best_of") or 1)
+    answers = _largest(members, _HOW_MANY) or 1
     return Figures(
         text_bytes=max(0, request.text_bytes - media.payload),
         images=media.images,
         audio_bytes=media.audio_bytes,
         files=media.files,
-        max_tokens=_longest(members),
+        max_tokens=_largest(members, _HOW_LONG),  # nobody knows which of them a provider heeds
         answers=min(answers, _MAX_ANSWERS),
         answers_with_tokens=name in _SAYS_TOKENS,
         images_made=answers if name in _PICTURES else 0,
         characters=request.characters,
     )
-
-
-def _longest(members: dict[str, msgspec.Raw]) -> int | None:
-    """The longest answer that the client allows; the largest of what it says, since nobody knows which of them a provider heeds."""
-    said = [_number(members, limit) for limit in ("max_completion_tokens", "max_tokens", "max_output_tokens")]
-    return max((each for each in said if each is not None), default=None)
 
 
 def _of_form(request: FormRequest) -> Figures:
@@ -109,9 +109,11 @@ def _of_form(request: FormRequest) -> Figures:
     )
 
 
-def _number(members: dict[str, msgspec.Raw], name: str) -> int | None:
-    raw = members.get(name)
-    if raw is None:
-        return None
-    text = bytes(raw)
-    return int(text) if text.isdigit() and len(text) < 19 else None
+def _largest(members: dict[str, msgspec.Raw], names: frozenset[str]) -> int | None:
+    """The largest of the numbers that members of these names say; None where there is none."""
+    largest = None
+    for name in members.keys() & names:
+        text = bytes(members[name])
+        if text.isdigit() and len(text) < 19:
+            largest = max(int(text), largest or 0)
+    return largest

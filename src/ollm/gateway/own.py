@@ -15,11 +15,10 @@ from ollm.gateway.context import Gateway
 from ollm.gateway.reserve import unavailable
 from ollm.serving.http import query
 from ollm.store.reports import SECONDS, Bucket, Label, Question, Sums
-from ollm.traffic.charges import Charge, Load, charges
+from ollm.traffic.charges import Meter, Meters, meters, together
 from ollm.values.identity import Role
 from ollm.values.terms import Terms
 
-_NOTHING = Load(tokens=0, micro=0, requests=0, parallel=0)
 _GROUPS: dict[str, Label] = {"key": "key", "model": "model", "provider": "upstream", "endpoint": "endpoint", "level": "level", "tier": "tier"}
 _PERIOD = {"1m": 3600, "1h": 86_400, "1d": 30 * 86_400}  # seconds that are shown where a caller doesn't say from when
 _PAGE = {"1m": 60, "1h": 168, "1d": 31}  # buckets of one page
@@ -35,9 +34,9 @@ async def key(gateway: Gateway, call: Call) -> None:
     found = gateway.keys.lookup(standing.key_id)
     row = found.row if found is not None else None
     now_ms = gateway.clock.now_ms()
-    asked = _all_charges(standing.scopes, now_ms // 1000)
+    above = _all_meters(standing.scopes, now_ms // 1000)
     try:
-        values = await gateway.accounts.filled(asked)
+        values = await gateway.accounts.filled(above)
     except CountersAway as away:
         raise unavailable(away) from None
     document = {
@@ -55,8 +54,8 @@ async def key(gateway: Gateway, call: Call) -> None:
         "endpoints": _names(standing.endpoints),
         "rules": list(standing.rules),
         "max_request_micro": standing.max_request_micro,
-        "limits": [_limit(charge, value) for charge, value in zip(asked, values, strict=True) if charge.what != "money"],
-        "budgets": [_budget(charge, value) for charge, value in zip(asked, values, strict=True) if charge.what == "money"],
+        "limits": [_limit(meter, value) for meter, value in zip(above.each, values, strict=True) if meter.what != "money"],
+        "budgets": [_budget(meter, value) for meter, value in zip(above.each, values, strict=True) if meter.what == "money"],
     }
     await call.respond(200, _encode(document), [])
 
@@ -118,34 +117,34 @@ def _result(row: Sums, question: Question) -> dict[str, Any]:
     return {"object": "usage.result", **labels, **counts}
 
 
-def _all_charges(scopes: Sequence[tuple[str, Terms]], now: int) -> tuple[Charge, ...]:
-    """One charge of nothing for each limit and budget that there is, whichever model it is for."""
+def _all_meters(scopes: tuple[tuple[str, Terms], ...], now: int) -> Meters:
+    """One for each limit and budget that there is, whichever model it is for."""
     models = {limit.model for _, terms in scopes for limit in terms.limits if limit.model is not None}
-    found = {charge.name: charge for model in ("*", *sorted(models)) for charge in charges(scopes, model, _NOTHING, now)}
-    return tuple(found.values())
+    found = {meter.name: meter for model in ("*", *sorted(models)) for meter in meters(scopes, model, now).each}
+    return together(found.values())
 
 
-def _limit(charge: Charge, value: int) -> dict[str, Any]:
+def _limit(meter: Meter, value: int) -> dict[str, Any]:
     return {
-        "scope": charge.kind,
-        "of": charge.what,
-        "model": charge.model,
-        "window": charge.span,
-        "limit": charge.limit,
+        "scope": meter.kind,
+        "of": meter.what,
+        "model": meter.model,
+        "window": meter.span,
+        "limit": meter.limit,
         "used": value,
-        "remaining": max(0, charge.limit - value),
-        "resets_at": charge.end or None,
+        "remaining": max(0, meter.limit - value),
+        "resets_at": meter.end or None,
     }
 
 
-def _budget(charge: Charge, value: int) -> dict[str, Any]:
+def _budget(meter: Meter, value: int) -> dict[str, Any]:
     return {
-        "scope": charge.kind,
-        "window": charge.span,
-        "limit_micro": charge.limit,
+        "scope": meter.kind,
+        "window": meter.span,
+        "limit_micro": meter.limit,
         "used_micro": value,  # with what is held for requests under way
-        "remaining_micro": max(0, charge.limit - value),
-        "resets_at": charge.end,
+        "remaining_micro": max(0, meter.limit - value),
+        "resets_at": meter.end,
     }
 
 

@@ -8,8 +8,8 @@ from ollm.gateway.exchange import Exchange, Hold
 from ollm.gateway.figures import figures_of
 from ollm.ports import Refused
 from ollm.traffic import ratelimit
-from ollm.traffic.charges import Load, charges
-from ollm.traffic.estimate import Unestimated, estimate, limits_money, limits_tokens
+from ollm.traffic.charges import Load, charged, meters
+from ollm.traffic.estimate import Unestimated, estimate
 from ollm.traffic.ratelimit import Verdict
 from ollm.values.ledger import Entry
 from ollm.values.price import price_at
@@ -24,33 +24,30 @@ async def reserve(exchange: Exchange, call: Call, ticket: Ticket, request: Infer
     Raises: ApiError 400 where no upper bound can be told, 403 where it may cost too much, 429 where a limit is reached or a budget is used up,
     503 when the counters are away. Nothing is held then.
     """
-    scopes = exchange.caller.standing.scopes
-    if not scopes:
+    standing = exchange.caller.standing
+    if not standing.scopes:
         return
-    money = any(limits_money(terms) for _, terms in scopes)
-    tokens = any(limits_tokens(terms, ticket.name) for _, terms in scopes)
-    load = _most(exchange, ticket, request, tokens=tokens, money=money) if money or tokens else _NOTHING
-    verdict = ratelimit.too_costly(scopes, load.micro) if money else None
-    if verdict is not None:
-        raise _refused(verdict)
-    asked = charges(scopes, ticket.name, load, exchange.started_ms // 1000)
-    if not asked:
+    above = meters(standing.scopes, ticket.name, exchange.started_ms // 1000)
+    most = standing.max_request_micro
+    money = bool(above.money) or most is not None
+    load = _most(exchange, ticket, request, tokens=bool(above.tokens), money=money) if money or above.tokens else _NOTHING
+    if most is not None and load.micro > most:
+        raise _refused(ratelimit.too_costly())
+    if not above.each:
         return
-    accounts = exchange.gateway.accounts
-    micro = load.micro if money else None
-    caller = exchange.caller.standing
-    note = Note(caller.key_id, caller.project_id, exchange.endpoint.name, ticket.name, exchange.started_ms, micro)
+    gateway = exchange.gateway
+    asked, micro = charged(above, load), load.micro if money else None
+    note = Note(standing.key_id, standing.project_id, exchange.endpoint.name, ticket.name, exchange.started_ms, micro)
     try:
-        answer = await accounts.reserve(exchange.stem, asked, note)
+        answer = await gateway.accounts.reserve(exchange.stem, asked, note)
     except CountersAway as away:
         raise unavailable(away) from None
-    now_ms = exchange.gateway.clock.now_ms()
+    now_ms = gateway.clock.now_ms()
     if isinstance(answer, Refused):
         raise _refused(ratelimit.refusal(asked, answer.values, answer.index, now_ms))
     exchange.hold = Hold(asked, load, micro)
-    call.add_headers(ratelimit.headers(asked, answer.values, now_ms))
-    if money:
-        accounts.watch(asked, answer.values, scopes)
+    call.add_headers(ratelimit.headers(above, answer.values, now_ms))
+    gateway.accounts.watch(above, answer.values)
 
 
 def unavailable(away: CountersAway) -> ApiError:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from ollm.traffic.charges import Charge
+from ollm.traffic.charges import Charges
 from ollm.values.ledger import Entry, Intent
 from ollm.values.standing import Credential, Place
 
@@ -108,7 +108,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     request_id: str
     owner: str  # the worker that answers for it, named likewise
-    charges: tuple[Charge, ...]  # no counter twice
+    charges: Charges
     note: bytes = b""  # at most 512 bytes that whoever settles an orphan wants to know
 
 
@@ -128,7 +128,7 @@ class Refused(msgspec.Struct, frozen=True):
 class Unloaded(msgspec.Struct, frozen=True):
     """Nothing was charged: these counters of money were not loaded from the ledger yet. Call `load`, then ask again."""
 
-    charges: tuple[Charge, ...]
+    charges: Charges
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Counters(Protocol):
     async def reserve(self, asked: Asked, now_ms: int) -> Granted | Refused | Unloaded: ...
 
-    async def settle(self, request_id: str, actuals: Sequence[Charge], ended_ms: int) -> None: ...
+    async def settle(self, request_id: str, actuals: Charges, ended_ms: int) -> None: ...
 
     async def release(self, request_id: str) -> None: ...
 
@@ -168,4 +168,4 @@ class Counters(Protocol):
 
     async def read(self, names: Sequence[str]) -> Sequence[Reading]: ...
 
-    async def load(self, spent: Sequence[Charge], as_of_ms: int) -> None: ...
+    async def load(self, spent: Charges, as_of_ms: int) -> None: ...

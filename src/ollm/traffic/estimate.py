@@ -11,7 +11,6 @@ import msgspec
 from ollm.traffic.charges import MOST, Load
 from ollm.traffic.price import highest_micro
 from ollm.values.price import Price
-from ollm.values.terms import Terms
 
 _AUDIO_BYTES_PER_MS = 2  # of speech that is compressed to 16 kbit/s: what is less compressed is shorter
 
@@ -47,6 +46,9 @@ class MediaTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     file: int = 65_536  # a document of a hundred pages
 
 
+_MEDIA = MediaTokens()
+
+
 class Unestimated(msgspec.Struct, frozen=True):
     """No upper bound can be told; `lack` says what is missing, `message` says it to the client."""
 
@@ -54,20 +56,13 @@ class Unestimated(msgspec.Struct, frozen=True):
     message: str
 
 
-def limits_tokens(terms: Terms, model: str) -> bool:
-    """Whether a limit of tokens in `terms` holds for `model`."""
-    return any((limit.tokens_per_minute is not None or limit.tokens_per_day is not None) for limit in terms.limits if limit.model in (None, model))
-
-
-def limits_money(terms: Terms) -> bool:
-    """Whether `terms` say how much money may be spent."""
-    return bool(terms.budgets) or terms.max_request_micro is not None
-
-
 def input_tokens(figures: Figures, media: MediaTokens) -> int:
     """Tokens that go in, at most."""
+    text = -(-figures.text_bytes // 2)
+    if not (figures.images or figures.audio_seconds or figures.audio_bytes or figures.files):
+        return text
     return (
-        -(-figures.text_bytes // 2)
+        text
         + figures.images * media.image
         + figures.audio_seconds * media.audio_second
         + -(-figures.audio_bytes // media.audio_bytes_per_token)
@@ -76,14 +71,14 @@ def input_tokens(figures: Figures, media: MediaTokens) -> int:
 
 
 def estimate(
-    figures: Figures, price: Price | None, max_output: int | None, *, tokens: bool, money: bool, media: MediaTokens | None = None
+    figures: Figures, price: Price | None, max_output: int | None, *, tokens: bool, money: bool, media: MediaTokens = _MEDIA
 ) -> Load | Unestimated:
     """The most that the request can take.
 
     `price` and `max_output` (tokens) are the model's; None: unknown, which is not 0. `tokens` and `money` say whether anything above the request
     limits them: what nobody limits needs no bound, and counts as 0 where it has none.
     """
-    going_in = input_tokens(figures, media or MediaTokens())
+    going_in = input_tokens(figures, media)
     each = _each_answer(figures, max_output)
     if each is None:
         if tokens or money:

@@ -1,6 +1,6 @@
 """What an answer costs: integers only, buckets that do not overlap, one rounding at the end, and unknown where a rate is missing."""
 
-from collections.abc import Iterator
+import functools
 from itertools import compress
 from operator import attrgetter
 
@@ -86,22 +86,25 @@ def highest_micro(price: Price, prompt_tokens: int, completion_tokens: int, *, i
     What has no rate counts nothing here: its cost is unknown in the end, and then what was held back is all that there is.
     """
     highest = 0
-    for rates in _all_rates(price):
-        tokens = prompt_tokens * _dearest(rates, PROMPT_BUCKETS) + completion_tokens * _dearest(rates, COMPLETION_BUCKETS)
-        parts = _PER_TOKEN * (tokens + characters * (rates.per_million_characters or 0))
-        parts += _PER_MILLISECOND * audio_ms * (rates.per_minute or 0)
-        parts += _PARTS * ((rates.per_request or 0) + images * (rates.per_image or 0))
-        highest = max(highest, parts)
+    for rates, dearest_in, dearest_out in _dearest(price):
+        parts = _PER_TOKEN * (prompt_tokens * dearest_in + completion_tokens * dearest_out) + _PARTS * (rates.per_request or 0)
+        if images or audio_ms or characters:
+            parts += _PARTS * images * (rates.per_image or 0)
+            parts += _PER_MILLISECOND * audio_ms * (rates.per_minute or 0)
+            parts += _PER_TOKEN * characters * (rates.per_million_characters or 0)
+        if parts > highest:
+            highest = parts
     return -(-highest // _PARTS)
 
 
-def _all_rates(price: Price) -> Iterator[Rates]:
-    for schedule in (price, *price.tiers.values()):
-        yield schedule
-        yield from schedule.above
+@functools.lru_cache(maxsize=1024)  # of the models that are asked for: a configuration has a price or two for each
+def _dearest(price: Price) -> tuple[tuple[Rates, int, int], ...]:
+    """The rates of each tier and length of prompt, with the dearest of a token that goes in, and that comes out."""
+    found = [rates for schedule in (price, *price.tiers.values()) for rates in (schedule, *schedule.above)]
+    return tuple([(rates, _highest(rates, PROMPT_BUCKETS), _highest(rates, COMPLETION_BUCKETS)) for rates in found])
 
 
-def _dearest(rates: Rates, buckets: tuple[str, ...]) -> int:
+def _highest(rates: Rates, buckets: tuple[str, ...]) -> int:
     return max(rates.rate(bucket) or 0 for bucket in buckets)
 
 

@@ -103,6 +103,10 @@ class Price(Schedule, frozen=True, forbid_unknown_fields=True):
     currency: str | None = None  # absent: the installation's, which it must be
     source: str | None = None  # the page that it was read from
 
+    def __hash__(self) -> int:
+        """Over what can be hashed of it; prices that are equal have it in common."""
+        return hash((self.version, self.effective_from, self.input, self.output))
+
     def schedule(self, tier: Tier | None) -> Schedule | None:
         """The rates of the tier that served; None where that tier has none here."""
         if tier is None or tier == "default" or tier == "standard":

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Sequence
 from typing import Protocol
 
 import redis.asyncio
@@ -13,7 +12,7 @@ from ollm.ports import Asked, Counters
 from ollm.store.counters.fallback import FallbackCounters, Rules
 from ollm.store.counters.memory import MemoryCounters
 from ollm.store.counters.valkey import Place, ValkeyCounters
-from ollm.traffic.charges import Charge, Load, charges, settled
+from ollm.traffic.charges import Charges, Load, charges, settled
 from ollm.values.terms import Budget, Limit, Terms
 from tests.servers.counters import CounterServer
 
@@ -66,25 +65,26 @@ class InMemory:
         await asyncio.sleep(0)
 
 
-def made(
-    scope: str = "k", *, limit: Limit | None = None, budget: int | None = None, tokens: int = 10, micro: int = 5, now: int = NOW
-) -> tuple[Charge, ...]:
+def made(scope: str = "k", *, limit: Limit | None = None, budget: int | None = None, tokens: int = 10, micro: int = 5, now: int = NOW) -> Charges:
     """The charges of one request under one limit and one monthly budget of `scope`."""
     terms = Terms(limits=() if limit is None else (limit,), budgets=() if budget is None else (Budget(limit_micro=budget),))
     return charges([(scope, terms)], "acme/large", Load(tokens=tokens, micro=micro), now)
 
 
-def asked(request_id: str, charges: Sequence[Charge], *, owner: str = "worker1", note: bytes = b"") -> Asked:
-    return Asked(request_id, owner, tuple(charges), note)
+NOTHING = charges([], "acme/large", Load(tokens=0, micro=0), NOW)
 
 
-def took(charges: Sequence[Charge], *, tokens: int = 0, micro: int = 0, requests: int = 1) -> tuple[Charge, ...]:
+def asked(request_id: str, charges: Charges, *, owner: str = "worker1", note: bytes = b"") -> Asked:
+    return Asked(request_id, owner, charges, note)
+
+
+def took(charges: Charges, *, tokens: int = 0, micro: int = 0, requests: int = 1) -> Charges:
     return settled(charges, Load(tokens=tokens, micro=micro, requests=requests))
 
 
-def loaded(charges: Sequence[Charge], spent: int = 0) -> list[Charge]:
+def loaded(charges: Charges, spent: int = 0) -> Charges:
     """What a ledger with `spent` in each window says of the money in `charges`."""
-    return [settled([charge], Load(tokens=0, micro=spent))[0] for charge in charges if charge.what == "money"]
+    return settled(charges.some(charges.meters.money), Load(tokens=0, micro=spent))
 
 
 class OnServer:

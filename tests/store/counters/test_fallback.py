@@ -11,7 +11,7 @@ from ollm.ports import Granted, Reading, Refused, Unloaded
 from ollm.store.counters.fallback import FallbackCounters, Rules
 from ollm.values.terms import Limit
 from tests.servers.counters import CounterServer, counter_server
-from tests.store.counters.harness import NOW_MS, Seconds, asked, loaded, made, shared_counters, took
+from tests.store.counters.harness import NOTHING, NOW_MS, Seconds, asked, loaded, made, shared_counters, took
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -93,7 +93,7 @@ async def test_a_store_that_hangs_is_given_up_in_time(server: CounterServer) -> 
     worker.seconds.now += 5
     await counters.renew("w")
     assert counters.owed == 0
-    assert await counters.read([charges[0].name]) == [Reading(1, 0)]
+    assert await counters.read([charges.meters.names[0]]) == [Reading(1, 0)]
     await counters.close()
 
 
@@ -114,10 +114,10 @@ async def test_a_share_of_each_limit_is_given_out_locally_and_told_to_the_store_
     await asyncio.sleep(0.1)
     local.seconds.now += 5
     await counters.renew("w")
-    assert await counters.read([charges[0].name]) == [Reading(3, 2)]  # r1 and r2-2 are under way, r2-0 is spent
+    assert await counters.read([charges.meters.names[0]]) == [Reading(3, 2)]  # r1 and r2-2 are under way, r2-0 is spent
     await counters.settle("r2-2", took(charges), NOW_MS)
     await counters.settle("r1", took(charges), NOW_MS)
-    assert await counters.read([charges[0].name]) == [Reading(3, 0)]
+    assert await counters.read([charges.meters.names[0]]) == [Reading(3, 0)]
     assert await counters.reserve(asked("r3", charges), NOW_MS) == Granted((4,))
 
 
@@ -141,19 +141,19 @@ async def test_a_store_that_lost_its_memory_is_told_what_is_held_and_loaded_befo
     await counters.settle("r1", took(charges, micro=10), NOW_MS + 1)  # the ledger has 30 now
     server.kill()
     server.start()
-    await counters.settle("r0", (), NOW_MS)  # over a connection that broke: noticed
+    await counters.settle("r0", NOTHING, NOW_MS)  # over a connection that broke: noticed
     refusing.seconds.now += 5
     with pytest.raises(CountersAway):  # other workers may still hold something
         await counters.reserve(asked("r3", charges), NOW_MS + 2)
-    assert await counters.read([charge.name for charge in charges]) == [Reading(1, 1), Reading(30, 30)]
+    assert await counters.read(charges.meters.names) == [Reading(1, 1), Reading(30, 30)]
     await asyncio.sleep(LEASE / 2 + 0.01)
-    assert await counters.reserve(asked("r3", charges), NOW_MS + 2) == Unloaded((charges[1],))
+    assert await counters.reserve(asked("r3", charges), NOW_MS + 2) == Unloaded(charges.some([1]))
     await counters.load(loaded(charges, spent=30), NOW_MS + 2)
     assert await counters.reserve(asked("r3", charges), NOW_MS + 2) == Granted((2, 90))
     assert await counters.reserve(asked("r4", charges), NOW_MS + 2) == Refused(1, (2, 90))
     await counters.settle("r2", took(charges, micro=30), NOW_MS + 3)
     await counters.settle("r3", took(charges, micro=5), NOW_MS + 3)
-    assert await counters.read([charge.name for charge in charges]) == [Reading(0, 0), Reading(65, 0)]
+    assert await counters.read(charges.meters.names) == [Reading(0, 0), Reading(65, 0)]
 
 
 async def test_what_ended_before_the_load_is_not_counted_again(server: CounterServer, refusing: Worker) -> None:
@@ -168,15 +168,15 @@ async def test_what_ended_before_the_load_is_not_counted_again(server: CounterSe
     await counters.renew("w")
     await counters.load(loaded(charges, spent=12), NOW_MS + 2)  # r1 cost 12, and its entry is in the ledger
     await counters.settle("r1", took(charges, micro=12), NOW_MS + 1)
-    assert await counters.read([charges[0].name]) == [Reading(12, 0)]
+    assert await counters.read([charges.meters.names[0]]) == [Reading(12, 0)]
 
 
 async def test_while_the_store_is_too_young_a_share_is_given_out_and_held_there_at_once(local: Worker) -> None:
     charges = made(limit=TEN)
     assert await local.counters.reserve(asked("r1", charges), NOW_MS) == Granted((8,))
-    assert await local.counters.read([charges[0].name]) == [Reading(1, 1)]
+    assert await local.counters.read([charges.meters.names[0]]) == [Reading(1, 1)]
     await local.counters.settle("r1", took(charges), NOW_MS)
-    assert await local.counters.read([charges[0].name]) == [Reading(1, 0)]
+    assert await local.counters.read([charges.meters.names[0]]) == [Reading(1, 0)]
 
 
 async def test_a_request_that_is_given_up_while_it_asks_holds_nothing(server: CounterServer, refusing: Worker) -> None:
@@ -194,7 +194,7 @@ async def test_a_request_that_is_given_up_while_it_asks_holds_nothing(server: Co
     await asyncio.sleep(0.05)
     await counters.renew("w")
     assert counters.owed == 0
-    assert await counters.read([charges[0].name]) == [Reading(0, 0)]
+    assert await counters.read([charges.meters.names[0]]) == [Reading(0, 0)]
 
 
 async def test_many_at_once_wait_for_the_first_contact_and_none_is_refused(refusing: Worker) -> None:
@@ -233,4 +233,4 @@ async def test_a_doubtful_reserve_is_taken_back_though_no_more_can_be_owed(
     local.seconds.now += 5
     await counters.renew("w")
     assert counters.owed == 0
-    assert await counters.read([charges[0].name]) == [Reading(0, 0)]
+    assert await counters.read([charges.meters.names[0]]) == [Reading(0, 0)]

@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ollm.errors import StoreError
 from ollm.ports import Counters, Granted, Refused, Unloaded
 from ollm.store.counters.fallback import Rules
-from ollm.traffic.charges import Charge, Load, charges
+from ollm.traffic.charges import Charges, Load, charges
 from ollm.values.terms import Budget, Limit, Terms
 from tests.servers.counters import CounterServer
-from tests.store.counters.harness import NOW, Harness, InMemory, asked, loaded, on_server, took
+from tests.store.counters.harness import NOTHING, NOW, Harness, InMemory, asked, loaded, on_server, took
 
 T = TypeVar("T")
 WORKERS = ("w1", "w2", "w3")
@@ -30,24 +30,24 @@ class Model:
 
     def __init__(self) -> None:
         self.spent: dict[str, int] = {}
-        self.held: dict[str, tuple[str, tuple[Charge, ...]]] = {}
+        self.held: dict[str, tuple[str, Charges]] = {}
         self.ended: dict[str, str] = {}
 
     def value(self, name: str) -> int:
         return self.spent.get(name, 0) + self.reserved(name)
 
     def reserved(self, name: str) -> int:
-        return sum(charge.amount for _, charges in self.held.values() for charge in charges if charge.name == name)
+        return sum(by_name(charges).get(name, 0) for _, charges in self.held.values())
 
-    def fits(self, wanted: tuple[Charge, ...]) -> bool:
-        return all(self.value(charge.name) + charge.amount <= charge.limit for charge in wanted)
+    def fits(self, wanted: Charges) -> bool:
+        return all(self.value(meter.name) + amount <= meter.limit for meter, amount in zip(wanted.meters.each, wanted.amounts, strict=True))
 
-    def settle(self, request_id: str, actuals: tuple[Charge, ...]) -> None:
+    def settle(self, request_id: str, actuals: Charges) -> None:
         if request_id in self.held:
             del self.held[request_id]
             self.ended[request_id] = "settled"
-            for charge in actuals:
-                self.spent[charge.name] = self.spent.get(charge.name, 0) + charge.amount
+            for name, amount in by_name(actuals).items():
+                self.spent[name] = self.spent.get(name, 0) + amount
 
 
 class Machine(RuleBasedStateMachine):
@@ -85,7 +85,7 @@ class Machine(RuleBasedStateMachine):
 
     def attempt(self, worker: str, request_id: str, tokens: int, micro: int) -> None:
         wanted = charges(STANDING, "m", Load(tokens=tokens, micro=micro), self.now)
-        self.names |= {charge.name for charge in wanted}
+        self.names |= set(wanted.meters.names)
         request = asked(request_id, wanted, owner=worker)
         answer = self.do(self.workers[worker].reserve(request, self.now * 1000))
         if isinstance(answer, Unloaded):
@@ -94,12 +94,12 @@ class Machine(RuleBasedStateMachine):
         if self.model.fits(wanted):
             assert isinstance(answer, Granted)
             self.model.held[request_id] = (worker, wanted)
-            assert list(answer.values) == [self.model.value(charge.name) for charge in wanted]
+            assert list(answer.values) == [self.model.value(name) for name in wanted.meters.names]
         else:
             assert isinstance(answer, Refused)
-            assert list(answer.values) == [self.model.value(charge.name) for charge in wanted]
-            refused = wanted[answer.index]
-            assert self.model.value(refused.name) + refused.amount > refused.limit
+            assert list(answer.values) == [self.model.value(name) for name in wanted.meters.names]
+            refused = wanted.meters.each[answer.index]
+            assert self.model.value(refused.name) + wanted.amounts[answer.index] > refused.limit
 
     @precondition(lambda self: self.model.held)
     @rule(data=st.data(), tokens=st.integers(0, 60), micro=st.integers(0, 50), twice=st.booleans())
@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
                 self.do(self.workers[worker].release(request_id))
             elif self.model.ended[request_id] == "released":
                 with pytest.raises(StoreError, match="released"):
-                    self.do(self.workers[worker].reserve(asked(request_id, (), owner=worker), self.now * 1000))
+                    self.do(self.workers[worker].reserve(asked(request_id, NOTHING, owner=worker), self.now * 1000))
 
     @rule(worker=st.sampled_from(WORKERS))
     def crash(self, worker: str) -> None:
@@ -167,8 +167,12 @@ class Machine(RuleBasedStateMachine):
                 assert (reading.value, reading.reserved) == (self.model.value(name), self.model.reserved(name)), name
 
 
-def _of(found: tuple[Charge, ...], what: str) -> int:
-    return max(charge.amount for charge in found if charge.what == what)
+def by_name(found: Charges) -> dict[str, int]:
+    return dict(zip(found.meters.names, found.amounts, strict=True))
+
+
+def _of(found: Charges, what: str) -> int:
+    return max(amount for meter, amount in zip(found.meters.each, found.amounts, strict=True) if meter.what == what)
 
 
 class InMemoryMachine(Machine):

@@ -4,7 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ollm.ports import Granted
+import pytest
+
+from ollm.ports import Granted, Reading
 from ollm.store.counters.memory import ENDED_SECONDS, MemoryCounters
 from ollm.traffic.charges import Load, charges
 from ollm.values.terms import Budget, Limit, Terms
@@ -38,7 +40,7 @@ async def test_a_counter_that_something_is_reserved_on_is_kept() -> None:
     await counters.renew("worker1")
     assert counters.sizes()[0] == 1
     await counters.settle("r1", took(charges, tokens=4), NOW_MS + 3_600_000)
-    assert (await counters.read([charges[0].name]))[0].value == 4
+    assert (await counters.read([charges.meters.names[0]]))[0].value == 4
     seconds.now += 61
     await counters.renew("worker1")
     assert counters.sizes()[0] == 0
@@ -66,6 +68,17 @@ async def test_held_shows_what_is_reserved() -> None:
     assert counters.held("r1") is request
     await counters.release("r1")
     assert counters.held("r1") is None
+
+
+async def test_a_request_is_settled_on_the_counters_that_it_was_reserved_on() -> None:
+    counters = MemoryCounters(Seconds())
+    charges, later = (made(limit=Limit(tokens_per_minute=100), now=moment) for moment in (NOW, NOW + 60))
+    await counters.reserve(asked("r1", charges), NOW_MS)
+    with pytest.raises(ValueError, match="counters"):
+        await counters.settle("r1", took(later, tokens=4), NOW_MS)
+    assert await counters.read([charges.meters.names[0], later.meters.names[0]]) == [Reading(10, 10), Reading(0, 0)]
+    await counters.settle("r1", took(charges, tokens=4), NOW_MS)
+    assert await counters.read(charges.meters.names) == [Reading(4, 0)]
 
 
 def test_a_reserve_and_its_settling_cost_microseconds(record_property: Callable[[str, object], None]) -> None:

@@ -60,7 +60,7 @@ async def test_a_shared_store_is_opened_with_its_password_and_prefix(socket_dir:
         counters = open_counters(configured(lines, socket_dir), CLOCK)
         ten = made(limit=Limit(requests_per_day=10))
         assert await counters.reserve(asked("r1", ten), NOW_MS) == Granted((10,))  # a share, since the store is new
-        assert [reading.value for reading in await counters.read([ten[0].name])] == [1]
+        assert [reading.value for reading in await counters.read([ten.meters.names[0]])] == [1]
         await counters.close()
 
 

@@ -16,11 +16,11 @@ from ollm.errors import CountersAway
 from ollm.ports import Granted, Reading, Unloaded
 from ollm.store.counters.fallback import FallbackCounters, Rules
 from ollm.store.counters.valkey import BegunAnew, Place, TooYoung, ValkeyCounters
-from ollm.traffic.charges import Charge, Load, settled
+from ollm.traffic.charges import Charges, Load, settled
 from ollm.values.secret import Sealed
 from ollm.values.terms import Limit
 from tests.servers.counters import CounterServer, counter_server
-from tests.store.counters.harness import NOW_MS, OnServer, asked, loaded, made, on_server, shared_counters, took
+from tests.store.counters.harness import NOTHING, NOW_MS, OnServer, asked, loaded, made, on_server, shared_counters, took
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -119,7 +119,7 @@ class Storm:
     def now_ms(self) -> int:
         return next(self.ticks)
 
-    async def ask(self, counters: FallbackCounters, charges: tuple[Charge, ...], owner: str) -> str | None:
+    async def ask(self, counters: FallbackCounters, charges: Charges, owner: str) -> str | None:
         """Ask until the store answers; the id under which it granted."""
         while True:
             request = asked(f"r{next(self.ids)}", charges, owner=owner)
@@ -129,7 +129,7 @@ class Storm:
                     return request.request_id
                 if not isinstance(answer, Unloaded):
                     return None
-                spent = [settled([charge], Load(tokens=0, micro=sum(self.entries)))[0] for charge in answer.charges]
+                spent = settled(answer.charges, Load(tokens=0, micro=sum(self.entries)))
                 await counters.load(spent, self.now_ms())
             except CountersAway:
                 await asyncio.sleep(0.02)
@@ -183,7 +183,7 @@ async def test_no_budget_is_overdrawn_and_the_ledger_agrees_though_the_server_fo
     assert await storm.ask(storm.workers[0], charges, "w0")  # which loads the budget where nobody has
     assert storm.most <= storm.limit
     assert sum(storm.entries) > storm.limit * 0.9  # it was used up, but for what was reserved and not taken
-    assert await storm.workers[0].read([charges[0].name]) == [Reading(sum(storm.entries), 0)]
+    assert await storm.workers[0].read([charges.meters.names[0]]) == [Reading(sum(storm.entries), 0)]
     for counters in storm.workers:
         await counters.close()
 
@@ -207,7 +207,7 @@ async def test_nothing_stays_for_ever_and_all_keys_share_a_slot(server: CounterS
     keys = await keys_of(harness)
     assert {name for name, ttl in keys.items() if ttl < 0} == {"epoch", "owners"}
     assert {name.partition(":")[0] for name in keys} == {"epoch", "owners", "c", "q", "o", "l"}
-    assert keys[f"c:{charges[1].name}"] <= 100_000  # forty seconds of the minute are left, and one minute more
+    assert keys[f"c:{charges.meters.names[1]}"] <= 100_000  # forty seconds of the minute are left, and one minute more
     assert not any("r2" in name or "tokens_per_minute" in name for name in keys)
     await harness.close()
 
@@ -223,10 +223,10 @@ async def test_a_server_that_forgot_the_scripts_is_sent_them_again(server: Count
 async def test_values_that_are_no_numbers_grant_nothing(server: CounterServer) -> None:
     harness = await on_server(server)
     charges = made(limit=Limit(requests_per_day=5))
-    await harness.redis.hset(harness.key(f"c:{charges[0].name}"), "v", "much")
+    await harness.redis.hset(harness.key(f"c:{charges.meters.names[0]}"), "v", "much")
     with pytest.raises(CountersAway):
         await harness.counters.reserve(asked("r1", charges), NOW_MS)
-    await harness.redis.hset(harness.key(f"c:{charges[0].name}"), "v", "-5")
+    await harness.redis.hset(harness.key(f"c:{charges.meters.names[0]}"), "v", "-5")
     assert not isinstance(await harness.counters.reserve(asked("r1", charges), NOW_MS), Granted)
     await harness.close()
 
@@ -265,7 +265,7 @@ async def test_a_reservation_that_ended_long_ago_in_this_epoch_is_not_charged_ag
     await harness.counters.settle("r1", took(charges, tokens=3), NOW_MS)
     await harness.redis.delete(harness.key("q:r1"))  # its time is over
     await harness.shared.settle("r1", took(charges, tokens=3), NOW_MS, epoch=harness.shared.epoch)
-    assert await harness.counters.read([charges[2].name]) == [Reading(3, 0)]
+    assert await harness.counters.read([charges.meters.names[2]]) == [Reading(3, 0)]
     await harness.close()
 
 
@@ -274,10 +274,10 @@ async def test_adopting_holds_whatever_the_limit_once(server: CounterServer) -> 
     charges = made(limit=Limit(parallel=1))
     for request_id in ("r1", "r2", "r2"):
         await harness.shared.adopt(asked(request_id, charges), NOW_MS)
-    assert await harness.counters.read([charges[0].name]) == [Reading(2, 2)]
+    assert await harness.counters.read([charges.meters.names[0]]) == [Reading(2, 2)]
     await harness.counters.settle("r2", took(charges), NOW_MS)
     await harness.shared.adopt(asked("r2", charges), NOW_MS)
-    assert await harness.counters.read([charges[0].name]) == [Reading(1, 1)]
+    assert await harness.counters.read([charges.meters.names[0]]) == [Reading(1, 1)]
     await harness.close()
 
 
@@ -300,5 +300,5 @@ async def test_a_password_is_used_and_never_shown(socket_dir: Path) -> None:
 async def test_a_note_is_short(server: CounterServer) -> None:
     counters = shared_counters(server, "note")
     with pytest.raises(ValueError, match="512"):
-        await counters.reserve(asked("r1", (), note=b"x" * 513), NOW_MS)
+        await counters.reserve(asked("r1", NOTHING, note=b"x" * 513), NOW_MS)
     await counters.close()

@@ -18,7 +18,7 @@ from ollm.errors import CountersAway
 from ollm.ports import Asked, Granted, Reading, Refused, Unloaded
 from ollm.store.counters.memory import MemoryCounters
 from ollm.store.counters.valkey import BegunAnew, TooYoung, ValkeyCounters
-from ollm.traffic.charges import Charge
+from ollm.traffic.charges import Charges, together
 
 WhenAway: TypeAlias = Literal["refuse", "local"]
 
@@ -37,7 +37,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 class _Ending(msgspec.Struct, frozen=True):
     """How a request ended that the store wasn't told of. `actuals` None: it was released."""
 
-    actuals: tuple[Charge, ...] | None
+    actuals: Charges | None
     ended_ms: int
     epoch: str
 
@@ -98,12 +98,12 @@ class FallbackCounters:
                 break
         return await self._without(asked, now_ms, problem, doubt=doubt)
 
-    async def settle(self, request_id: str, actuals: Sequence[Charge], ended_ms: int) -> None:
+    async def settle(self, request_id: str, actuals: Charges, ended_ms: int) -> None:
         """As the port says; the store is told later if it is away."""
         held = self._held.pop(request_id, None)
         if self._local.held(request_id) is not None:
             await self._local.settle(request_id, actuals, ended_ms)
-        await self._tell(request_id, _Ending(tuple(actuals), ended_ms, "" if held is None else held.epoch))
+        await self._tell(request_id, _Ending(actuals, ended_ms, "" if held is None else held.epoch))
 
     async def release(self, request_id: str) -> None:
         """As the port says; the store is told later if it is away."""
@@ -141,7 +141,7 @@ class FallbackCounters:
         await self._demand()
         return await self._shared.read(names)
 
-    async def load(self, spent: Sequence[Charge], as_of_ms: int) -> None:
+    async def load(self, spent: Charges, as_of_ms: int) -> None:
         """As the port says. Raises: CountersAway."""
         await self._demand()
         await self._shared.load(spent, as_of_ms)
@@ -188,12 +188,13 @@ class FallbackCounters:
         """Out of this worker's own share. Values are shown as if the rest of each limit were used."""
         if len(self._owed) >= _MAX_OWED:
             raise CountersAway("the counter store is away for so long that no more can be owed to it", _MAX_PAUSE)
-        limits = [charge.limit * self._rules.local_share_permille // 1000 for charge in asked.charges]
-        shares = [msgspec.structs.replace(charge, limit=limit) for charge, limit in zip(asked.charges, limits, strict=True)]
-        answer = await self._local.reserve(msgspec.structs.replace(asked, charges=tuple(shares)), now_ms)
+        meters = asked.charges.meters
+        shares = [limit * self._rules.local_share_permille // 1000 for limit in meters.limits]
+        own = together([msgspec.structs.replace(meter, limit=share) for meter, share in zip(meters.each, shares, strict=True)])
+        answer = await self._local.reserve(msgspec.structs.replace(asked, charges=Charges(own, asked.charges.amounts)), now_ms)
         if isinstance(answer, Unloaded):
             return answer
-        values = [value + charge.limit - limit for value, charge, limit in zip(answer.values, asked.charges, limits, strict=True)]
+        values = [value + limit - share for value, limit, share in zip(answer.values, meters.limits, shares, strict=True)]
         if isinstance(answer, Refused):
             return Refused(answer.index, tuple(values))
         self._held.setdefault(asked.request_id, _Held(asked, ""))

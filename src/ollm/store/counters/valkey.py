@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from ollm.errors import CountersAway, StoreError
 from ollm.ports import Asked, Granted, Reading, Refused, Unloaded
 from ollm.store.counters import scripts
-from ollm.traffic.charges import Charge, named
+from ollm.traffic.charges import Charges, named, together
 from ollm.values.secret import Sealed
 
 _ENDED_MS = 300_000  # that the id of a settled request is remembered: whoever repeats a call does so in seconds
@@ -93,7 +93,7 @@ class ValkeyCounters:
             case "refused":
                 return Refused(int(rest[0]), tuple([_number(value) for value in rest[1]]))
             case "unloaded":
-                return Unloaded(tuple([asked.charges[index] for index in rest[0]]))
+                return Unloaded(asked.charges.some(rest[0]))
             case "released":
                 raise StoreError("this request was released already")
             case "young":
@@ -105,11 +105,11 @@ class ValkeyCounters:
         """Hold `asked` there whatever limits say, unless it is held or ended: it was granted by this worker. Raises: CountersAway."""
         self.epoch = (await self._call(scripts.ADOPT, self._hold(asked, now_ms))).decode()
 
-    async def settle(self, request_id: str, actuals: Sequence[Charge], ended_ms: int, *, epoch: str = "") -> None:
+    async def settle(self, request_id: str, actuals: Charges, ended_ms: int, *, epoch: str = "") -> None:
         """As the port says. `epoch` is the one in which it was reserved: unknown in the same one, it has ended long ago."""
         arguments: list[str | bytes | int] = [epoch, request_id, ended_ms, _ENDED_MS]
-        for charge in actuals:
-            arguments += [charge.name, charge.amount, charge.forget_ms - ended_ms, int(charge.what == "money")]
+        for meter, amount in zip(actuals.meters.each, actuals.amounts, strict=True):
+            arguments += [meter.name, amount, meter.forget_ms - ended_ms, int(meter.what == "money")]
         await self._call(scripts.SETTLE, arguments)
 
     async def release(self, request_id: str) -> None:
@@ -133,9 +133,10 @@ class ValkeyCounters:
         for request_id, owner, flat in await self._call(scripts.ORPHANS, [_ORPHANS]):
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             try:
-                charges = tuple([named(field[2:].decode(), int(amount), 0) for field, amount in sorted(fields.items()) if field.startswith(b"c:")])
+                held = {named(field[2:].decode(), 0): int(amount) for field, amount in sorted(fields.items()) if field.startswith(b"c:")}
             except ValueError:
                 continue
+            charges = Charges(together(held), tuple(held.values()))
             found.append(Asked(request_id.decode(), owner.decode(), charges, fields[b"n"]))
         return found
 
@@ -144,11 +145,11 @@ class ValkeyCounters:
         flat = await self._call(scripts.READ, names)
         return [Reading(_number(value), _number(reserved)) for value, reserved in zip(flat[::2], flat[1::2], strict=True)]
 
-    async def load(self, spent: Sequence[Charge], as_of_ms: int) -> None:
+    async def load(self, spent: Charges, as_of_ms: int) -> None:
         """As the port says."""
         arguments: list[str | bytes | int] = [as_of_ms]
-        for charge in spent:
-            arguments += [charge.name, charge.amount, charge.forget_ms - as_of_ms]
+        for meter, amount in zip(spent.meters.each, spent.amounts, strict=True):
+            arguments += [meter.name, amount, meter.forget_ms - as_of_ms]
         await self._call(scripts.LOAD, arguments)
 
     async def _enter(self, owner: str) -> str:
@@ -163,8 +164,8 @@ class ValkeyCounters:
             raise ValueError("a note has at most 512 bytes")
         arguments: list[str | bytes | int] = [self._candidate(), self.epoch, self._quiet_ms, asked.request_id, asked.owner, asked.note]
         arguments += [_HOLD_MS, self._lease_ms, ""]
-        for charge in asked.charges:
-            arguments += [charge.name, charge.amount, charge.limit, charge.forget_ms - now_ms, int(charge.what == "money")]
+        for meter, amount in zip(asked.charges.meters.each, asked.charges.amounts, strict=True):
+            arguments += [meter.name, amount, meter.limit, meter.forget_ms - now_ms, int(meter.what == "money")]
         return arguments
 
     async def _call(self, source: str, arguments: Sequence[str | bytes | int]) -> Any:
