@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ollm.gateway.caller import Caller
 from ollm.gateway.running import Running
 from tests.scripted_enclave import Asked, ScriptedEnclave, answer, scripted_enclave, stalling, stream
 from tests.stage import Stage, asking, chat_body, configuration, eventually, opened
@@ -73,9 +74,9 @@ async def test_what_they_would_leave_is_found(socket_dir: Path, monkeypatch: pyt
     kept: list[object] = []
     enter = Running.enter
 
-    def keeping(self: Running, stem: str, caller: object) -> None:
+    def keeping(self: Running, stem: str, caller: Caller, task: asyncio.Task[Any] | None) -> None:
         kept.append({"stem": stem, "caller": [caller]})
-        enter(self, stem, caller)  # type: ignore[arg-type]  # passed on as it is
+        enter(self, stem, caller, task)
 
     monkeypatch.setattr(Running, "enter", keeping)
     async with scripted_enclave(kinds) as enclave, opened(socket_dir, played(enclave)) as stage:
