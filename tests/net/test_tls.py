@@ -443,19 +443,30 @@ async def test_a_handshake_that_does_not_end_in_time_leaves_no_socket(part: int,
             await left.wait()
 
 
-async def test_whoever_is_cancelled_at_any_turn_of_the_handshake_leaves_no_socket(context: ssl.SSLContext) -> None:
-    complaints = complaints_of_this_loop()
+async def test_whoever_is_cancelled_at_any_turn_of_the_handshake_leaves_no_socket_and_no_cycle(context: ssl.SSLContext) -> None:
+    complaints, kept = complaints_of_this_loop(), []
     async with lines_of(context) as (port, lines):
-        for turns in range(12):
-            task = asyncio.create_task(connect(above := Above(), client_tls(), "127.0.0.1", port, timeout=5))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-                above.transport.abort()
-        await asyncio.sleep(0.02)
-        await eventually(lambda: all(line.left.is_set() for line in lines))
+        gc.collect()
+        gc.disable()
+        try:
+            for turns in range(12):
+                above = Above()
+                kept.append(weakref.ref(above))
+                task = asyncio.create_task(connect(above, client_tls(), "127.0.0.1", port, timeout=5))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])  # awaiting it would keep the traceback, and with it the frames
+                if above.made:
+                    if not task.cancelled():
+                        above.transport.abort()
+                    await above.lost
+                    del above.transport
+                del above, task
+            await eventually(lambda: all(line.left.is_set() for line in lines))
+            await eventually(lambda: all(each() is None for each in kept))
+        finally:
+            gc.enable()
     gc.collect()
     assert complaints == []
 

@@ -86,6 +86,12 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     # Ours
 
+    def give_up(self) -> None:
+        """End what never opened. uvloop tells nobody of a transport whose making was cancelled: each would keep the other."""
+        raw, self._raw = self._raw, None  # type: ignore[assignment]
+        if raw is not None:
+            raw.abort()
+
     def _shake(self) -> bool:
         """Whether the handshake is over."""
         try:
@@ -149,17 +155,17 @@ async def connect(inner: asyncio.Protocol, context: ssl.SSLContext, host: str, p
     channel = TlsTransport(loop, inner, context, host)
     try:
         async with asyncio.timeout(timeout):
-            await loop.create_connection(lambda: channel, host, port)
             try:
+                await loop.create_connection(lambda: channel, host, port)
                 failure = await channel.established
             except BaseException:
-                channel.abort()
+                channel.give_up()
                 raise
     except TimeoutError:
         raise UpstreamError("connect", "timed out") from None
     except OSError as problem:
         raise UpstreamError("connect", type(problem).__name__) from None
     if failure:
-        channel.abort()
+        channel.give_up()
         raise UpstreamError("connect", failure)
     return channel.tls
