@@ -10,6 +10,7 @@ import pytest
 
 from ollm.errors import StoreError
 from ollm.store import server_writer as module
+from ollm.store.rows import lost
 from ollm.store.server_writer import ServerWriter
 from ollm.store.sqlite import Store, open_store
 from ollm.values.ledger import Status
@@ -209,3 +210,29 @@ async def test_a_statement_that_is_sent_twice_counts_once(store: Store, server: 
     await asyncio.gather(*(store.ledger.complete(one) for one in written), *(store.ledger.complete(entry()) for _ in range(10)))
     assert time.monotonic() - began < 10
     assert len(await ids_of(store)) == 20
+
+
+async def test_who_was_taken_for_dead_is_told_and_the_row_of_the_loss_stands(store: Store) -> None:
+    """Another gateway recorded the request as lost while this one was stalled: an answer without its row and receipt must not go out."""
+    begun, other = intent(), intent()
+    await store.ledger.intend(begun)
+    await store.ledger.complete(lost(begun))
+    with pytest.raises(StoreError, match="took this one for dead") as refused:
+        await store.ledger.complete(entry(begun.request_id))
+    assert "lease_seconds" in str(refused.value.mend)
+    async with asyncio.TaskGroup() as group:  # in one batch with others, which it takes nothing from
+        again = group.create_task(_refusal(store, begun.request_id))
+        group.create_task(store.ledger.complete(entry(other.request_id)))
+    assert again.result() is not None
+    rows = {row.request_id: row.status for row in await store.ledger.recent(10)}
+    assert rows == {begun.request_id: Status.LOST, other.request_id: Status.COMPLETED}
+    assert store.ledger.under_way == 0
+    await store.ledger.complete(lost(begun))  # whoever finds it lost once more changes nothing
+
+
+async def _refusal(store: Store, request_id: str) -> StoreError | None:
+    try:
+        await store.ledger.complete(entry(request_id))
+    except StoreError as refusal:
+        return refusal
+    return None

@@ -64,6 +64,7 @@ def _statement() -> str:
 
 
 STATEMENT = _statement()
+FIND_LOST = "SELECT request_id FROM ledger WHERE status = 'lost' AND request_id = ANY(%s::text[])"
 
 
 def judge(entry: Entry) -> Judged:
@@ -126,6 +127,11 @@ def parameters(batch: Sequence[Judged], numbers: dict[Name, int]) -> list[object
         sizes.append(len(receipt))
         sealed += receipt
     return [*(_array(column) for column in (*columns, at, sizes)), bytes(sealed)]
+
+
+def ids(requests: Sequence[str]) -> str:
+    """What FIND_LOST takes: ids that were judged."""
+    return _array(requests)
 
 
 def _array(column: Sequence[object]) -> str:

@@ -9,7 +9,8 @@ answered then survives the death of this process, and not a crash of the server.
 
 A statement whose connection is lost may have been committed or not. It is sent again: a request that has its row adds nothing. Entries
 wait for the server up to WAIT_SECONDS and up to MAX_WAITING of them; then they are refused, and no new request is taken, until it is
-back. Several processes may write: each request is one process's own.
+back. Several processes may write: each request is one process's own. A process that was stalled for longer than its lease may find that
+another one took it for dead and recorded a request of its as lost: that row stands, and what came is refused.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import psycopg
 
 from ollm.errors import StoreError
-from ollm.store.batch import STATEMENT, UNFIT, Judged, Name, judge, names_in, parameters
+from ollm.store.batch import FIND_LOST, STATEMENT, UNFIT, Judged, Name, ids, judge, names_in, parameters
 from ollm.store.database import store_error
 from ollm.store.place import Server
 from ollm.store.postgres import Connection, connect_alone, cut
@@ -34,6 +35,8 @@ ANSWER_SECONDS = 15.0  # for one batch; then the connection counts as lost
 FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0  # seconds between attempts to connect
 
 _AWAY = "the database can't be reached"
+_TAKEN_FOR_DEAD = "another gateway took this one for dead, and recorded the request as lost"
+_STALL = "look for what stalled this gateway, or give it a longer counters.lease_seconds"
 _MEND = "look at the server; the gateway goes on by itself when it is back"
 _FIND = "SELECT number FROM names WHERE kind = %s AND name = %s"
 _ADD = "INSERT INTO names (kind, name) VALUES (%s, %s) ON CONFLICT (kind, name) DO NOTHING"
@@ -143,14 +146,22 @@ class ServerWriter:
         try:
             once = list({waiter.entry.request_id: waiter.entry for waiter in reversed(batch)}.values())[::-1]  # of one request, the first
             await self._number(connection, names_in(once))
-            await connection.execute(STATEMENT, parameters(once, self._numbers))
+            lost = await self._insert(connection, once)
         except (psycopg.IntegrityError, psycopg.DataError):
             # Judged fit, and yet refused: each stands for itself, so that none takes others along.
             await self._store_each(connection, batch)
             return
         finally:
             timer.cancel()
-        self._answer(batch)
+        self._answer(batch, lost)
+
+    async def _insert(self, connection: Connection, batch: Sequence[Judged]) -> set[str]:
+        """Write rows for `batch`. Returns those of its requests that are recorded as lost already, and so have no row and no receipt of theirs."""
+        done = await connection.execute(STATEMENT, parameters(batch, self._numbers))
+        ended = [each.request_id for each in batch if each.receipt]
+        if done.rowcount == len(ended):  # of receipts: each has its own
+            return set()
+        return {str(row[0]) for row in await (await connection.execute(FIND_LOST, (ids(ended),))).fetchall()}
 
     async def _store_each(self, connection: Connection, batch: list[_Waiter]) -> None:
         self._numbers.clear()
@@ -158,8 +169,7 @@ class ServerWriter:
             timer = self._loop.call_later(ANSWER_SECONDS, cut, connection)
             try:
                 await self._number(connection, names_in([waiter.entry]))
-                await connection.execute(STATEMENT, parameters([waiter.entry], self._numbers))
-                self._answer([waiter])
+                self._answer([waiter], await self._insert(connection, [waiter.entry]))
             except (psycopg.IntegrityError, psycopg.DataError):
                 self._refuse([waiter], StoreError(UNFIT))
             finally:
@@ -187,11 +197,13 @@ class ServerWriter:
                 raise psycopg.OperationalError
             self._numbers[name] = int(str(row[0]))
 
-    def _answer(self, batch: Sequence[_Waiter]) -> None:
-        for entry, done, _ in batch:
-            self._settled(entry.request_id)
-            if not done.done():
-                done.set_result(None)
+    def _answer(self, batch: Sequence[_Waiter], lost: set[str]) -> None:
+        for waiter in batch:
+            self._settled(waiter.entry.request_id)
+            if waiter.entry.request_id in lost and waiter.entry.receipt:
+                self._refuse([waiter], StoreError(_TAKEN_FOR_DEAD, _STALL))
+            elif not waiter.done.done():
+                waiter.done.set_result(None)
 
     @staticmethod
     def _refuse(batch: Sequence[_Waiter], error: StoreError) -> None:
