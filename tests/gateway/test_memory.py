@@ -74,9 +74,9 @@ async def test_what_they_would_leave_is_found(socket_dir: Path, monkeypatch: pyt
     kept: list[object] = []
     enter = Running.enter
 
-    def keeping(self: Running, stem: str, caller: Caller, task: asyncio.Task[Any] | None) -> None:
+    def keeping(self: Running, stem: str, caller: Caller) -> None:
         kept.append({"stem": stem, "caller": [caller]})
-        enter(self, stem, caller, task)
+        enter(self, stem, caller)
 
     monkeypatch.setattr(Running, "enter", keeping)
     async with scripted_enclave(kinds) as enclave, opened(socket_dir, played(enclave)) as stage:

@@ -246,7 +246,7 @@ async def test_what_can_not_be_recorded_is_told_all_the_same(socket_dir: Path, m
 
 async def test_what_is_being_recorded_is_left_alone() -> None:
     runs = Running()
-    runs.enter("a", caller(), asyncio.current_task())
+    runs.enter("a", caller())
     runs.leave("a")
     assert runs.sweep(lambda _: False) == 0
     await asyncio.sleep(0)
@@ -257,7 +257,7 @@ async def test_a_request_is_cut_once() -> None:
     runs = Running()
 
     async def served() -> str:
-        runs.enter("a", caller(), asyncio.current_task())
+        runs.enter("a", caller())
         try:
             await asyncio.sleep(5)
         except asyncio.CancelledError:

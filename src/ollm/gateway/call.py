@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from ollm.errors import ApiError
 from ollm.gateway.entropy import entropy
@@ -101,9 +101,8 @@ class Call:
         if dialect == "anthropic":
             self._base = [(b"request-id", b"req_" + self.stem.encode()), *self._base]
 
-    def cancel_on_disconnect(self) -> asyncio.Task[Any] | None:
-        """Cancel the running task, which is returned, as soon as the client is gone, whatever it waits for then."""
+    def cancel_on_disconnect(self) -> None:
+        """Cancel the running task as soon as the client is gone, whatever it waits for then."""
         task = asyncio.current_task()
         if task is not None:
             self.scope["extensions"]["ollm.disconnect"].on_disconnect(task.cancel)
-        return task

@@ -58,10 +58,10 @@ from ollm.wire.retry_after import pause_of
 async def infer(endpoint: Endpoint, gateway: Gateway, call: Call) -> None:
     """Serve one request to `endpoint`. Raises: ApiError for what needs no receipt (400, 401, 404, 413, 415), StoreError."""
     call.speak(endpoint.dialect)
-    task = call.cancel_on_disconnect()
+    call.cancel_on_disconnect()
     begun = gateway.clock.monotonic()
     caller = authenticate(gateway, call)
-    gateway.running.enter(call.stem, caller, task)
+    gateway.running.enter(call.stem, caller)
     body = await call.body(gateway.settings.gateway.max_body_bytes)
     request, preferences = _parse(gateway, endpoint, call, body)
     exchange = Exchange(gateway, endpoint, caller, call.stem, begun, call.now_ms)

@@ -5,7 +5,6 @@ A request is in it from its authentication until its settlement begins: what is 
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from ollm.errors import ApiError
 from ollm.gateway.caller import Caller
@@ -19,14 +18,15 @@ class Running:
     __slots__ = ("_cut", "_runs")
 
     def __init__(self) -> None:
-        self._runs: dict[str, tuple[Caller, asyncio.Task[Any]]] = {}
+        self._runs: dict[str, tuple[Caller, asyncio.Task[object]]] = {}
         self._cut: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def enter(self, stem: str, caller: Caller, task: asyncio.Task[Any] | None) -> None:
-        """`task` serves `caller` from here on."""
+    def enter(self, stem: str, caller: Caller) -> None:
+        """The running task serves `caller` from here on."""
+        task = asyncio.current_task()
         if task is not None:
             self._runs[stem] = (caller, task)
 

@@ -78,7 +78,6 @@ class HttpExchange:
         self._connection = connection
         self.scope = scope
         self.disconnect = Disconnect()
-        scope["extensions"] = {"ollm.disconnect": self.disconnect, WHOLE: self.answer, BODY: self.body}
         self.keep_alive = keep_alive
         self._awaits_continue = awaits_continue
         self._body: list[bytes] = []
@@ -95,6 +94,7 @@ class HttpExchange:
     async def run(self, app: Application) -> None:
         """Run `app` to its end; whatever it does, the client gets a complete answer or sees that it is none."""
         unanswered = STOPPING
+        extensions = self.scope["extensions"] = {"ollm.disconnect": self.disconnect, WHOLE: self.answer, BODY: self.body}
         try:
             await app(self.scope, self.receive, self.send)
             if not self.complete and not self.disconnect.lost:
@@ -107,6 +107,7 @@ class HttpExchange:
             if not self.complete and not self.disconnect.lost:
                 self._connection.fail(self, unanswered)
             self.disconnect.clear()
+            extensions.clear()  # they hold this exchange, and it holds the scope
 
     def hold(self, body: bytes) -> None:
         """All of the request's body, before anybody asked for it."""
