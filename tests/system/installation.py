@@ -191,7 +191,7 @@ class Installation:
 
     def intents(self) -> list[str]:
         """Lines of the intents file without its head: requests that may have reached a provider since it was begun."""
-        return (self.state / "ollm.db-intents").read_text().splitlines()[1:]
+        return (self.state / "ollm.db-intents").read_text().rstrip("\0").splitlines()[1:]
 
     def close(self) -> None:
         for process in reversed(self.processes):

@@ -62,8 +62,10 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         try:
-            self.tls.write(data)  # all of it: Python leaves OpenSSL's partial writes off
+            sent = self.tls.write(data)
         except ssl.SSLError:  # after the peer's end, or with half a message of TLS itself in, which OpenSSL wants whole first
+            sent = -1
+        if sent != len(data):  # all or nothing: Python leaves OpenSSL's partial writes off
             self.abort()
             return
         self._outbox.write(self._raw, self._outgoing.read())

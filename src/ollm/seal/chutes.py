@@ -63,6 +63,14 @@ def derive(shared_secret: bytes, encapsulated: bytes, label: bytes) -> ChaCha20P
     return ChaCha20Poly1305(hkdf_expand(hkdf_extract(encapsulated[:16], shared_secret), label, 32))
 
 
+def _in_clear(data: bytes) -> bool:
+    """Whether an answer looks like a JSON object: ciphertext begins like one now and then, and is no text."""
+    try:
+        return data.decode().lstrip().startswith("{")
+    except UnicodeDecodeError:
+        return False
+
+
 def _unseal(aead: ChaCha20Poly1305, data: bytes) -> bytes:
     if len(data) < _NONCE_SIZE + TAG_SIZE:
         raise SealError("MALFORMED_ANSWER", "a sealed piece is too short")
@@ -119,8 +127,7 @@ class ChutesAnswer(Failing):
             aead = self._agree(data[:ENCAPSULATED_SIZE], ANSWER_LABEL)
             return _unpacked(_unseal(aead, data[ENCAPSULATED_SIZE:]))
         except SealError as problem:
-            in_clear = data.lstrip().startswith(b"{")
-            raise self._fail(SealError("PLAINTEXT_ANSWER", "the answer came in the clear") if in_clear else problem) from None
+            raise self._fail(SealError("PLAINTEXT_ANSWER", "the answer came in the clear") if _in_clear(data) else problem) from None
 
     def feed(self, data: bytes) -> bytes:
         """The lines of the plain stream that `data` completes. Raises: SealError; WireError for an event that never ends."""
