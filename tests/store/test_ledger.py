@@ -112,7 +112,8 @@ async def test_a_lost_request_that_completes_after_all_stays_lost(database: Data
     async with database.open() as store:
         await store.ledger.intend(dead)
     async with database.open() as store:
-        await store.ledger.complete(entry(dead.request_id))
+        with pytest.raises(StoreError, match="recorded the request as lost"):  # who completes it must not think that it is recorded
+            await store.ledger.complete(entry(dead.request_id))
         found = await store.ledger.find(dead.request_id)
         assert found is not None
         assert found.status is Status.LOST

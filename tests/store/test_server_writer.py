@@ -217,7 +217,7 @@ async def test_who_was_taken_for_dead_is_told_and_the_row_of_the_loss_stands(sto
     begun, other = intent(), intent()
     await store.ledger.intend(begun)
     await store.ledger.complete(lost(begun))
-    with pytest.raises(StoreError, match="took this one for dead") as refused:
+    with pytest.raises(StoreError, match="took this gateway for dead") as refused:
         await store.ledger.complete(entry(begun.request_id))
     assert "lease_seconds" in str(refused.value.mend)
     async with asyncio.TaskGroup() as group:  # in one batch with others, which it takes nothing from

@@ -24,7 +24,7 @@ from ollm.store.batch import FIND_LOST, STATEMENT, UNFIT, Judged, Name, ids, jud
 from ollm.store.database import store_error
 from ollm.store.place import Server
 from ollm.store.postgres import Connection, connect_alone, cut
-from ollm.store.writer import Durability
+from ollm.store.writer import Durability, taken_for_dead
 from ollm.values.ledger import Entry
 
 WAIT_SECONDS = 30.0  # how long an entry waits for a server that is away: longer than a restart or a failover takes
@@ -35,8 +35,6 @@ ANSWER_SECONDS = 15.0  # for one batch; then the connection counts as lost
 FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0  # seconds between attempts to connect
 
 _AWAY = "the database can't be reached"
-_TAKEN_FOR_DEAD = "another gateway took this one for dead, and recorded the request as lost"
-_STALL = "look for what stalled this gateway, or give it a longer counters.lease_seconds"
 _MEND = "look at the server; the gateway goes on by itself when it is back"
 _FIND = "SELECT number FROM names WHERE kind = %s AND name = %s"
 _ADD = "INSERT INTO names (kind, name) VALUES (%s, %s) ON CONFLICT (kind, name) DO NOTHING"
@@ -201,7 +199,7 @@ class ServerWriter:
         for waiter in batch:
             self._settled(waiter.entry.request_id)
             if waiter.entry.request_id in lost and waiter.entry.receipt:
-                self._refuse([waiter], StoreError(_TAKEN_FOR_DEAD, _STALL))
+                self._refuse([waiter], taken_for_dead())
             elif not waiter.done.done():
                 waiter.done.set_result(None)
 

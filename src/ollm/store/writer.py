@@ -27,7 +27,7 @@ from ollm.store.database import BUSY_MS, store_error
 from ollm.store.names import Names
 from ollm.store.rows import INSERT_ENTRY, INSERT_RECEIPT, row_of
 from ollm.store.syncer import Syncer
-from ollm.values.ledger import Entry
+from ollm.values.ledger import Entry, Status
 
 Durability = Literal["full", "process"]
 # An entry with a value that a column refuses or the driver can't bind: a mistake of ours upstream, which must not take others along.
@@ -37,6 +37,7 @@ _UNFIT = (
 )
 Waiter = tuple[Entry, asyncio.Future[None]]
 
+_STANDING, _LOST = "SELECT status FROM ledger WHERE request_id = ?", (Status.LOST.value,)
 _RESTART = "look at the disk and the log, then restart the gateway"
 RETRY_SECONDS = 0.001  # when another process holds the write lock
 TURNS = 6  # of the loop that a batch waits for company: more were measured to save no more
@@ -166,7 +167,11 @@ class Writer:
                 stored = self._db.execute(INSERT_ENTRY, row_of(number, entry, self._names)).rowcount
                 if stored and entry.receipt is not None:
                     self._db.execute(INSERT_RECEIPT, (number, entry.receipt))
-                written.append((entry, waiter))
+                if stored or entry.status is Status.LOST or self._db.execute(_STANDING, (entry.request_id,)).fetchone() != _LOST:
+                    written.append((entry, waiter))
+                else:
+                    self._settled(entry.request_id)
+                    _refuse(waiter, taken_for_dead())
             except _UNFIT:
                 self._db.execute("ROLLBACK TO entry")
                 self._names.forget()
@@ -245,6 +250,12 @@ def _checkpoint(path: Path) -> int:
     except sqlite3.Error:
         return 0  # tried again in a second; a database that is really unusable says so when written
     return int(pages)
+
+
+def taken_for_dead() -> StoreError:
+    """For an entry whose request stands as lost already: that row stays, so neither this entry nor its receipt is anywhere."""
+    cause = "somebody took this gateway for dead, and recorded the request as lost"
+    return StoreError(cause, "look for what stalled this gateway, or give it a longer counters.lease_seconds")
 
 
 def _refuse(waiter: asyncio.Future[None], error: StoreError) -> None:
