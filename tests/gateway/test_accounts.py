@@ -9,9 +9,10 @@ from ollm.errors import CountersAway
 from ollm.gateway.accounts import Accounts, Note, ended_ms, lost
 from ollm.ports import Asked, Granted, Refused
 from ollm.store.counters.memory import MemoryCounters
-from ollm.traffic.charges import Charges, Load, charges
+from ollm.traffic.charges import Charges, Load
 from ollm.values.ledger import Entry, Intent, Status
 from ollm.values.terms import Budget, Limit, Terms
+from tests.charging import charges
 
 NOW = 1_700_000_000
 NOTE = Note("abcdefgh234567ab", "proj_default", "chat.completions", "small", NOW * 1000, 40)

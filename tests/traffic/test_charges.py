@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from ollm.traffic.charges import MOST, Alert, Charges, Load, charges, counter_name, meters, named, settled
+from ollm.traffic.charges import MOST, Alert, Charges, Load, counter_name, meters, named, settled
 from ollm.values.terms import Budget, Limit, Terms
+from tests.charging import charges
 
 NOW = 1_795_478_759  # 2026-11-24T00:05:59Z, a Tuesday
 MINUTE, DAY, MONTH = 1_795_478_700, 1_795_478_400, 1_793_491_200

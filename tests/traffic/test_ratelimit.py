@@ -2,9 +2,10 @@
 
 import pytest
 
-from ollm.traffic.charges import Charges, Load, charges
+from ollm.traffic.charges import Charges, Load
 from ollm.traffic.ratelimit import duration, headers, refusal, too_costly
 from ollm.values.terms import Budget, Limit, Terms
+from tests.charging import charges
 
 NOW = 1_795_478_700 + 20  # twenty seconds into a minute
 NOW_MS = NOW * 1000 + 250

@@ -11,7 +11,7 @@ is changed in the middle of its window keeps what was used.
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -197,11 +197,6 @@ def charged(above: Meters, load: Load) -> Charges:
         raise ValueError("an amount is not in 0 to 10^18")
     by_kind = (load.requests, load.tokens, load.micro, load.parallel)
     return Charges(above, tuple(map(by_kind.__getitem__, above.kinds)))
-
-
-def charges(standing: Sequence[tuple[str, Terms]], model: str, load: Load, now: int) -> Charges:
-    """`charged` on the `meters` of `standing`. Raises: ValueError."""
-    return charged(meters(tuple(standing), model, now), load)
 
 
 def settled(reserved: Charges, load: Load) -> Charges:

@@ -12,8 +12,9 @@ from ollm.ports import Asked, Counters
 from ollm.store.counters.fallback import FallbackCounters, Rules
 from ollm.store.counters.memory import MemoryCounters
 from ollm.store.counters.valkey import Place, ValkeyCounters
-from ollm.traffic.charges import Charges, Load, charges, settled
+from ollm.traffic.charges import Charges, Load, settled
 from ollm.values.terms import Budget, Limit, Terms
+from tests.charging import charges
 from tests.servers.counters import CounterServer
 
 NOW = 1_795_478_720  # twenty seconds into a minute of a Tuesday

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ollm.errors import StoreError
 from ollm.ports import Counters, Granted, Refused, Unloaded
 from ollm.store.counters.fallback import Rules
-from ollm.traffic.charges import Charges, Load, charges
+from ollm.traffic.charges import Charges, Load
 from ollm.values.terms import Budget, Limit, Terms
+from tests.charging import charges
 from tests.servers.counters import CounterServer
 from tests.store.counters.harness import NOTHING, NOW, Harness, InMemory, asked, loaded, on_server, took
 

@@ -8,8 +8,9 @@ import pytest
 
 from ollm.ports import Granted, Reading
 from ollm.store.counters.memory import ENDED_SECONDS, MemoryCounters
-from ollm.traffic.charges import Load, charges
+from ollm.traffic.charges import Load
 from ollm.values.terms import Budget, Limit, Terms
+from tests.charging import charges
 from tests.store.counters.harness import NOW, NOW_MS, Seconds, asked, loaded, made, took
 
 
