@@ -222,10 +222,6 @@ def _heard(seconds: float, tier: Tier | None) -> Usage | None:
 def _disjoint(prompt: int | None, output: int, total: int | None, details: _Details, parts: _OutputDetails, tier: Tier | None) -> Usage | None:
     if prompt is None:
         return None
-    if details is _NO_DETAILS and parts is _NO_OUTPUT_DETAILS and 0 <= prompt <= _MAX_TOKENS and 0 <= output <= _MAX_TOKENS:
-        known = total if total is not None else prompt + output
-        if 0 <= known <= _MAX_TOKENS:  # nothing to take apart
-            return Usage(input_tokens=prompt, output_tokens=output, count_mismatch=known != prompt + output, tier=tier)
     cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
     heard, seen = details.audio_tokens or 0, details.image_tokens or 0
     reasoning, spoken, drawn = parts.reasoning_tokens or 0, parts.audio_tokens or 0, parts.image_tokens or 0
