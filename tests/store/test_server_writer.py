@@ -220,6 +220,8 @@ async def test_who_was_taken_for_dead_is_told_and_the_row_of_the_loss_stands(sto
     with pytest.raises(StoreError, match="took this gateway for dead") as refused:
         await store.ledger.complete(entry(begun.request_id))
     assert "lease_seconds" in str(refused.value.mend)
+    with pytest.raises(StoreError, match="took this gateway for dead"):
+        await store.ledger.complete(entry(begun.request_id, receipt=None))
     async with asyncio.TaskGroup() as group:  # in one batch with others, which it takes nothing from
         again = group.create_task(_refusal(store, begun.request_id))
         group.create_task(store.ledger.complete(entry(other.request_id)))

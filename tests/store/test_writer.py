@@ -76,6 +76,24 @@ async def test_those_who_come_while_the_disk_is_busy_share_the_next_flush(disk: 
         assert disk.calls == 2
 
 
+async def test_those_who_come_in_the_next_turns_of_the_loop_share_a_commit(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opener(durability="process") as store:
+        batches: list[int] = []
+        commit = Writer._commit
+
+        def counted(self: Writer, batch: list[module.Waiter]) -> list[module.Waiter]:
+            batches.append(len(batch))
+            return commit(self, batch)
+
+        monkeypatch.setattr(Writer, "_commit", counted)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(module.TURNS):  # one in each turn
+                group.create_task(store.ledger.complete(entry()))
+                await asyncio.sleep(0)
+        await asyncio.gather(*(store.ledger.complete(entry()) for _ in range(3 * module.ENOUGH)))
+        assert batches == [module.TURNS, 3 * module.ENOUGH]
+
+
 async def test_process_durability_waits_for_no_disk(disk: Disk, opener: Opener) -> None:
     async with opener(durability="process") as store:
         await store.ledger.complete(entry())

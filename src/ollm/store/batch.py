@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ollm.errors import StoreError
 from ollm.store.schema import KINDS, LEVELS, MAX_RECEIPT
-from ollm.values.ledger import Entry
+from ollm.values.ledger import Entry, Status
 from ollm.values.usage import COUNTS, TIERS
 
 UNFIT = "storing the ledger entry failed: it holds a value that isn't one its column may hold"
@@ -49,6 +49,11 @@ class Judged(NamedTuple):
     names: tuple[Name | None, ...]
     bigs: tuple[int | None, ...]
     receipt: bytes | None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it says that its request was lost."""
+        return self.texts[_TEXTS.index("status")] == Status.LOST.value
 
 
 def _statement() -> str:

@@ -156,8 +156,8 @@ class ServerWriter:
     async def _insert(self, connection: Connection, batch: Sequence[Judged]) -> set[str]:
         """Write rows for `batch`. Returns those of its requests that are recorded as lost already, and so have no row and no receipt of theirs."""
         done = await connection.execute(STATEMENT, parameters(batch, self._numbers))
-        ended = [each.request_id for each in batch if each.receipt]
-        if done.rowcount == len(ended):  # of receipts: each has its own
+        ended = [each.request_id for each in batch if not each.lost]
+        if done.rowcount == len(ended):  # of receipts: each has its own, and where one has none, its row is looked for
             return set()
         return {str(row[0]) for row in await (await connection.execute(FIND_LOST, (ids(ended),))).fetchall()}
 
@@ -198,7 +198,7 @@ class ServerWriter:
     def _answer(self, batch: Sequence[_Waiter], lost: set[str]) -> None:
         for waiter in batch:
             self._settled(waiter.entry.request_id)
-            if waiter.entry.request_id in lost and waiter.entry.receipt:
+            if waiter.entry.request_id in lost and not waiter.entry.lost:
                 self._refuse([waiter], taken_for_dead())
             elif not waiter.done.done():
                 waiter.done.set_result(None)
